@@ -1,0 +1,130 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Errors that drivers raise.
+
+A code, once released, keeps its meaning; ``retryable`` says that the same call may go well later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+
+class DriverError(Exception):
+    """The hypervisor refused or failed an operation."""
+
+    code = "driver.failed"
+    retryable = False
+
+    def __init__(self, message: str, *, detail: str = "", left: tuple[str, ...] = ()):
+        """``message`` says what was tried on what; ``detail`` is the hypervisor's own message; ``left`` names what the
+        failed operation left on the hypervisor (empty: it failed whole)."""
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+        self.left = left
+
+    def __str__(self) -> str:
+        parts = [self.message]
+        if self.detail:
+            parts.append(f"the hypervisor says: {self.detail}")
+        if self.left:
+            parts.append(f"left behind: {', '.join(self.left)}")
+        return "; ".join(parts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The error as modules return it."""
+        return {
+            "code": self.code,
+            "msg": str(self),
+            "detail": self.detail,
+            "retryable": self.retryable,
+            "left": list(self.left),
+        }
+
+
+class Unreachable(DriverError):
+    """The hypervisor did not answer, or the connection broke."""
+
+    code, retryable = "driver.unreachable", True
+
+
+class AuthenticationFailed(DriverError):
+    """The hypervisor did not accept the credentials."""
+
+    code = "driver.authentication_failed"
+
+
+class PermissionDenied(DriverError):
+    """The account may not do this at the hypervisor."""
+
+    code = "driver.permission_denied"
+
+
+class NotFound(DriverError):
+    """Something that the definition names (template, pool, network, ISO) is not there; the message lists what is."""
+
+    code = "driver.not_found"
+
+
+class VmNotFound(DriverError):
+    """The hypervisor has no such VM."""
+
+    code = "driver.vm_not_found"
+
+
+class Conflict(DriverError):
+    """Something else at the hypervisor has this name or identity, or changed the VM meanwhile."""
+
+    code = "driver.conflict"
+
+
+class Busy(DriverError):
+    """The hypervisor is doing something else with this VM right now."""
+
+    code, retryable = "driver.busy", True
+
+
+class InvalidTransition(DriverError):
+    """The VM's power state does not allow the operation; the message names the state and what it would allow."""
+
+    code = "driver.invalid_transition"
+
+
+class Unsupported(DriverError):
+    """This hypervisor, or this driver, cannot do what was asked; the message names the field or operation."""
+
+    code = "driver.unsupported"
+
+
+class InsufficientResources(DriverError):
+    """The hypervisor has not enough memory, space or processors."""
+
+    code = "driver.insufficient_resources"
+
+
+class InvalidTemplate(DriverError):
+    """The template is not what the definition says, or is not safe to use."""
+
+    code = "driver.invalid_template"
+
+
+class TimedOut(DriverError):
+    """The hypervisor accepted the operation, but the VM was not in the wanted state in time."""
+
+    code = "driver.timed_out"
+
+
+@contextmanager
+def translate(tried: str, table: Mapping[type[Exception], type[DriverError]]) -> Iterator[None]:
+    """Turn an SDK's exceptions into ours; the first matching row wins. ``tried`` says what was tried on what."""
+    try:
+        yield
+    except tuple(table) as error:
+        for theirs, ours in table.items():
+            if isinstance(error, theirs):
+                raise ours(f"{tried} failed", detail=str(error)) from error
+        raise

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which drivers there are. A new hypervisor is one folder and one line here; its SDK is imported only when chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from .base import Connection, VmDriver
+from .errors import Unsupported
+
+
+def _fake(connection: Connection) -> VmDriver:
+    from .fake import FakeDriver
+
+    return FakeDriver.open(connection)
+
+
+def _libvirt(connection: Connection) -> VmDriver:
+    from .libvirt import LibvirtDriver
+
+    return LibvirtDriver.open(connection)
+
+
+DRIVERS: dict[str, Callable[[Connection], VmDriver]] = {"libvirt": _libvirt, "fake": _fake}
+
+
+@contextmanager
+def open_driver(connection: Connection) -> Iterator[VmDriver]:
+    """A driver connected to the hypervisor, closed afterwards.
+
+    Raises Unsupported for an unknown type or a missing SDK, Unreachable, AuthenticationFailed.
+    """
+    if connection.hypervisor_type not in DRIVERS:
+        raise Unsupported(
+            f"unknown hypervisor type {connection.hypervisor_type!r}; known are: {', '.join(sorted(DRIVERS))}"
+        )
+    try:
+        driver = DRIVERS[connection.hypervisor_type](connection)
+    except ImportError as error:
+        raise Unsupported(
+            f"the driver for {connection.hypervisor_type!r} needs a Python library that is not installed here",
+            detail=str(error),
+        ) from error
+    try:
+        yield driver
+    finally:
+        driver.close()

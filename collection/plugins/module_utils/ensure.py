@@ -1,0 +1,158 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Operations on VMs: decide what would change, and carry it out unless it is a dry run.
+
+Every function returns a Result whose ``changed`` and ``before``/``after`` are the same in a dry run as in the run that
+follows it: plan = apply.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
+from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound
+from .vm.changes import Change, changes
+from .vm.definition import Firmware, VmDefinition
+from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What an operation did, or would do."""
+
+    changed: bool
+    #: The VM before the operation; None if it was not there.
+    before: ObservedVm | None
+    #: The VM afterwards, as read back from the hypervisor; in a dry run what it would be. None if it is not there.
+    after: ObservedVm | None
+    changes: tuple[Change, ...] = ()
+    #: Leftovers of a killed operation that were removed.
+    removed: tuple[str, ...] = field(default=())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result as modules return it; ``diff`` is in Ansible's form."""
+        before, after = (vm.to_dict() if vm else None for vm in (self.before, self.after))
+        return {
+            "changed": self.changed, "vm": after, "before": before,
+            "changes": [change.to_dict() for change in self.changes], "removed": list(self.removed),
+            "diff": {"before": _shown(before), "after": _shown(after)},
+        }  # fmt: skip
+
+
+def _shown(vm: dict[str, Any] | None) -> dict[str, Any]:
+    """What a person compares: the definition and the power state."""
+    return {"power": vm["power"], **(vm["definition"] or {"name": vm["name"]})} if vm else {}
+
+
+def ensure_present(driver: VmDriver, want: VmDefinition, *, dry_run: bool, create: bool = True) -> Result:
+    """Afterwards the VM is at the hypervisor and is as ``want`` says; its power state stays.
+
+    Raises DriverError; without ``create``, VmNotFound among them for a VM that is not there yet.
+    """
+    _refuse_unsupported(driver, want)
+    ref = VmRef.of(want)
+    found = driver.find(ref)
+    if found is None:
+        if not create:
+            raise VmNotFound(f"{ref} is not at the hypervisor, so it cannot be reconfigured")
+        return _create(driver, want, dry_run=dry_run)
+    differing = _changes(driver, found, want)
+    if differing and not dry_run:
+        driver.update(ref, want, differing)
+    after = _as_wanted(found, want) if dry_run else _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
+    return Result(changed=bool(differing), before=found, after=after, changes=differing)
+
+
+def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
+    ref = VmRef.of(want)
+    driver.check(want)
+    residue = driver.residue(ref)
+    if dry_run:
+        planned = ObservedVm(name=want.name, uuid=want.identity, power=PowerState.OFF, managed=True, definition=want)
+        return Result(changed=True, before=None, after=planned, removed=residue)
+    driver.create(want)
+    return Result(changed=True, before=None, after=_read_back(driver, ref), removed=residue)
+
+
+def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[Change, ...]:
+    """What has to change, after refusing what cannot."""
+    if not found.managed or found.definition is None:
+        raise Conflict(f"VM {found.name!r} was not made by Millwright and is not changed")
+    differing = changes(found.definition, want)
+    refused = [change.path for change in differing if change.kind not in driver.changeable]
+    if refused:
+        known = ", ".join(sorted(driver.changeable))
+        raise Unsupported(
+            f"{driver.hypervisor_type} cannot change {', '.join(refused)} of VM {found.name!r}; it can change: {known}"
+        )
+    if differing and found.power is not PowerState.OFF:
+        paths = ", ".join(change.path for change in differing)
+        raise InvalidTransition(f"VM {found.name!r} is {found.power}; changing {paths} needs it powered off")
+    return differing
+
+
+_NEEDS = (
+    (Capability.UEFI, "firmware", lambda want: want.firmware is Firmware.UEFI),
+    (Capability.CLOUD_INIT, "cloud_init", lambda want: want.cloud_init is not None),
+    (Capability.SERIAL_LOG, "console.serial_log", lambda want: want.console.serial_log),
+)
+
+
+def _refuse_unsupported(driver: VmDriver, want: VmDefinition) -> None:
+    missing = [path for capability, path, wants in _NEEDS if wants(want) and capability not in driver.capabilities]
+    if missing:
+        raise Unsupported(f"{driver.hypervisor_type} cannot do what {', '.join(missing)} of VM {want.name!r} asks for")
+
+
+def _as_wanted(found: ObservedVm, want: VmDefinition) -> ObservedVm:
+    return ObservedVm(
+        name=want.name, uuid=found.uuid, power=found.power, managed=True, definition=want,
+        addresses=found.addresses, serial_log=found.serial_log,
+    )  # fmt: skip
+
+
+def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:
+    found = driver.find(ref)
+    if found is None:
+        raise VmNotFound(f"{ref} was there a moment ago and is gone: somebody else removed it")
+    return found
+
+
+def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
+    """Afterwards neither the VM nor a disk that Millwright made for it is at the hypervisor. Raises DriverError."""
+    found = driver.find(ref)
+    if found is not None and not found.managed:
+        raise Conflict(f"VM {found.name!r} was not made by Millwright and is not removed")
+    residue = driver.residue(ref) if found is None else ()
+    if (found or residue) and not dry_run:
+        driver.delete(ref)
+    return Result(changed=bool(found or residue), before=found, after=None, removed=residue)
+
+
+def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: int, dry_run: bool) -> Result:
+    """Afterwards the VM is in the power state that the action leads to. Raises DriverError, VmNotFound among them."""
+    found = driver.find(ref)
+    if found is None:
+        raise VmNotFound(f"{ref} is not at the hypervisor, so its power cannot be set to {action.value}")
+    if found.power is POWER_GOAL[action] and action is not PowerAction.RESET:
+        return Result(changed=False, before=found, after=found)
+    refuse_power(found, action)
+    if action is PowerAction.SHUTDOWN and Capability.SHUTDOWN not in driver.capabilities:
+        raise Unsupported(f"{driver.hypervisor_type} cannot ask a guest to shut down; use action off")
+    if dry_run:
+        after = ObservedVm(**{**vars(found), "power": POWER_GOAL[action]})
+        return Result(changed=True, before=found, after=after)
+    driver.power(ref, action, timeout)
+    return Result(changed=True, before=found, after=_read_back(driver, ref))
+
+
+def refuse_power(found: ObservedVm, action: PowerAction) -> None:
+    """Raise InvalidTransition if the action cannot be carried out as the VM is now."""
+    if found.power not in POWER_FROM[action]:
+        allowed = ", ".join(other.value for other, states in POWER_FROM.items() if found.power in states)
+        raise InvalidTransition(
+            f"VM {found.name!r} is {found.power.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
+        )

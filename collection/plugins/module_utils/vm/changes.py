@@ -1,0 +1,80 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The difference between two VM definitions, field by field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .definition import VmDefinition
+from .schema import FieldSpec, fields_of, plain
+
+
+@dataclass(frozen=True)
+class Change:
+    """One field that differs. ``before`` is None for a part that is added, ``after`` for one that is removed."""
+
+    #: Path of the field, parts of lists by their name: ``cpu.count``, ``disks[root].size_mib``, ``nics[front]``.
+    path: str
+    before: Any
+    after: Any
+    secret: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The path without the names of parts, as capability tables state it: ``disks[].size_mib``."""
+        head, bracket, rest = self.path.partition("[")
+        return f"{head}[]{rest.partition(']')[2]}" if bracket else self.path
+
+    def to_dict(self) -> dict[str, Any]:
+        """The change as results and events show it; a secret's values are not in it."""
+        if self.secret:
+            return {"path": self.path, "before": "(secret)", "after": "(secret, changed)"}
+        return {"path": self.path, "before": self.before, "after": self.after}
+
+
+def changes(before: VmDefinition, after: VmDefinition) -> tuple[Change, ...]:
+    """What would have to change for a VM that is ``before`` to be ``after``; empty when nothing would.
+
+    A field of ``after`` that is None says nothing and is not compared.
+    """
+    return tuple(_object_changes(before, after, ""))
+
+
+def _object_changes(before: Any, after: Any, path: str) -> Iterator[Change]:
+    for spec in fields_of(type(after)):
+        where = f"{path}.{spec.name}" if path else spec.name
+        yield from _field_changes(spec, getattr(before, spec.name), getattr(after, spec.name), where)
+
+
+def _field_changes(spec: FieldSpec, before: Any, after: Any, path: str) -> Iterator[Change]:
+    if after is None or before == after:
+        return
+    if spec.kind == "object" and spec.many:
+        yield from _part_changes(_by_name(before), _by_name(after), path)
+    elif spec.kind == "object" and before is not None:
+        yield from _object_changes(before, after, path)
+    else:
+        yield Change(path, plain(before), plain(after), secret=spec.rule.secret or _holds_secret(spec))
+
+
+def _holds_secret(spec: FieldSpec) -> bool:
+    return spec.kind == "object" and any(inner.rule.secret for inner in fields_of(spec.types[0]))
+
+
+def _by_name(parts: tuple[Any, ...]) -> dict[str, Any]:
+    return {part.name: part for part in parts}
+
+
+def _part_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str) -> Iterator[Change]:
+    for name in sorted(before.keys() | after.keys()):
+        where = f"{path}[{name}]"
+        if name not in after:
+            yield Change(where, plain(before[name]), None)
+        elif name not in before:
+            yield Change(where, None, plain(after[name]))
+        else:
+            yield from _object_changes(before[name], after[name], where)

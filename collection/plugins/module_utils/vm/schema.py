@@ -1,0 +1,306 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Frozen dataclasses as schemas: one reading of their fields serves every consumer.
+
+A class states each field once, with :func:`rule`. :func:`fields_of` reads that statement; :func:`parse` checks plain
+data against it; the Ansible argument spec, the API's schema and the documentation are made from the same reading.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import MISSING, dataclass
+from enum import Enum
+from functools import cache
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a value must satisfy beyond its type, and how to say it to a person."""
+
+    help: str
+    minimum: int | None = None
+    maximum: int | None = None
+    max_length: int | None = None
+    pattern: str | None = None
+    #: The pattern in words, for messages: "must be <pattern_help>".
+    pattern_help: str = ""
+    #: Never shown in output, logs or diffs.
+    secret: bool = False
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with data, and where."""
+
+    path: str
+    rule: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.rule}" if self.path else self.rule
+
+
+class InvalidData(ValueError):
+    """The data does not fit its schema; ``problems`` names each field and the rule that it breaks."""
+
+    code = "definition.invalid"
+    retryable = False
+
+    def __init__(self, problems: list[Problem]):
+        self.problems = tuple(problems)
+        super().__init__("; ".join(str(problem) for problem in problems))
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """A field as read from its class: the one source for argument specs, API schemas and documentation."""
+
+    name: str
+    #: One of str, int, float, bool, dict, any, enum, object, union.
+    kind: str
+    rule: Rule
+    many: bool = False
+    nullable: bool = False
+    required: bool = False
+    default: Any = None
+    #: The dataclass or Enum behind kinds ``object`` and ``enum``; the dataclasses behind ``union``.
+    types: tuple[type, ...] = ()
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        return tuple(member.value for member in self.types[0]) if self.kind == "enum" else ()  # type: ignore[attr-defined]  # kind says that it is an Enum
+
+
+def rule(help: str, default: Any = MISSING, *, factory: Callable[[], Any] | None = None, **limits: Any) -> Any:
+    """State a dataclass field: its help text, its default (none: the field is required) and its limits (see Rule)."""
+    metadata = {"rule": Rule(help, **limits)}
+    if factory is not None:
+        return dataclasses.field(default_factory=factory, metadata=metadata)
+    if default is MISSING:
+        return dataclasses.field(metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+def fields_of(cls: type) -> tuple[FieldSpec, ...]:
+    """The fields of a dataclass, in order."""
+    return _fields_of(cls)
+
+
+@cache
+def _fields_of(cls: Any) -> tuple[FieldSpec, ...]:
+    hints = typing.get_type_hints(cls)
+    return tuple(_read_field(field, hints[field.name]) for field in dataclasses.fields(cls) if field.init)
+
+
+def _read_field(field: dataclasses.Field[Any], hint: Any) -> FieldSpec:
+    hint, nullable = _without_none(hint)
+    many = typing.get_origin(hint) is tuple
+    if many:
+        hint = typing.get_args(hint)[0]
+    kind, classes = _kind(hint)
+    required = field.default is MISSING and field.default_factory is MISSING
+    default = None if field.default is MISSING else field.default
+    if field.default_factory is not MISSING:
+        default = field.default_factory()
+    return FieldSpec(
+        name=field.name, kind=kind, rule=field.metadata.get("rule", Rule("")), many=many, nullable=nullable,
+        required=required, default=default, types=classes,
+    )  # fmt: skip
+
+
+def _without_none(hint: Any) -> tuple[Any, bool]:
+    if typing.get_origin(hint) not in (typing.Union, types.UnionType):
+        return hint, False
+    parts = [part for part in typing.get_args(hint) if part is not type(None)]
+    nullable = len(parts) < len(typing.get_args(hint))
+    return typing.Union[tuple(parts)], nullable  # noqa: UP007  # built from parts that are known at run time only
+
+
+def _kind(hint: Any) -> tuple[str, tuple[type, ...]]:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return "union", typing.get_args(hint)
+    if hint is Any:
+        return "any", ()
+    if origin in (dict, Mapping) or hint is dict:
+        return "dict", typing.get_args(hint)
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return "object", (hint,)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return "enum", (hint,)
+    return hint.__name__, ()
+
+
+def parse(cls: type[T], raw: Any, *, tolerant: bool = False) -> T:
+    """Make a ``cls`` from plain data (as JSON or YAML gives it).
+
+    A ``None`` for a field that has a default counts as absent. Unknown keys are refused, or passed over when
+    ``tolerant``. A class may add checks over several fields with a method ``problems() -> Iterator[Problem]``, and put
+    raw data right first with a classmethod ``normalise(raw) -> dict``. Raises InvalidData with every problem found.
+    """
+    parser = _Parser(tolerant=tolerant)
+    value = parser.read_object(cls, raw, "")
+    if parser.found:
+        raise InvalidData(parser.found)
+    return typing.cast(T, value)
+
+
+class _Parser:
+    """Reads values one by one and collects what is wrong with them in ``found``."""
+
+    def __init__(self, *, tolerant: bool):
+        self.tolerant = tolerant
+        self.found: list[Problem] = []
+
+    def read_object(self, cls: type, raw: Any, path: str) -> Any:
+        if not isinstance(raw, Mapping):
+            self.found.append(Problem(path, f"must be a mapping, not {_shown(raw)}"))
+            return None
+        if hasattr(cls, "normalise"):
+            raw = cls.normalise(raw)
+        before = len(self.found)
+        values = self._read_fields(fields_of(cls), raw, path)
+        if len(self.found) > before:
+            return None
+        instance = cls(**values)
+        if hasattr(instance, "problems"):
+            self.found.extend(_placed(path, problem) for problem in instance.problems())
+        return instance
+
+    def _read_fields(self, specs: tuple[FieldSpec, ...], raw: Mapping[Any, Any], path: str) -> dict[str, Any]:
+        if not self.tolerant:
+            self.found.extend(_unknown_keys(raw, [spec.name for spec in specs], path))
+        values = {}
+        for spec in specs:
+            where = f"{path}.{spec.name}" if path else spec.name
+            if raw.get(spec.name) is not None:
+                values[spec.name] = self._read_field(spec, raw[spec.name], where)
+            elif spec.required:
+                self.found.append(Problem(where, "is required"))
+        return values
+
+    def _read_field(self, spec: FieldSpec, raw: Any, path: str) -> Any:
+        if not spec.many:
+            return self._read_one(spec, raw, path)
+        if not isinstance(raw, (list, tuple)):
+            self.found.append(Problem(path, f"must be a list, not {_shown(raw)}"))
+            return None
+        return tuple(self._read_one(spec, item, f"{path}[{index}]") for index, item in enumerate(raw))
+
+    def _read_one(self, spec: FieldSpec, raw: Any, path: str) -> Any:
+        match spec.kind:
+            case "object":
+                return self.read_object(spec.types[0], raw, path)
+            case "union":
+                return self._read_union(spec.types, raw, path)
+            case "enum":
+                return self._read_enum(spec, raw, path)
+        return self._read_plain(spec, raw, path)
+
+    def _read_union(self, classes: tuple[type, ...], raw: Any, path: str) -> Any:
+        """The key ``kind`` says which of the classes it is, by their ``KIND``."""
+        by_kind = {cls.KIND: cls for cls in classes}  # type: ignore[attr-defined]  # every class of a union has one
+        kind = raw.get("kind") if isinstance(raw, Mapping) else None
+        if not isinstance(kind, str) or kind not in by_kind:
+            self.found.append(Problem(f"{path}.kind", f"must be one of: {', '.join(by_kind)}"))
+            return None
+        rest = {key: value for key, value in raw.items() if key != "kind"}
+        return self.read_object(by_kind[kind], rest, path)
+
+    def _read_enum(self, spec: FieldSpec, raw: Any, path: str) -> Any:
+        try:
+            return spec.types[0](raw)
+        except ValueError:
+            self.found.append(Problem(path, f"must be one of: {', '.join(spec.choices)}, not {_shown(raw)}"))
+            return None
+
+    def _read_plain(self, spec: FieldSpec, raw: Any, path: str) -> Any:
+        if not _has_kind(spec.kind, raw):
+            self.found.append(Problem(path, f"must be {_ARTICLE[spec.kind]}, not {_shown(raw)}"))
+            return None
+        if spec.kind == "dict" and spec.types:
+            self.found.extend(_dict_problems(spec.types[-1], raw, path))
+        self.found.extend(Problem(path, text) for text in _broken_rules(spec.rule, raw))
+        return dict(raw) if spec.kind == "dict" else raw
+
+
+def _unknown_keys(raw: Mapping[Any, Any], known: list[str], path: str) -> Iterator[Problem]:
+    for key in raw:
+        if key not in known:
+            where = f"{path}.{key}" if path else str(key)
+            yield Problem(where, f"unknown field; known are: {', '.join(known)}")
+
+
+def _placed(path: str, problem: Problem) -> Problem:
+    return Problem(".".join(part for part in (path, problem.path) if part), problem.rule)
+
+
+def _dict_problems(value_type: Any, raw: Mapping[Any, Any], path: str) -> Iterator[Problem]:
+    for key, value in raw.items():
+        if not isinstance(key, str):
+            yield Problem(f"{path}.{key}", "the key must be a string")
+        if value_type is str and not isinstance(value, str):
+            yield Problem(f"{path}.{key}", f"must be a string, not {_shown(value)}")
+
+
+_ARTICLE = {
+    "str": "a string",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "dict": "a mapping",
+}
+
+
+def _has_kind(kind: str, raw: Any) -> bool:
+    if kind == "any":
+        return True
+    if kind in ("int", "float") and isinstance(raw, bool):
+        return False
+    accepted = {"str": str, "int": int, "float": (int, float), "bool": bool, "dict": Mapping}
+    return isinstance(raw, accepted[kind])  # type: ignore[arg-type]  # mypy joins the values to object
+
+
+def _broken_rules(limits: Rule, value: Any) -> Iterator[str]:
+    if limits.minimum is not None and value < limits.minimum:
+        yield f"must be at least {limits.minimum}, not {value}"
+    if limits.maximum is not None and value > limits.maximum:
+        yield f"must be at most {limits.maximum}, not {value}"
+    if limits.max_length is not None and len(value) > limits.max_length:
+        yield f"must have at most {limits.max_length} characters, not {len(value)}"
+    if limits.pattern is not None and not re.fullmatch(limits.pattern, value):
+        shown = "" if limits.secret else f", not {_shown(value)}"
+        yield f"must be {limits.pattern_help or 'like ' + limits.pattern}{shown}"
+
+
+def _shown(value: Any) -> str:
+    """The value for a message: short, on one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def plain_fields(instance: Any) -> dict[str, Any]:
+    """Plain data (dicts, lists, strings, numbers) for an instance that parse made; parse(plain_fields(x)) == x."""
+    kind = {"kind": instance.KIND} if hasattr(instance, "KIND") else {}
+    return kind | {spec.name: plain(getattr(instance, spec.name)) for spec in fields_of(type(instance))}
+
+
+def plain(value: Any) -> Any:
+    """Plain data for a value, or a container of values, of the kinds that a schema knows."""
+    if isinstance(value, Enum):
+        return value.value
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain_fields(value)
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    return value

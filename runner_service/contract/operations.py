@@ -1,0 +1,87 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The closed table of operations: what a job may ask for, what that needs, and where it leads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+
+
+class Operation(StrEnum):
+    """One thing that a job does to one VM, or (DISCOVER) to a hypervisor. The value names its playbook."""
+
+    CONFIGURE = "configure"
+    RECONFIGURE = "reconfigure"
+    UNCONFIGURE = "unconfigure"
+    POWER_ON = "power_on"
+    POWER_OFF = "power_off"
+    SHUTDOWN = "shutdown"
+    RESET = "reset"
+    PAUSE = "pause"
+    RESUME = "resume"
+    GET_STATE = "get_state"
+    DISCOVER = "discover"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OperationRule:
+    """What holds for an operation wherever it is asked for."""
+
+    #: What undoes it, whole or half-way; None: it needs no undoing, or has none.
+    inverse: Operation | None = None
+    #: VM states in which it may be asked for.
+    legal_from: frozenset[VmState] = frozenset()
+    #: The VM's state once it is done; None: it stays.
+    ends_in: VmState | None = None
+    #: Seconds after which the run is cancelled, for a VM without disk copies.
+    deadline: int = 120
+    #: It concerns a VM; the job must carry its definition.
+    needs_vm: bool = True
+    #: Beside other operations of a lane it is a long one, and does not share a batch with short ones.
+    long: bool = False
+
+
+def _states(*states: VmState) -> frozenset[VmState]:
+    return frozenset(states)
+
+
+_S = VmState
+
+OPERATIONS: dict[Operation, OperationRule] = {
+    Operation.CONFIGURE: OperationRule(
+        inverse=Operation.UNCONFIGURE, legal_from=_states(_S.ALLOCATED), ends_in=_S.CONFIGURED, deadline=900, long=True
+    ),
+    Operation.UNCONFIGURE: OperationRule(
+        inverse=Operation.CONFIGURE,
+        legal_from=_states(_S.CONFIGURED, _S.OFF, _S.UNKNOWN),
+        ends_in=_S.ALLOCATED,
+        deadline=300,
+    ),
+    Operation.RECONFIGURE: OperationRule(
+        inverse=Operation.RECONFIGURE, legal_from=_states(_S.CONFIGURED, _S.OFF), deadline=300
+    ),
+    Operation.POWER_ON: OperationRule(
+        inverse=Operation.POWER_OFF, legal_from=_states(_S.CONFIGURED, _S.OFF), ends_in=_S.ON
+    ),
+    Operation.POWER_OFF: OperationRule(
+        inverse=Operation.POWER_ON, legal_from=_states(_S.ON, _S.PAUSED, _S.UNKNOWN), ends_in=_S.OFF
+    ),
+    Operation.SHUTDOWN: OperationRule(
+        inverse=Operation.POWER_ON, legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600
+    ),
+    Operation.RESET: OperationRule(legal_from=_states(_S.ON), ends_in=_S.ON),
+    Operation.PAUSE: OperationRule(inverse=Operation.RESUME, legal_from=_states(_S.ON), ends_in=_S.PAUSED),
+    Operation.RESUME: OperationRule(inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON),
+    Operation.GET_STATE: OperationRule(legal_from=frozenset(VmState)),
+    Operation.DISCOVER: OperationRule(needs_vm=False),
+}
+
+
+def states_that_allow(operation: Operation) -> Iterable[VmState]:
+    """In the order of the life of a VM."""
+    return [state for state in VmState if state in OPERATIONS[operation].legal_from]
