@@ -113,9 +113,9 @@ class VmDriver(Protocol):
     """One open connection to one hypervisor. Made by ``registry.open_driver``; used by one thread at a time.
 
     Every method is idempotent, because a task may be delivered twice, and raises DriverError (errors.py) and nothing
-    else; no type or error of an SDK leaves a driver. A VM that Millwright did not make (``managed`` is false) can be found
-    and powered, but never updated or deleted: those methods raise Conflict. Methods return when the hypervisor says that
-    it is so, not when it was asked.
+    else; no type or error of an SDK leaves a driver. A VM that Millwright did not make (``managed`` is false) can be
+    found and powered, but never updated or deleted: those methods raise Conflict. Methods return when the hypervisor
+    says that it is so, not when it was asked.
     """
 
     hypervisor_type: ClassVar[str]
