@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The private services as the fixtures hand them out."""
+
+import stat
+
+import pika
+import pymysql
+
+from tests.services import DIRECTORY
+from tools import services
+
+
+def _connect(url: str) -> pymysql.Connection:
+    from sqlalchemy import make_url
+
+    where = make_url(url)
+    return pymysql.connect(
+        host=where.host, port=where.port, user=where.username, password=where.password, database=where.database
+    )
+
+
+def test_a_test_gets_an_empty_database_of_its_own(database_url: str):
+    with _connect(database_url) as connection, connection.cursor() as cursor:
+        assert cursor.execute("SHOW TABLES") == 0
+        cursor.execute("CREATE TABLE t (name VARCHAR(10)) ENGINE=InnoDB")
+        cursor.execute("INSERT INTO t VALUES ('🜚')")
+        cursor.execute("SELECT name FROM t FOR UPDATE SKIP LOCKED")
+        assert cursor.fetchone() == ("🜚",)
+
+
+def test_a_test_gets_a_virtual_host_with_quorum_queues(amqp_vhost_url: str):
+    with pika.BlockingConnection(pika.URLParameters(amqp_vhost_url)) as connection:
+        channel = connection.channel()
+        channel.confirm_delivery()
+        arguments = {"x-queue-type": "quorum", "x-single-active-consumer": True}
+        channel.queue_declare("q", durable=True, arguments=arguments)
+        channel.basic_publish("", "q", b"hello", mandatory=True)
+        assert next(channel.consume("q", auto_ack=True))[2] == b"hello"
+
+
+def test_starting_again_changes_neither_ports_nor_processes(private_services: services.Services):
+    before = {path: path.read_text() for path in DIRECTORY.glob("*.pid")}
+    assert services.start(DIRECTORY) == private_services
+    assert before == {path: path.read_text() for path in DIRECTORY.glob("*.pid")}
+
+
+def test_only_the_owner_can_read_what_holds_the_password(private_services: services.Services):
+    for path in (DIRECTORY / "env", DIRECTORY / "password", DIRECTORY / "rabbitmq" / "rabbitmq.conf"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600

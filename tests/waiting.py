@@ -1,0 +1,8 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The one way in which tests wait."""
+
+from tools.waiting import wait_until
+
+__all__ = ["wait_until"]

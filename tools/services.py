@@ -1,0 +1,138 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A private MariaDB and RabbitMQ in a directory of their own, beside whatever the machine runs already.
+
+``python -m tools.services start|stop|remove DIR``. They listen on loopback only, on ports that DIR remembers, with
+passwords that were made for DIR. DIR/env (readable by its owner only) tells how to reach them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import random
+import secrets
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools import mariadb, rabbitmq
+from tools.private_files import write_private
+
+PORTS = ("mariadb", "amqp", "management", "distribution", "epmd")
+#: Below the range that the kernel gives to outgoing connections, so that nobody takes our ports while we are stopped.
+PORT_RANGE = range(20_000, 32_000)
+
+
+@dataclass(frozen=True)
+class Services:
+    """How to reach the private services."""
+
+    database_url: str
+    amqp_url: str
+    #: RabbitMQ's HTTP API, with user and password; makes and removes virtual hosts.
+    management_url: str
+
+
+def start(directory: str | Path) -> Services:
+    """Start what does not run yet, and wait until both answer. What was kept by an earlier start is there again."""
+    place = _place(directory)
+    place.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone(place):
+        password = _password(place)
+        ports = _ports(place)
+        rabbitmq.start(place, ports, password)
+        mariadb.start(place, ports["mariadb"], password)
+        rabbitmq.wait_ready(place, ports, password)
+        services = Services(
+            database_url=f"mysql+pymysql://millwright:{password}@127.0.0.1:{ports['mariadb']}/millwright?charset=utf8mb4",
+            amqp_url=f"amqp://millwright:{password}@127.0.0.1:{ports['amqp']}/%2F",
+            management_url=f"http://millwright:{password}@127.0.0.1:{ports['management']}",
+        )
+        _write_env(place, services)
+    return services
+
+
+def stop(directory: str | Path) -> None:
+    """Stop what was started in the directory; its data stay."""
+    place = _place(directory)
+    if place.is_dir():
+        with _alone(place):
+            mariadb.stop(place)
+            rabbitmq.stop(place)
+
+
+def remove(directory: str | Path) -> None:
+    """Stop what was started in the directory, and remove the directory with all data."""
+    stop(directory)
+    shutil.rmtree(_place(directory), ignore_errors=True)
+
+
+def _place(directory: str | Path) -> Path:
+    return Path(directory).absolute()
+
+
+@contextmanager
+def _alone(place: Path) -> Iterator[None]:
+    """Nobody else starts or stops services in this directory meanwhile."""
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _password(place: Path) -> str:
+    path = place / "password"
+    if not path.exists():
+        write_private(path, secrets.token_hex(16))
+    return path.read_text()
+
+
+def _ports(place: Path) -> dict[str, int]:
+    """The ports of this directory; new ones if they were never chosen, or if somebody else has taken one."""
+    path = place / "ports.json"
+    if path.exists():
+        ports: dict[str, int] = json.loads(path.read_text())
+        if mariadb.runs(place) or rabbitmq.runs(place) or all(_is_free(port) for port in ports.values()):
+            return ports
+    free = (port for port in random.sample(PORT_RANGE, len(PORT_RANGE)) if _is_free(port))
+    ports = dict(zip(PORTS, free, strict=False))
+    path.write_text(json.dumps(ports))
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _write_env(place: Path, services: Services) -> None:
+    lines = [
+        f"DATABASE_URL='{services.database_url}'",
+        f"AMQP_URL='{services.amqp_url}'",
+        f"AMQP_MANAGEMENT_URL='{services.management_url}'",
+    ]
+    write_private(place / "env", "\n".join(lines) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=["start", "stop", "remove"])
+    parser.add_argument("directory", help="where their data, logs and process ids are kept")
+    chosen = parser.parse_args()
+    {"start": start, "stop": stop, "remove": remove}[chosen.action](chosen.directory)
+    if chosen.action == "start":
+        print(f"MariaDB and RabbitMQ answer; {chosen.directory}/env says where.")
+
+
+if __name__ == "__main__":
+    main()
