@@ -66,7 +66,14 @@ class Topology:
             "x-dead-letter-routing-key": self.dead_queue,
         }
 
+    @property
+    def rubbish_queue(self) -> str:
+        """What nobody could read, with the reason, kept for people; nothing consumes it."""
+        return f"millwright.{self.datacenter_id}.rubbish"
+
     @staticmethod
     def plain_arguments() -> dict[str, str | int | bool]:
-        """Arguments that ``out_queue`` and ``dead_queue`` are declared with."""
-        return {"x-queue-type": "quorum"}
+        """Arguments that ``out_queue``, ``dead_queue`` and ``rubbish_queue`` are declared with.
+
+        One consumer at a time, so that a second relay that stands by never applies updates out of order."""
+        return {"x-queue-type": "quorum", "x-single-active-consumer": True}
