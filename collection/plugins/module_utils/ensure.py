@@ -82,6 +82,7 @@ def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[C
     if not found.managed or found.definition is None:
         raise Conflict(f"VM {found.name!r} was not made by Millwright and is not changed")
     differing = changes(found.definition, want)
+    _refuse_taken_name(driver, found, want)
     refused = [change.path for change in differing if change.kind not in driver.changeable]
     if refused:
         known = ", ".join(sorted(driver.changeable))
@@ -92,6 +93,12 @@ def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[C
         paths = ", ".join(change.path for change in differing)
         raise InvalidTransition(f"VM {found.name!r} is {found.power}; changing {paths} needs it powered off")
     return differing
+
+
+def _refuse_taken_name(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> None:
+    other = driver.find(VmRef(name=want.name)) if want.name != found.name else None
+    if other is not None and other.uuid != found.uuid:
+        raise Conflict(f"VM {found.name!r} cannot be renamed: another VM ({other.uuid}) is called {want.name!r}")
 
 
 _NEEDS = (

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .definition import VmDefinition
+from .fingerprint import is_fingerprint_of
 from .schema import FieldSpec, fields_of, plain
 
 
@@ -39,7 +40,7 @@ class Change:
 def changes(before: VmDefinition, after: VmDefinition) -> tuple[Change, ...]:
     """What would have to change for a VM that is ``before`` to be ``after``; empty when nothing would.
 
-    A field of ``after`` that is None says nothing and is not compared.
+    A field of ``after`` that is None says nothing and is not compared. A secret equals its fingerprint.
     """
     return tuple(_object_changes(before, after, ""))
 
@@ -51,7 +52,7 @@ def _object_changes(before: Any, after: Any, path: str) -> Iterator[Change]:
 
 
 def _field_changes(spec: FieldSpec, before: Any, after: Any, path: str) -> Iterator[Change]:
-    if after is None or before == after:
+    if after is None or before == after or (spec.rule.secret and is_fingerprint_of(before, after)):
         return
     if spec.kind == "object" and spec.many:
         yield from _part_changes(_by_name(before), _by_name(after), path)

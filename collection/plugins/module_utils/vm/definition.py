@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Self
 
+from .fingerprint import fingerprint
 from .schema import InvalidData, Problem, parse, plain_fields, rule
 
 #: Seeds the uuid of a VM that is defined by name alone, so that every run finds the same VM and the same disks.
@@ -246,6 +247,13 @@ class VmDefinition:
     def to_dict(self) -> dict[str, Any]:
         """Plain data that from_dict takes back."""
         return plain_fields(self)
+
+    def to_keep(self) -> dict[str, Any]:
+        """Plain data that a driver may keep at the hypervisor: secrets are fingerprints, and equal to changes()."""
+        kept = plain_fields(self)
+        if self.cloud_init and self.cloud_init.user_data is not None:
+            kept["cloud_init"]["user_data"] = fingerprint(self.cloud_init.user_data)
+        return kept
 
     @property
     def identity(self) -> str:

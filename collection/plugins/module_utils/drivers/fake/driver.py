@@ -1,0 +1,272 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The driver of a hypervisor that is a directory: ``fake:///absolute/path``."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from ...vm.changes import Change
+from ...vm.definition import VmDefinition
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+from ..base import Capability, Connection, HostFacts, ObservedVm, VmDriver, VmRef
+from ..errors import AuthenticationFailed, DriverError, InvalidTransition, TimedOut, Unreachable
+from . import refusals
+from .behaviour import Behaviour, failure, strike
+from .store import Store
+from .world import Machine, World, serial_log_of
+
+
+class FakeDriver(VmDriver):
+    """Keeps the contract's promises on a state file."""
+
+    hypervisor_type: ClassVar[str] = "fake"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
+    changeable: ClassVar[frozenset[str]] = frozenset(
+        {"name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib"}
+    )
+
+    def __init__(self, store: Store, token: str):
+        self._store = store
+        self._token = token
+
+    @classmethod
+    def open(cls, connection: Connection) -> FakeDriver:
+        """Raises Unreachable, AuthenticationFailed."""
+        store = _reach(connection)
+        driver = cls(store, connection.session or secrets.token_urlsafe())
+        with driver._work("open", "") as work:
+            work.happens()
+            if connection.session is None:
+                driver._log_in(connection)
+            elif _digest(connection.session) not in store.read().sessions:
+                raise AuthenticationFailed(f"{connection.url} does not know this session; log in again")
+        return driver
+
+    def find(self, ref: VmRef) -> ObservedVm | None:
+        with self._work("find", ref.name) as work:
+            work.happens()
+            machine = refusals.find(self._store.read(), ref)
+            return self._observed(machine) if machine else None
+
+    def residue(self, ref: VmRef) -> tuple[str, ...]:
+        with self._work("residue", ref.name) as work:
+            work.happens()
+            world = self._store.read()
+            return () if refusals.find(world, ref) else _names(world, ref.identity)
+
+    def list_vms(self) -> tuple[ObservedVm, ...]:
+        with self._work("list_vms", "") as work:
+            work.happens()
+            machines = self._store.read().machines.values()
+            return tuple(self._observed(machine) for machine in sorted(machines, key=lambda machine: machine.name))
+
+    def host(self) -> HostFacts:
+        with self._work("host", "") as work:
+            work.happens()
+            world = self._store.read()
+            return HostFacts(
+                name=world.name, hypervisor_type=self.hypervisor_type, version="1.0", cores=world.cores,
+                memory_mib=world.memory_mib, free_memory_mib=world.free_memory_mib, networks=tuple(world.networks),
+                pools={
+                    name: {"capacity_mib": pool.capacity_mib, "free_mib": pool.free_mib}
+                    for name, pool in world.pools.items()
+                },
+            )  # fmt: skip
+
+    def check(self, want: VmDefinition) -> None:
+        with self._work("check", want.name) as work:
+            work.happens()
+            refusals.refuse_create(self._store.read(), want)
+
+    def create(self, want: VmDefinition) -> None:
+        with self._work("create", want.name) as work:
+            with self._store.change() as world:
+                refusals.refuse_create(world, want)
+                world.remove_files_of(want.identity)
+                world.add_files_of(want)
+            try:
+                work.happens()
+                self._register(want)
+            except DriverError as error:
+                if work.leaves:
+                    error.left = _names(self._store.read(), want.identity)
+                else:
+                    self._remove_files(want.identity)
+                raise
+
+    def _register(self, want: VmDefinition) -> None:
+        with self._store.change() as world:
+            refusals.refuse_create(world, want)
+            world.machines[want.identity] = Machine(
+                name=want.name, uuid=want.identity, memory_mib=want.memory_mib,
+                definition={**want.to_keep(), "uuid": want.identity},
+            )  # fmt: skip
+
+    def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
+        with self._work("update", ref.name) as work:
+            _changeable(self._store.read(), ref)
+            work.happens()
+            with self._store.change() as world:
+                machine = _changeable(world, ref)
+                refusals.refuse_name(world, want.name, machine.uuid)
+                machine.name, machine.memory_mib = want.name, want.memory_mib
+                fields, kept = {change.path.split(".")[0] for change in changes}, want.to_keep()
+                machine.definition = {**machine.definition, **{name: kept[name] for name in fields}}
+
+    def delete(self, ref: VmRef) -> None:
+        with self._work("delete", ref.name) as work:
+            machine = refusals.find(self._store.read(), ref)
+            if machine:
+                refusals.refuse_foreign(machine)
+            identity = machine.uuid if machine else ref.identity
+            try:
+                work.happens()
+            except DriverError as error:
+                if work.leaves:
+                    self._forget(identity)
+                    error.left = _names(self._store.read(), identity)
+                raise
+            self._forget(identity)
+            self._remove_files(identity)
+
+    def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
+        with self._work(f"power_{action.value}", ref.name) as work:
+            machine = refusals.get(self._store.read(), ref)
+            if _is_done(machine, action):
+                return
+            _refuse_power(machine, action)
+            if action is PowerAction.SHUTDOWN and work.behaviour.is_deaf(machine.name):
+                time.sleep(timeout)
+                raise TimedOut(f"VM {machine.name!r} did not shut down within {timeout} seconds")
+            work.happens()
+            self._set_power(ref, action)
+
+    def _set_power(self, ref: VmRef, action: PowerAction) -> None:
+        with self._store.change() as world:
+            machine = refusals.get(world, ref)
+            if _is_done(machine, action):
+                return
+            _refuse_power(machine, action)
+            if action is PowerAction.ON:
+                refusals.refuse_start(world, machine)
+            machine.power = POWER_GOAL[action]
+            self._speak(machine, action)
+
+    def session(self) -> str | None:
+        return self._token
+
+    def logout(self) -> None:
+        with self._work("logout", "") as work:
+            work.happens()
+            with self._store.change() as world:
+                world.sessions = [kept for kept in world.sessions if kept != _digest(self._token)]
+
+    def close(self) -> None:
+        """There is nothing to drop."""
+
+    @contextmanager
+    def _work(self, operation: str, vm: str) -> Iterator[_Work]:
+        with self._store.journal(operation, vm):
+            work = _Work(self._store, operation, vm)
+            if work.behaviour.unreachable:
+                raise Unreachable(f"fake://{self._store.directory} did not answer", detail="behaviour.json says so")
+            yield work
+
+    def _log_in(self, connection: Connection) -> None:
+        if not Behaviour(self._store.behaviour()).accepts(connection.username, connection.password):
+            raise AuthenticationFailed(
+                f"{connection.url} did not accept the password of {connection.username!r}", detail="wrong password"
+            )
+        with self._store.change() as world:
+            world.logins += 1
+            world.sessions.append(_digest(self._token))
+
+    def _forget(self, identity: str) -> None:
+        with self._store.change() as world:
+            world.machines.pop(identity, None)
+
+    def _remove_files(self, identity: str) -> None:
+        with self._store.change() as world:
+            world.remove_files_of(identity)
+        (self._store.directory / serial_log_of(identity)).unlink(missing_ok=True)
+
+    def _speak(self, machine: Machine, action: PowerAction) -> None:
+        """A guest that starts says so on its serial line."""
+        if action in (PowerAction.ON, PowerAction.RESET) and _logs(machine):
+            with (self._store.directory / serial_log_of(machine.uuid)).open("a", encoding="utf-8") as log:
+                log.write(f"{machine.name} is up\n")
+
+    def _observed(self, machine: Machine) -> ObservedVm:
+        return ObservedVm(
+            name=machine.name, uuid=machine.uuid, power=machine.power, managed=machine.managed,
+            definition=VmDefinition.from_dict(machine.definition) if machine.definition else None,
+            serial_log=str(self._store.directory / serial_log_of(machine.uuid)) if _logs(machine) else None,
+        )  # fmt: skip
+
+
+class _Work:
+    """One operation on its way."""
+
+    def __init__(self, store: Store, operation: str, vm: str):
+        self.behaviour = Behaviour(store.behaviour())
+        #: Whether the failure that struck leaves its files behind.
+        self.leaves = False
+        self._store, self._operation, self._vm = store, operation, vm
+
+    def happens(self) -> None:
+        """Take the time that was told, and raise the failure that was told."""
+        time.sleep(self.behaviour.delay(self._operation))
+        rules = self.behaviour.rules(self._operation, self._vm)
+        if not rules:
+            return
+        with self._store.change() as world:
+            rule = strike(rules, world.struck)
+        if rule:
+            self.leaves = bool(rule.get("leave"))
+            raise failure(rule, f"{self._operation} of VM {self._vm!r}" if self._vm else self._operation)
+
+
+def _reach(connection: Connection) -> Store:
+    scheme, _, path = connection.url.partition("://")
+    directory = Path(path)
+    if scheme != "fake" or not directory.is_absolute() or not directory.is_dir():
+        raise Unreachable(f"nothing answers at {connection.url}", detail=f"{path or connection.url}: no such directory")
+    return Store(directory)
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _names(world: World, identity: str) -> tuple[str, ...]:
+    return tuple(f"{pool}/{name}" for pool, name in world.files_of(identity))
+
+
+def _logs(machine: Machine) -> bool:
+    return bool(machine.definition and machine.definition["console"]["serial_log"])
+
+
+def _changeable(world: World, ref: VmRef) -> Machine:
+    """The machine, if it may be updated."""
+    machine = refusals.get(world, ref)
+    refusals.refuse_foreign(machine)
+    if machine.power is not PowerState.OFF:
+        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
+    return machine
+
+
+def _is_done(machine: Machine, action: PowerAction) -> bool:
+    return machine.power is POWER_GOAL[action] and action is not PowerAction.RESET
+
+
+def _refuse_power(machine: Machine, action: PowerAction) -> None:
+    if machine.power not in POWER_FROM[action]:
+        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value} and cannot {action.value}")

@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fake hypervisor refuses, as real ones do: pure functions over its world."""
+
+from __future__ import annotations
+
+from ...vm.definition import Disk, VmDefinition
+from ..base import VmRef
+from ..errors import Conflict, InsufficientResources, InvalidTemplate, NotFound, VmNotFound
+from .world import Machine, World
+
+
+def find(world: World, ref: VmRef) -> Machine | None:
+    return world.machines.get(ref.uuid) if ref.uuid else world.named(ref.name)
+
+
+def get(world: World, ref: VmRef) -> Machine:
+    """Raises VmNotFound."""
+    machine = find(world, ref)
+    if machine is None:
+        raise VmNotFound(f"{ref} is not at the hypervisor")
+    return machine
+
+
+def refuse_foreign(machine: Machine) -> None:
+    if not machine.managed:
+        raise Conflict(f"VM {machine.name!r} was not made by Millwright and is left alone")
+
+
+def refuse_name(world: World, name: str, identity: str) -> None:
+    """The name may be free, or the VM's own."""
+    other = world.named(name)
+    if other is not None and other.uuid != identity:
+        raise Conflict(f"the name {name!r} is taken by another VM ({other.uuid})")
+
+
+def refuse_create(world: World, want: VmDefinition) -> None:
+    """What ``create`` would refuse."""
+    refuse_name(world, want.name, want.identity)
+    if want.identity in world.machines:
+        taken = world.machines[want.identity]
+        raise Conflict(f"VM {want.name!r} cannot be made: VM {taken.name!r} has its identity ({taken.uuid})")
+    for disk in want.disks:
+        _refuse_disk(world, disk)
+    for nic in want.nics:
+        if nic.network is not None and nic.network not in world.networks:
+            raise NotFound(f"there is no network {nic.network!r}; there are: {', '.join(world.networks)}")
+    if want.cdrom is not None and not world.size_of_image(want.cdrom):
+        raise _no_image("ISO image", want.cdrom, world)
+    _refuse_space(world, want)
+
+
+def _refuse_disk(world: World, disk: Disk) -> None:
+    if disk.pool not in world.pools:
+        raise NotFound(f"there is no pool {disk.pool!r}; there are: {', '.join(sorted(world.pools))}")
+    if disk.template is None:
+        return
+    size = world.size_of_image(disk.template)
+    if not size:
+        raise _no_image("template", disk.template, world)
+    if not disk.template.endswith(f".{disk.template_format.value}"):
+        raise InvalidTemplate(f"template {disk.template!r} is not of format {disk.template_format.value}")
+    if disk.size_mib is not None and disk.size_mib < size:
+        raise InvalidTemplate(
+            f"disk {disk.name!r} is {disk.size_mib} MiB, smaller than its template {disk.template!r} ({size} MiB)"
+        )
+
+
+def _no_image(what: str, name: str, world: World) -> NotFound:
+    return NotFound(f"there is no {what} {name!r}; there are: {', '.join(world.images)}")
+
+
+def _refuse_space(world: World, want: VmDefinition) -> None:
+    for name in sorted({disk.pool for disk in want.disks}):
+        needed = sum(world.size_of(disk) for disk in want.disks if disk.pool == name)
+        free = world.pools[name].free_mib
+        if needed > free:
+            raise InsufficientResources(f"pool {name!r} has {free} MiB free; VM {want.name!r} needs {needed} MiB")
+
+
+def refuse_start(world: World, machine: Machine) -> None:
+    if machine.memory_mib > world.free_memory_mib:
+        raise InsufficientResources(
+            f"VM {machine.name!r} needs {machine.memory_mib} MiB of memory; {world.free_memory_mib} MiB are free"
+        )

@@ -1,0 +1,113 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fake hypervisor has: host, pools, networks, images and machines. Plain values, and what follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from ...vm.definition import Disk, VmDefinition
+from ...vm.states import PowerState
+
+
+@dataclass
+class Pool:
+    """A storage pool; ``volumes`` are sizes in MiB by name."""
+
+    capacity_mib: int = 64 * 1024 * 1024
+    volumes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def free_mib(self) -> int:
+        return self.capacity_mib - sum(self.volumes.values())
+
+
+@dataclass
+class Machine:
+    """A VM that the fake hypervisor has. ``definition`` is as VmDefinition.to_keep gives it; None for a foreign VM."""
+
+    name: str
+    uuid: str
+    power: PowerState = PowerState.OFF
+    definition: dict[str, Any] | None = None
+    memory_mib: int = 64
+
+    def __post_init__(self) -> None:
+        self.power = PowerState(self.power)
+
+    @property
+    def managed(self) -> bool:
+        return self.definition is not None
+
+
+@dataclass
+class World:
+    """The whole state, as the state file holds it."""
+
+    name: str = "fake"
+    cores: int = 16
+    memory_mib: int = 1024 * 1024
+    #: Templates and ISOs: patterns of paths and names, and the size in MiB of what matches. The suffix is the format.
+    images: dict[str, int] = field(
+        default_factory=lambda: {"/templates/*.qcow2": 16, "/templates/*.raw": 16, "/isos/*.iso": 1}
+    )
+    pools: dict[str, Pool] = field(default_factory=lambda: {"default": Pool()})
+    networks: list[str] = field(default_factory=lambda: ["default"])
+    machines: dict[str, Machine] = field(default_factory=dict)
+    #: SHA-256 of the tokens of open sessions, and how many logins there were.
+    sessions: list[str] = field(default_factory=list)
+    logins: int = 0
+    #: How often each rule of the behaviour has struck.
+    struck: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> World:
+        world = cls(**raw)
+        world.pools = {name: Pool(**pool) for name, pool in raw.get("pools", {"default": {}}).items()}
+        world.machines = {uuid: Machine(**machine) for uuid, machine in raw.get("machines", {}).items()}
+        return world
+
+    def to_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @property
+    def free_memory_mib(self) -> int:
+        running = (machine for machine in self.machines.values() if machine.power is not PowerState.OFF)
+        return max(0, self.memory_mib - sum(machine.memory_mib for machine in running))
+
+    def named(self, name: str) -> Machine | None:
+        return next((machine for machine in self.machines.values() if machine.name == name), None)
+
+    def files_of(self, identity: str) -> Iterator[tuple[str, str]]:
+        """Pool and name of every file that belongs to the VM."""
+        for pool_name, pool in sorted(self.pools.items()):
+            yield from ((pool_name, name) for name in sorted(pool.volumes) if name.startswith(f"{identity}-"))
+
+    def remove_files_of(self, identity: str) -> None:
+        for pool, name in list(self.files_of(identity)):
+            del self.pools[pool].volumes[name]
+
+    def add_files_of(self, want: VmDefinition) -> None:
+        for disk in want.disks:
+            self.pools[disk.pool].volumes[f"{want.identity}-{disk.name}.{disk.format.value}"] = self.size_of(disk)
+        home = self.pools[want.disks[0].pool if want.disks else min(self.pools)]
+        if want.cloud_init is not None:
+            home.volumes[f"{want.identity}-cloud-init.iso"] = 1
+        if want.console.serial_log:
+            home.volumes[serial_log_of(want.identity)] = 1
+
+    def size_of(self, disk: Disk) -> int:
+        return disk.size_mib or self.size_of_image(disk.template or "")
+
+    def size_of_image(self, image: str) -> int:
+        """Size in MiB of a template or ISO; 0 if it is not there."""
+        return next((size for pattern, size in self.images.items() if fnmatchcase(image, pattern)), 0)
+
+
+def serial_log_of(identity: str) -> str:
+    return f"{identity}-serial.log"
