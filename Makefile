@@ -1,0 +1,54 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup link demo stop clean lint format types unit check test guest
+
+BIN := .venv/bin
+PYTHON := $(BIN)/python
+# A user who has just joined the group libvirt is not in it before the next login.
+AS := tools/with_libvirt_group.sh
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install what is missing: apt packages, .venv, the collection link
+	@tools/setup.sh
+
+link: ## Show this checkout to Ansible as the collection millwright.virt
+	@tools/link_collection.sh
+
+demo: setup ## Deploy three real VMs through API, broker, runner and libvirt
+	@$(AS) $(PYTHON) -m tools.demo up
+
+stop: ## Stop the demo: its guests are powered off, no process stays
+	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo stop; fi
+
+clean: ## Remove the demo's VMs, disks and data, and all that make has made here
+	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test; fi
+	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+guest: setup ## Build the small bootable disk of demo and tests, and print its path
+	@$(PYTHON) -m tools.guest.build
+
+lint: ## Check style and formatting
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: ## Put the formatting right
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+types: ## Check types
+	$(BIN)/mypy
+
+unit: ## Run the tests that need neither services nor guests
+	$(PYTHON) -m pytest -m 'not services and not qemu and not slow'
+
+check: lint types unit ## What to run before a commit: under a minute, no services
+
+test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU
+	$(AS) $(PYTHON) -m pytest

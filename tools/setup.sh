@@ -1,0 +1,123 @@
+#!/usr/bin/env bash
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Installs what this project needs and is not there yet: packages of the distribution, a virtual environment, and the
+# link that shows the checkout to Ansible as a collection. Running it again with everything there takes a second.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+LOGS=.run/log
+STAMP=.venv/.millwright-stamp
+
+# The "core" packages of MariaDB bring programs without a system service.
+PACKAGES=(
+    python3-venv gcc pkg-config libvirt-dev
+    mariadb-server-core mariadb-client-core
+    rabbitmq-server
+    libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
+    syslinux syslinux-common mtools fdisk zstd
+)
+
+fail() {
+    printf 'setup: %s\n' "$1" >&2
+    exit 1
+}
+
+# step NAME TEXT COMMAND...: one line on the screen, everything else into a log of its own.
+step() {
+    local name=$1 text=$2 started=$SECONDS
+    shift 2
+    printf '%-58s' "$text"
+    if "$@" >"$LOGS/$name.log" 2>&1 </dev/null; then
+        printf 'ok (%d s)\n' $((SECONDS - started))
+    else
+        printf 'FAILED\n\nThe end of %s:\n' "$LOGS/$name.log"
+        tail -n 25 "$LOGS/$name.log"
+        exit 1
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    else
+        command -v sudo >/dev/null || fail "needs root or sudo for: $*"
+        sudo "$@"
+    fi
+}
+
+missing_packages() {
+    local package
+    for package in "${PACKAGES[@]}"; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || echo "$package"
+    done
+}
+
+# The packages bring servers of their own. A policy of "no" keeps apt from starting them, as they are not ours to run;
+# libvirtd is the exception, where systemd can run it: guests need it.
+install_packages() {
+    local policy=/usr/sbin/policy-rc.d status=0
+    if [ ! -e "$policy" ]; then
+        printf '#!/bin/sh\ncase "$1" in *virt*) exit 0 ;; *) exit 101 ;; esac\n' | as_root tee "$policy" >/dev/null
+        as_root chmod 755 "$policy"
+    else
+        policy=
+    fi
+    as_root apt-get update -q &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" || status=$?
+    [ -z "$policy" ] || as_root rm -f "$policy"
+    return "$status"
+}
+
+# The newest Python that the pins were tried with, else whatever is new enough.
+find_python() {
+    local candidate
+    for candidate in python3.11 python3.12 python3.13 python3; do
+        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
+    fail "needs Python 3.11 or newer"
+}
+
+make_environment() {
+    local python
+    python=$(find_python)
+    # A virtual environment that was moved or whose Python is gone is made anew.
+    .venv/bin/python -c 'import pip' 2>/dev/null || rm -rf .venv
+    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev]'
+}
+
+# Where the checkout is, too: an environment does not survive being moved.
+stamp() {
+    { pwd; cat pyproject.toml setup.py; } | sha256sum
+}
+
+may_use_libvirt() {
+    [ "$(id -u)" -eq 0 ] || id -nG "$(id -un)" | grep -qw libvirt
+}
+
+main() {
+    local missing
+    [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null || fail "knows Debian 12 and Ubuntu only"
+    mkdir -p "$LOGS"
+    mapfile -t missing < <(missing_packages)
+    if [ ${#missing[@]} -gt 0 ]; then
+        # Ask for the password here, where it can be seen, and not in the log.
+        [ "$(id -u)" -eq 0 ] || sudo -v
+        step packages "Installing ${#missing[@]} packages (apt)" install_packages "${missing[@]}"
+    fi
+    if [ "$(cat "$STAMP" 2>/dev/null)" != "$(stamp)" ]; then
+        step venv "Installing Python packages into .venv" make_environment
+        stamp >"$STAMP"
+    fi
+    if ! may_use_libvirt; then
+        step group "Letting $(id -un) use libvirt" as_root usermod -aG libvirt "$(id -un)"
+    fi
+    tools/link_collection.sh
+}
+
+main
