@@ -1,0 +1,104 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hypervisors: where VMs run."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from webapi.cli.client import Json
+from webapi.cli.lookup import DATACENTER, HYPERVISOR, find, find_id
+from webapi.cli.noun import limit_option, name_argument, noun, wait_option
+from webapi.cli.output import Columns, field, short_id
+from webapi.cli.session import Session, pass_session
+
+
+def _free_memory(hypervisor: Json) -> str:
+    host = hypervisor["host"]
+    return f"{host['free_memory_mib']}/{host['memory_mib']}" if host else ""
+
+
+COLUMNS: Columns = {
+    "Name": field("name"),
+    "Type": field("type"),
+    "State": field("state"),
+    "Cores": lambda hypervisor: (hypervisor["host"] or {}).get("cores"),
+    "Free MiB": _free_memory,
+    "Sessions": field("open_sessions"),
+    "ID": short_id,
+}
+
+
+@noun("hypervisor")
+def hypervisor() -> None:
+    """Hypervisors: where VMs run."""
+
+
+@hypervisor.command("list")
+@click.option("--datacenter", metavar="NAME|ID", help="Only those of this datacenter.")
+@limit_option
+@pass_session
+def list_(session: Session, datacenter: str | None, limit: int) -> None:
+    """List hypervisors."""
+    where = find_id(session.client, DATACENTER, datacenter)
+    session.show_list(session.client.listing(HYPERVISOR.path, limit=limit, datacenter_id=where), COLUMNS)
+
+
+@hypervisor.command()
+@name_argument
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show a hypervisor whole, with what it said about itself when it was last discovered."""
+    session.show(find(session.client, HYPERVISOR, name))
+
+
+def _read_password(_context: click.Context, _parameter: click.Parameter, wanted: bool) -> str | None:  # noqa: FBT001  # click calls it so
+    if not wanted:
+        return None
+    if sys.stdin.isatty():
+        return str(click.prompt("Password", hide_input=True, err=True))
+    return sys.stdin.readline().rstrip("\n")
+
+
+@hypervisor.command()
+@click.argument("name")
+@click.option("--type", "type_", required=True, metavar="TYPE", help="Kind of hypervisor: libvirt, or fake to try out.")
+@click.option("--url", required=True, help="Address of its management, as seen by the runners: qemu:///system.")
+@click.option("--datacenter", required=True, metavar="NAME|ID", help="The datacenter whose runners reach it.")
+@click.option("--username", help="Account at the hypervisor.")
+@click.option(
+    "--password-stdin", "password", is_flag=True, callback=_read_password,
+    help="Read the account's password from standard input, or ask on a terminal. It is never an argument: those are "
+    "seen by everybody on the machine.",
+)  # fmt: skip
+@click.option("--validate-certs/--no-validate-certs", default=True, help="Whether its certificate must be trusted.")
+@click.option("--open-sessions", type=click.IntRange(min=1), help="Operations that it may run at a time [API: 2].")
+@wait_option
+@pass_session
+def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str | int | bool | None) -> None:
+    """Make a hypervisor known and test the connection to it."""
+    fields["type"] = fields.pop("type_")
+    body = {name: value for name, value in fields.items() if value is not None}
+    where = find(session.client, DATACENTER, datacenter)
+    session.finish(session.client.post(HYPERVISOR.path, {**body, "datacenter_id": where["id"]}), wait=wait)
+
+
+@hypervisor.command()
+@name_argument
+@wait_option
+@pass_session
+def discover(session: Session, name: str, *, wait: bool) -> None:
+    """Test the connection again, and learn what the hypervisor is and has free."""
+    found = find(session.client, HYPERVISOR, name)
+    session.finish(session.client.post(HYPERVISOR.one(found["id"], "discover")), wait=wait)
+
+
+@hypervisor.command()
+@name_argument
+@pass_session
+def delete(session: Session, name: str) -> None:
+    """Forget a hypervisor that has no VMs of ours. Nothing happens to the machine itself."""
+    session.delete(HYPERVISOR, name)

@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks and jobs as a person watches them: what the API says of each, read once into values that can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Self
+
+from runner_service.contract.states import FINAL_TASK_STATES, JobState, RollbackState, TaskState
+from webapi.cli.printable import one_line
+
+
+class Status(StrEnum):
+    """What a state means to who waits."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    #: Will not happen.
+    DROPPED = "dropped"
+
+
+STATUS: dict[str, Status] = {
+    TaskState.QUEUED: Status.WAITING,
+    TaskState.STARTED: Status.RUNNING,
+    TaskState.FINISHED_SUCCESSFULLY: Status.DONE,
+    TaskState.FINISHED_UNSUCCESSFULLY: Status.FAILED,
+    TaskState.ABORTED: Status.DROPPED,
+    TaskState.CANCELLED: Status.DROPPED,
+    JobState.PENDING: Status.WAITING,
+    JobState.STARTED: Status.RUNNING,
+    JobState.DONE: Status.DONE,
+    JobState.FAILED: Status.FAILED,
+    JobState.ABORTED: Status.DROPPED,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """Why a task or job failed, in the words of who knows."""
+
+    code: str
+    message: str
+    detail: str = ""
+    left: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any] | None) -> Self | None:
+        if not raw:
+            return None
+        return cls(
+            code=raw["code"],
+            message=raw["message"],
+            detail=raw.get("detail") or "",
+            left=tuple(raw.get("left") or ()),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A task with its children, or a job."""
+
+    id: str
+    is_job: bool
+    label: str
+    #: Where it happens; of jobs.
+    place: str = ""
+    state: str
+    rollback: RollbackState = RollbackState.NONE
+    failure: Failure | None = None
+    started: datetime | None = None
+    ended: datetime | None = None
+    children: tuple[Node, ...] = ()
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any], within: str = "") -> Node:
+        """Read a task of the API, whole, or a job. A task of the same type as the one that it is within needs no verb
+        of its own: deploying a shop is deploying its web1."""
+        is_job = raw["kind"] == "job"
+        return cls(
+            id=raw["id"],
+            is_job=is_job,
+            label=_words(raw["operation"]) if is_job else _task_label(raw, within),
+            place=one_line(raw.get("hypervisor_name") or ""),
+            state=raw["state"],
+            rollback=RollbackState(raw.get("rollback_state") or RollbackState.NONE),
+            failure=Failure.of(raw.get("error")),
+            started=_time(raw["started_at"]),
+            ended=_time(raw["ended_at"]),
+            children=tuple(cls.of(child, raw["type"]) for child in raw.get("children") or ()),
+        )
+
+    @property
+    def status(self) -> Status:
+        return STATUS[self.state]
+
+    @property
+    def has_ended(self) -> bool:
+        """Of a task: nothing will change any more."""
+        return self.state in FINAL_TASK_STATES
+
+    def seconds(self, now: datetime) -> float | None:
+        """How long it has been running, or ran; None before it starts."""
+        if self.started is None:
+            return None
+        return max(0.0, ((self.ended or now) - self.started).total_seconds())
+
+    def walk(self, above: tuple[Node, ...] = ()) -> Iterator[tuple[Node, tuple[Node, ...]]]:
+        """Itself and everything below it in order, each with the tasks above it."""
+        yield self, above
+        for child in self.children:
+            yield from child.walk((*above, self))
+
+
+def _task_label(raw: Mapping[str, Any], within: str) -> str:
+    name = one_line(raw.get("name") or "")
+    return name if raw["type"] == within else f"{_words(raw['type'])} {name}".rstrip()
+
+
+def _words(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,200 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a task looks: pure functions from what is known of it and the time to what is shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from rich.text import Text
+from rich.tree import Tree
+
+from runner_service.contract.states import RollbackState
+from webapi.cli.nodes import STATUS, Node, Status
+from webapi.cli.printable import one_line, printable
+
+
+@dataclass(frozen=True)
+class Look:
+    """A status on the screen; a running one moves through its frames."""
+
+    frames: str
+    ascii_frames: str
+    style: str
+
+    def icon(self, now: datetime, *, ascii_only: bool) -> str:
+        frames = self.ascii_frames if ascii_only else self.frames
+        return frames[int(now.timestamp() * 8) % len(frames)]
+
+
+LOOKS: dict[Status, Look] = {
+    Status.WAITING: Look("○", ".", "dim"),
+    Status.RUNNING: Look("⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏", "|/-\\", "cyan"),
+    Status.DONE: Look("✔", "+", "green"),
+    Status.FAILED: Look("✘", "x", "bold red"),
+    Status.DROPPED: Look("⊘", "o", "yellow"),
+}
+
+ROLLBACK_WORDS: dict[RollbackState, str] = {
+    RollbackState.NONE: "",
+    RollbackState.STARTED: "rolling back",
+    RollbackState.DONE: "rolled back",
+    RollbackState.FAILED: "ROLLBACK FAILED",
+}
+
+_NEVER = datetime.max.replace(tzinfo=UTC)
+#: Columns that one level of a tree is indented by.
+_INDENT = 4
+
+
+def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -> Tree:
+    """The task as a tree of one line a node, and if it can be, of at most ``room`` lines."""
+    fitted = fit(task, room)
+    width = max(_INDENT * len(above) + len(_title(node, task)) for node, above in fitted.walk())
+
+    def line(node: Node, depth: int) -> Text:
+        look = LOOKS[node.status]
+        text = Text(no_wrap=True, overflow="ellipsis")
+        text.append(f"{look.icon(now, ascii_only=ascii_only)} ", look.style)
+        text.append(_title(node, task).ljust(width - _INDENT * depth), "" if node.is_job else "bold")
+        text.append(f"{duration(node.seconds(now)):>8}", "dim")
+        text.append(f"  {_remark(node)}".rstrip(), look.style)
+        return text
+
+    def branch(node: Node, depth: int, tree: Tree) -> Tree:
+        for child in node.children:
+            branch(child, depth + 1, tree.add(line(child, depth + 1)))
+        return tree
+
+    return branch(fitted, 0, Tree(line(fitted, 0), guide_style="dim"))
+
+
+def fit(task: Node, room: int) -> Node:
+    """The task in at most ``room`` lines: what is done or waits is folded first, then only counted; what runs or
+    failed stays."""
+    for shorter in (_whole, _folded, _counted):
+        fitted = shorter(task)
+        if sum(1 for _ in fitted.walk()) <= room:
+            break
+    return fitted
+
+
+def _whole(task: Node) -> Node:
+    return task
+
+
+def _folded(task: Node) -> Node:
+    return replace(task, children=tuple(_closed(child) if _is_calm(child) else child for child in task.children))
+
+
+def _counted(task: Node) -> Node:
+    calm = Counter(child.state for child in task.children if _is_calm(child))
+    lively = tuple(child for child in task.children if not _is_calm(child))
+    counts = (
+        Node(id=state, is_job=True, label=f"{times} more {STATUS[state].value}", state=state)
+        for state, times in calm.items()
+    )
+    return replace(task, children=(*lively, *counts))
+
+
+def _closed(node: Node) -> Node:
+    return replace(node, children=())
+
+
+def _is_calm(node: Node) -> bool:
+    return node.status in (Status.DONE, Status.WAITING)
+
+
+def _title(node: Node, task: Node) -> str:
+    """A place is named once if it is the same for all."""
+    places = {each.place for each, _ in task.walk() if each.place}
+    if len(places) == 1:
+        return f"{node.label} on {places.pop()}" if node is task else node.label
+    return f"{node.label} on {node.place}" if node.place else node.label
+
+
+def _remark(node: Node) -> str:
+    """What there is to say about a node beside its icon."""
+    words = node.status.value if node.status in (Status.WAITING, Status.FAILED) else ""
+    if node.status is Status.DROPPED:
+        words = node.state.lower()
+    if node.failure:
+        words = one_line(str(node.failure))
+    return ", ".join(part for part in (ROLLBACK_WORDS[node.rollback], words) if part)
+
+
+def news(before: Node | None, after: Node) -> list[str]:
+    """A line for everything that has become of the task and its parts since ``before``, in the order of events."""
+    known = {node.id: (node.state, node.rollback) for node, _ in before.walk()} if before else {}
+    changed = [
+        (node, above)
+        for node, above in after.walk()
+        if known.get(node.id, (None, None)) != (node.state, node.rollback)
+        and (before is not None or not above or node.status is not Status.WAITING)
+    ]
+    return [_sentence(node, above) for node, above in sorted(changed, key=_when)]
+
+
+def _when(place: tuple[Node, tuple[Node, ...]]) -> tuple[datetime, int]:
+    """Outer tasks start before and end after what is in them."""
+    node, above = place
+    running = node.status in (Status.WAITING, Status.RUNNING)
+    return node.ended or (node.started if running else None) or _NEVER, len(above) if running else -len(above)
+
+
+def _sentence(node: Node, above: tuple[Node, ...]) -> str:
+    path = " / ".join(each.label for each in (*above[1:], node))
+    words = {Status.RUNNING: "started"}.get(node.status, node.status.value)
+    if node.status is Status.DROPPED:
+        words = node.state.lower()
+    if node.ended and node.started:
+        words += f" in {duration(node.seconds(node.ended))}"
+    remarks = (words, ROLLBACK_WORDS[node.rollback], one_line(str(node.failure)) if node.failure else "")
+    return f"{path}: {', '.join(part for part in remarks if part)}"
+
+
+OUTCOMES: dict[Status, str] = {Status.DONE: "finished in", Status.FAILED: "failed after"}
+
+
+def outcome(task: Node) -> list[Text]:
+    """How it ended and how long it took; then each failure, with the hypervisor's own words."""
+    took = duration(task.seconds(task.ended or datetime.now(UTC))) or "0.0s"
+    verdict = OUTCOMES.get(task.status, f"was {task.state.lower()} after")
+    lines = [Text(f"{task.label[:1].upper()}{task.label[1:]} {verdict} {took}.", LOOKS[task.status].style)]
+    for node, above in task.walk():
+        if node.failure or node.rollback is RollbackState.FAILED:
+            lines += [Text(), *_explained(node, above)]
+    return lines
+
+
+def _explained(node: Node, above: tuple[Node, ...]) -> Iterator[Text]:
+    path = " / ".join(each.label for each in (*above[1:], node))
+    place = f" on {node.place}" if node.place else ""
+    code = f" [{node.failure.code}]" if node.failure else ""
+    yield Text(f"{path}{place}{code}", "bold")
+    if node.failure:
+        yield from _indented(node.failure.message)
+        if node.failure.detail and node.failure.detail not in node.failure.message:
+            yield from _indented(f"the hypervisor says: {node.failure.detail}")
+        if node.failure.left:
+            yield from _indented(f"left behind: {', '.join(node.failure.left)}")
+    if node.rollback is not RollbackState.NONE:
+        yield from _indented(ROLLBACK_WORDS[node.rollback])
+
+
+def _indented(text: str) -> Iterator[Text]:
+    return (Text(f"  {line}") for line in printable(text).splitlines())
+
+
+def duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{rest:02}s"

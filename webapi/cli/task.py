@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks: what was asked for, and what became of it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from runner_service.contract.states import TaskState
+from webapi.cli.client import Json
+from webapi.cli.lookup import TASK, find
+from webapi.cli.noun import limit_option, noun
+from webapi.cli.output import Columns, clock, field, short_id
+from webapi.cli.picture import duration
+from webapi.cli.session import Session, pass_session
+from webapi.cli.tree import show as show_tree
+
+
+def _took(task: Json) -> str:
+    if not (task["started_at"] and task["ended_at"]):
+        return ""
+    started, ended = (datetime.fromisoformat(task[name]) for name in ("started_at", "ended_at"))
+    return duration((ended - started).total_seconds())
+
+
+COLUMNS: Columns = {
+    "ID": short_id,
+    "Type": field("type"),
+    "Of": field("name"),
+    "State": field("state"),
+    "Asked": clock("created_at"),
+    "Took": _took,
+}
+
+
+@noun("task")
+def task() -> None:
+    """Tasks: what was asked for, and what became of it."""
+
+
+@task.command("list")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in TaskState], case_sensitive=False),
+    help="Only those in this state.",
+)
+@click.option("--type", "type_", metavar="TYPE", help="Only those of this type, for instance DEPLOY.")
+@click.option("--owner", "owner_id", metavar="ID", help="Only those of the VM, appliance or hypervisor with this id.")
+@limit_option
+@pass_session
+def list_(session: Session, state: str | None, type_: str | None, owner_id: str | None, limit: int) -> None:
+    """List tasks."""
+    wanted = type_.upper() if type_ else None
+    found = session.client.listing(TASK.path, limit=limit, state=state, type=wanted, owner_id=owner_id)
+    session.show_list(found, COLUMNS)
+
+
+@task.command()
+@click.argument("id")
+@pass_session
+def show(session: Session, id: str) -> None:
+    """Show a task with all its jobs, as it is now."""
+    found = find(session.client, TASK, id)
+    if session.wants_json:
+        session.show_json(found)
+    else:
+        show_tree(session.client, found, session.console)
+
+
+@task.command()
+@click.argument("id")
+@pass_session
+def watch(session: Session, id: str) -> None:
+    """Follow a task until it has ended. Exit code 1 if it fails."""
+    session.watch(find(session.client, TASK, id)["id"])

@@ -1,0 +1,106 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Watching a task until it has ended: a live tree on a terminal, a line per change elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.tree import Tree
+
+from webapi.cli.client import Client, Json
+from webapi.cli.errors import Unreachable
+from webapi.cli.lookup import TASK
+from webapi.cli.nodes import Node
+from webapi.cli.picture import news, outcome, picture
+
+#: Seconds between two looks at a task: at first it may end at once, later nobody is in a hurry.
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+#: Seconds for which an API that does not answer is asked again: it may be restarting, and the task goes on without it.
+PATIENCE = 30.0
+
+Show = Callable[[Node], None]
+
+
+def follow(client: Client, task_id: str, console: Console) -> Json:
+    """Show the task until it has ended, then its outcome; give it as it ended.
+
+    Raises Unreachable when the API is gone for longer than PATIENCE. Interrupting harms nothing: the task goes on.
+    """
+    with _display(client, console) as show:
+        for task in _looks(client, task_id):
+            show(Node.of(task))
+    for line in outcome(Node.of(task)):
+        console.print(line, soft_wrap=not console.is_terminal)
+    return task
+
+
+def show(client: Client, task: Json, console: Console) -> None:
+    """The task as it is now, whole."""
+    node = Node.of(task)
+    console.print(_drawn(node, client, console, room=sum(1 for _ in node.walk())))
+    if node.has_ended:
+        for line in outcome(node):
+            console.print(line, soft_wrap=not console.is_terminal)
+
+
+def _looks(client: Client, task_id: str) -> Iterator[Json]:
+    """The task again and again, the last time when it has ended."""
+    pause, last_answer = _FIRST_PAUSE, time.monotonic()
+    while True:
+        try:
+            task = client.get(TASK.one(task_id))
+        except Unreachable:
+            if time.monotonic() - last_answer > PATIENCE:
+                raise
+        else:
+            last_answer = time.monotonic()
+            yield task
+            if Node.of(task).has_ended:
+                return
+        time.sleep(pause)
+        pause = min(pause * 1.3, _LONGEST_PAUSE)
+
+
+@contextmanager
+def _display(client: Client, console: Console) -> Iterator[Show]:
+    with _live_tree(client, console) if console.is_terminal else _lines(console) as show:
+        yield show
+
+
+@contextmanager
+def _live_tree(client: Client, console: Console) -> Iterator[Show]:
+    """Drawn anew between two looks too, so that times run."""
+    node: Node | None = None
+
+    def draw() -> Tree | str:
+        return _drawn(node, client, console, room=console.height - 2) if node else ""
+
+    def show(latest: Node) -> None:
+        nonlocal node
+        node = latest
+
+    with Live(get_renderable=draw, console=console, refresh_per_second=8):
+        yield show
+
+
+@contextmanager
+def _lines(console: Console) -> Iterator[Show]:
+    before: Node | None = None
+
+    def show(latest: Node) -> None:
+        nonlocal before
+        for line in news(before, latest):
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
+        before = latest
+
+    yield show
+
+
+def _drawn(node: Node, client: Client, console: Console, *, room: int) -> Tree:
+    return picture(node, client.now(), room, ascii_only=not console.encoding.startswith("utf"))

@@ -1,0 +1,180 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, VmState
+from webapi.cli.appliance import WantedVm, read_vm
+from webapi.cli.client import Json
+from webapi.cli.lookup import HYPERVISOR, TEMPLATE, VAPP, VM, find, find_id
+from webapi.cli.noun import limit_option, name_argument, noun, wait_option
+from webapi.cli.output import Columns, field, short_id
+from webapi.cli.session import Session, pass_session
+
+
+def _state(vm: Json) -> str:
+    return f"{vm['state']}, locked" if vm["locked_by"] else str(vm["state"])
+
+
+COLUMNS: Columns = {
+    "Name": field("name"),
+    "State": _state,
+    "CPUs": lambda vm: vm["definition"]["cpu"]["count"],
+    "MiB": lambda vm: vm["definition"]["memory_mib"],
+    "Hypervisor": field("hypervisor_name"),
+    "Addresses": lambda vm: " ".join(vm["addresses"]),
+    "ID": short_id,
+}
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@noun("vm")
+def vm() -> None:
+    """Virtual machines."""
+
+
+@vm.command("list")
+@click.option("--vapp", metavar="NAME|ID", help="Only those of this virtual appliance.")
+@click.option(
+    "--state",
+    type=click.Choice([state.value for state in VmState], case_sensitive=False),
+    help="Only those in this state.",
+)
+@limit_option
+@pass_session
+def list_(session: Session, vapp: str | None, state: str | None, limit: int) -> None:
+    """List VMs. A VM that is locked is being worked on by a task."""
+    where = find_id(session.client, VAPP, vapp)
+    found = session.client.listing(VM.path, limit=limit, virtualappliance_id=where, state=state)
+    session.show_list(found, COLUMNS)
+
+
+@vm.command()
+@name_argument
+@pass_session
+def show(session: Session, name: str) -> None:
+    """Show a VM whole: its state, what holds it, its definition."""
+    session.show(find(session.client, VM, name))
+
+
+@vm.command()
+@click.argument("name", required=False)
+@click.option("--vapp", required=True, metavar="NAME|ID", help="The virtual appliance that it becomes part of.")
+@click.option("--template", metavar="NAME|ID", help="The template that its first disk is made from.")
+@click.option("--cpus", type=int, help="Virtual CPUs.")
+@click.option("--memory-mib", type=int, help="Memory in MiB.")
+@click.option("-f", "--file", "path", type=_FILE, help="YAML file with its definition; options win over it.")
+@click.option("--hypervisor", metavar="NAME|ID", help="Where it shall run. Without it the API chooses.")
+@pass_session
+def create(session: Session, /, vapp: str, path: Path | None, hypervisor: str | None, **stated: Any) -> None:
+    """Add a VM to a virtual appliance. It runs once it is deployed."""
+    template = stated.pop("template")
+    wanted = read_vm(path, stated["name"]) if path else WantedVm(definition={})
+    definition = _changed(wanted.definition, **stated)
+    if "name" not in definition:
+        raise click.UsageError("Give a NAME, or a --file that has one.")
+    body = {
+        "virtualappliance_id": find_id(session.client, VAPP, vapp),
+        "definition": definition,
+        "template_id": find_id(session.client, TEMPLATE, template or wanted.template),
+        "hypervisor_id": find_id(session.client, HYPERVISOR, hypervisor),
+    }
+    made = session.client.post(VM.path, {name: value for name, value in body.items() if value is not None})
+    session.made(made, f"VM {made['name']} was created. Deploy it: millwright vm deploy {made['name']}")
+
+
+def _changed(definition: Json, *, name: str | None, cpus: int | None, memory_mib: int | None) -> Json:
+    """The definition with what was stated put in its place."""
+    changed = dict(definition)
+    if name is not None:
+        changed["name"] = name
+    if memory_mib is not None:
+        changed["memory_mib"] = memory_mib
+    if cpus is not None:
+        changed["cpu"] = {**(definition.get("cpu") or {}), "count": cpus}
+    return changed
+
+
+@vm.command()
+@name_argument
+@click.option("--cpus", type=int, help="Virtual CPUs.")
+@click.option("--memory-mib", type=int, help="Memory in MiB.")
+@click.option("--rename", metavar="NEW_NAME", help="Another name.")
+@click.option("-f", "--file", "path", type=_FILE, help="YAML file with the whole definition; options win over it.")
+@wait_option
+@pass_session
+def reconfigure(
+    session: Session, /, name: str, *, path: Path | None, rename: str | None, wait: bool, **stated: Any
+) -> None:
+    """Change the definition of a VM. One that is deployed must be off, and is changed at its hypervisor by a task."""
+    if path is None and rename is None and not any(stated.values()):
+        raise click.UsageError("Say what to change: --cpus, --memory-mib, --rename or --file.")
+    found = find(session.client, VM, name)
+    wanted = read_vm(path, rename).definition if path else found["definition"]
+    answer = session.client.put(VM.one(found["id"]), {"definition": _changed(wanted, name=rename, **stated)})
+    if answer.get("kind") == "task":
+        session.finish(answer, wait=wait)
+    else:
+        session.made(answer, f"VM {answer['name']} was changed.")
+
+
+@vm.command()
+@click.argument("action", type=click.Choice([action.value for action in PowerAction]))
+@name_argument
+@click.option("--timeout", type=click.IntRange(min=1), help="Seconds that the guest has, for instance to shut down.")
+@wait_option
+@pass_session
+def power(session: Session, action: str, name: str, *, timeout: int | None, wait: bool) -> None:
+    """Switch a VM.
+
+    \b
+    on, off          as with its power button held: off is hard
+    shutdown         ask the guest to shut down, and wait for it
+    pause, resume    stop and continue its processors; memory stays
+    reset            as with its reset button
+    """
+    body = {"action": action} | ({"timeout": timeout} if timeout else {})
+    session.act(VM, name, "power", body=body, wait=wait)
+
+
+@vm.command()
+@name_argument
+@wait_option
+@pass_session
+def deploy(session: Session, name: str, *, wait: bool) -> None:
+    """Build a VM at a hypervisor and power it on."""
+    session.act(VM, name, "deploy", wait=wait)
+
+
+@vm.command()
+@name_argument
+@wait_option
+@pass_session
+def undeploy(session: Session, name: str, *, wait: bool) -> None:
+    """Power a VM off and remove it from its hypervisor, with its disks."""
+    session.act(VM, name, "undeploy", wait=wait)
+
+
+@vm.command()
+@name_argument
+@wait_option
+@pass_session
+def refresh(session: Session, name: str, *, wait: bool) -> None:
+    """Read a VM's state at its hypervisor, and put right what is known of it."""
+    session.act(VM, name, "refresh", wait=wait)
+
+
+@vm.command()
+@name_argument
+@pass_session
+def delete(session: Session, name: str) -> None:
+    """Forget a VM that is not deployed."""
+    session.delete(VM, name)
