@@ -31,7 +31,9 @@ class Refused(CommandFailed):
         self.code = str(body.get("code", f"http.{status}"))
         self.details: Mapping[str, Any] = body.get("details") or {}
         self.problems = tuple(Problem(each["path"], each["rule"]) for each in body.get("problems") or ())
-        super().__init__(_explained(f"{body.get('message', 'the API refused')} [{self.code}]", self.problems))
+        # The message of a refused request says its problems in one line; below they have a line each.
+        message = "the API refused what was sent" if self.problems else body.get("message", "the API refused")
+        super().__init__(_explained(f"{message} [{self.code}]", self.problems))
 
 
 class InvalidFile(CommandFailed):

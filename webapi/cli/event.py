@@ -31,5 +31,5 @@ def event() -> None:
 @pass_session
 def list_(session: Session, severity: str | None, type_: str | None, limit: int) -> None:
     """List events, the newest first."""
-    wanted = severity.upper() if severity else None
+    wanted = severity and severity.upper()
     session.show_list(session.client.listing("/events", limit=limit, severity=wanted, type=type_), COLUMNS)

@@ -77,11 +77,8 @@ def _by_id(client: Client, noun: Noun, id: str) -> Json:
 def _by_name(client: Client, noun: Noun, name: str, datacenter_id: str | None) -> list[Json]:
     if not noun.named:
         return []
-    return [
-        each
-        for each in client.listing(noun.path, limit=0, **{**filters, "name": name})["items"]
-        if each["name"] == name
-    ]
+    found: list[Json] = client.listing(noun.path, name=name, datacenter_id=datacenter_id)["items"]
+    return [each for each in found if each["name"] == name]
 
 
 def _by_short_id(client: Client, noun: Noun, start: str) -> list[Json]:

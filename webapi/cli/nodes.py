@@ -11,7 +11,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Self
 
-from runner_service.contract.states import FINAL_TASK_STATES, JobState, RollbackState, TaskState
 from webapi.cli.printable import one_line
 
 
@@ -26,19 +25,28 @@ class Status(StrEnum):
     DROPPED = "dropped"
 
 
+#: The API's states of tasks and jobs.
 STATUS: dict[str, Status] = {
-    TaskState.QUEUED: Status.WAITING,
-    TaskState.STARTED: Status.RUNNING,
-    TaskState.FINISHED_SUCCESSFULLY: Status.DONE,
-    TaskState.FINISHED_UNSUCCESSFULLY: Status.FAILED,
-    TaskState.ABORTED: Status.DROPPED,
-    TaskState.CANCELLED: Status.DROPPED,
-    JobState.PENDING: Status.WAITING,
-    JobState.STARTED: Status.RUNNING,
-    JobState.DONE: Status.DONE,
-    JobState.FAILED: Status.FAILED,
-    JobState.ABORTED: Status.DROPPED,
+    "QUEUED": Status.WAITING,
+    "PENDING": Status.WAITING,
+    "STARTED": Status.RUNNING,
+    "FINISHED_SUCCESSFULLY": Status.DONE,
+    "DONE": Status.DONE,
+    "FINISHED_UNSUCCESSFULLY": Status.FAILED,
+    "FAILED": Status.FAILED,
+    "ABORTED": Status.DROPPED,
+    "CANCELLED": Status.DROPPED,
 }
+ENDED = frozenset({Status.DONE, Status.FAILED, Status.DROPPED})
+
+
+class Rollback(StrEnum):
+    """Beside a job's state: what became of undoing it."""
+
+    NONE = "NONE"
+    STARTED = "STARTED"
+    DONE = "DONE"
+    FAILED = "FAILED"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +57,8 @@ class Failure:
     message: str
     detail: str = ""
     left: tuple[str, ...] = ()
+    #: Why undoing it failed too.
+    of_rollback: str = ""
 
     @classmethod
     def of(cls, raw: Mapping[str, Any] | None) -> Self | None:
@@ -59,6 +69,7 @@ class Failure:
             message=raw["message"],
             detail=raw.get("detail") or "",
             left=tuple(raw.get("left") or ()),
+            of_rollback=(raw.get("rollback") or {}).get("message", ""),
         )
 
     def __str__(self) -> str:
@@ -75,7 +86,7 @@ class Node:
     #: Where it happens; of jobs.
     place: str = ""
     state: str
-    rollback: RollbackState = RollbackState.NONE
+    rollback: Rollback = Rollback.NONE
     failure: Failure | None = None
     started: datetime | None = None
     ended: datetime | None = None
@@ -92,7 +103,7 @@ class Node:
             label=_words(raw["operation"]) if is_job else _task_label(raw, within),
             place=one_line(raw.get("hypervisor_name") or ""),
             state=raw["state"],
-            rollback=RollbackState(raw.get("rollback_state") or RollbackState.NONE),
+            rollback=Rollback(raw.get("rollback_state") or Rollback.NONE),
             failure=Failure.of(raw.get("error")),
             started=_time(raw["started_at"]),
             ended=_time(raw["ended_at"]),
@@ -106,7 +117,7 @@ class Node:
     @property
     def has_ended(self) -> bool:
         """Of a task: nothing will change any more."""
-        return self.state in FINAL_TASK_STATES
+        return self.status in ENDED
 
     def seconds(self, now: datetime) -> float | None:
         """How long it has been running, or ran; None before it starts."""

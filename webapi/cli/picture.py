@@ -13,8 +13,7 @@ from datetime import UTC, datetime
 from rich.text import Text
 from rich.tree import Tree
 
-from runner_service.contract.states import RollbackState
-from webapi.cli.nodes import STATUS, Node, Status
+from webapi.cli.nodes import STATUS, Node, Rollback, Status
 from webapi.cli.printable import one_line, printable
 
 
@@ -39,11 +38,11 @@ LOOKS: dict[Status, Look] = {
     Status.DROPPED: Look("⊘", "o", "yellow"),
 }
 
-ROLLBACK_WORDS: dict[RollbackState, str] = {
-    RollbackState.NONE: "",
-    RollbackState.STARTED: "rolling back",
-    RollbackState.DONE: "rolled back",
-    RollbackState.FAILED: "ROLLBACK FAILED",
+ROLLBACK_WORDS: dict[Rollback, str] = {
+    Rollback.NONE: "",
+    Rollback.STARTED: "rolling back",
+    Rollback.DONE: "rolled back",
+    Rollback.FAILED: "ROLLBACK FAILED",
 }
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -166,7 +165,7 @@ def outcome(task: Node) -> list[Text]:
     verdict = OUTCOMES.get(task.status, f"was {task.state.lower()} after")
     lines = [Text(f"{task.label[:1].upper()}{task.label[1:]} {verdict} {took}.", LOOKS[task.status].style)]
     for node, above in task.walk():
-        if node.failure or node.rollback is RollbackState.FAILED:
+        if node.failure or node.rollback is Rollback.FAILED:
             lines += [Text(), *_explained(node, above)]
     return lines
 
@@ -182,8 +181,9 @@ def _explained(node: Node, above: tuple[Node, ...]) -> Iterator[Text]:
             yield from _indented(f"the hypervisor says: {node.failure.detail}")
         if node.failure.left:
             yield from _indented(f"left behind: {', '.join(node.failure.left)}")
-    if node.rollback is not RollbackState.NONE:
-        yield from _indented(ROLLBACK_WORDS[node.rollback])
+    if node.rollback is not Rollback.NONE:
+        words = (ROLLBACK_WORDS[node.rollback], node.failure.of_rollback if node.failure else "")
+        yield from _indented(": ".join(word for word in words if word))
 
 
 def _indented(text: str) -> Iterator[Text]:

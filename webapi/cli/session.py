@@ -15,6 +15,7 @@ from rich.console import Console
 
 from webapi.cli.client import Client, Json
 from webapi.cli.lookup import Noun, find
+from webapi.cli.nodes import Node, Status
 from webapi.cli.output import Columns, as_yaml, table
 from webapi.cli.tree import follow
 
@@ -104,7 +105,7 @@ class Session:
         task = self._followed(task_id)
         if self.wants_json:
             self.show_json(task)
-        if task["state"] != "FINISHED_SUCCESSFULLY":
+        if Node.of(task).status is not Status.DONE:
             raise click.exceptions.Exit(1)
 
     def _followed(self, task_id: str) -> Json:

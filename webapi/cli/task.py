@@ -9,7 +9,6 @@ from datetime import datetime
 
 import click
 
-from runner_service.contract.states import TaskState
 from webapi.cli.client import Json
 from webapi.cli.lookup import TASK, find
 from webapi.cli.noun import limit_option, noun
@@ -42,19 +41,16 @@ def task() -> None:
 
 
 @task.command("list")
-@click.option(
-    "--state",
-    type=click.Choice([state.value for state in TaskState], case_sensitive=False),
-    help="Only those in this state.",
-)
+@click.option("--state", metavar="STATE", help="Only those in this state, for instance STARTED.")
 @click.option("--type", "type_", metavar="TYPE", help="Only those of this type, for instance DEPLOY.")
 @click.option("--owner", "owner_id", metavar="ID", help="Only those of the VM, appliance or hypervisor with this id.")
 @limit_option
 @pass_session
 def list_(session: Session, state: str | None, type_: str | None, owner_id: str | None, limit: int) -> None:
     """List tasks."""
-    wanted = type_.upper() if type_ else None
-    found = session.client.listing(TASK.path, limit=limit, state=state, type=wanted, owner_id=owner_id)
+    found = session.client.listing(
+        TASK.path, limit=limit, state=state and state.upper(), type=type_ and type_.upper(), owner_id=owner_id
+    )
     session.show_list(found, COLUMNS)
 
 
