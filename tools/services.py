@@ -16,7 +16,7 @@ import random
 import secrets
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,13 +49,20 @@ def start(directory: str | Path) -> Services:
         rabbitmq.start(place, ports, password)
         mariadb.start(place, ports["mariadb"], password)
         rabbitmq.wait_ready(place, ports, password)
-        services = Services(
-            database_url=f"mysql+pymysql://millwright:{password}@127.0.0.1:{ports['mariadb']}/millwright?charset=utf8mb4",
-            amqp_url=f"amqp://millwright:{password}@127.0.0.1:{ports['amqp']}/%2F",
-            management_url=f"http://millwright:{password}@127.0.0.1:{ports['management']}",
-        )
+        services = known(place)
         _write_env(place, services)
     return services
+
+
+def known(directory: str | Path) -> Services:
+    """How to reach the services of a directory in which they were started before."""
+    place = _place(directory)
+    password, ports = _password(place), _ports(place)
+    return Services(
+        database_url=f"mysql+pymysql://millwright:{password}@127.0.0.1:{ports['mariadb']}/millwright?charset=utf8mb4",
+        amqp_url=f"amqp://millwright:{password}@127.0.0.1:{ports['amqp']}/%2F",
+        management_url=f"http://millwright:{password}@127.0.0.1:{ports['management']}",
+    )
 
 
 def stop(directory: str | Path) -> None:
@@ -99,10 +106,17 @@ def _ports(place: Path) -> dict[str, int]:
         ports: dict[str, int] = json.loads(path.read_text())
         if mariadb.runs(place) or rabbitmq.runs(place) or all(_is_free(port) for port in ports.values()):
             return ports
-    free = (port for port in random.sample(PORT_RANGE, len(PORT_RANGE)) if _is_free(port))
-    ports = dict(zip(PORTS, free, strict=False))
+    ports = {}
+    for name in PORTS:
+        ports[name] = free_port(taken=ports.values())
     path.write_text(json.dumps(ports))
     return ports
+
+
+def free_port(*, preferred: int | None = None, taken: Collection[int] = ()) -> int:
+    """A port of the loopback that nobody listens on: the preferred one if possible."""
+    candidates = [*([preferred] if preferred else []), *random.sample(PORT_RANGE, len(PORT_RANGE))]
+    return next(port for port in candidates if port not in taken and _is_free(port))
 
 
 def _is_free(port: int) -> bool:

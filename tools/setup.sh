@@ -12,12 +12,14 @@ STAMP=.venv/.millwright-stamp
 
 # The "core" packages of MariaDB bring programs without a system service.
 PACKAGES=(
-    python3-venv gcc pkg-config libvirt-dev
+    gcc pkg-config libvirt-dev # libvirt's Python binding is built from source
     mariadb-server-core mariadb-client-core
     rabbitmq-server
-    libvirt-daemon-system libvirt-clients qemu-system-x86 qemu-utils
-    syslinux syslinux-common mtools fdisk zstd
+    libvirt-daemon-system libvirt-clients dnsmasq-base qemu-system-x86 qemu-utils
+    syslinux syslinux-common mtools fdisk zstd # for the guest's disk
 )
+
+HAS_HEADERS='import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 
 fail() {
     printf 'setup: %s\n' "$1" >&2
@@ -52,23 +54,25 @@ missing_packages() {
     for package in "${PACKAGES[@]}"; do
         dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || echo "$package"
     done
+    # A Python that did not come from the distribution has these two without a package.
+    "$PYTHON" -c 'import ensurepip' 2>/dev/null || echo "$PYTHON-venv"
+    "$PYTHON" -c "$HAS_HEADERS" || echo "$PYTHON-dev"
 }
 
 # The packages bring servers of their own. A policy of "no" keeps apt from starting them, as they are not ours to run;
 # libvirtd is the exception, where systemd can run it: guests need it.
-install_packages() {
-    local policy=/usr/sbin/policy-rc.d status=0
+install_packages() (
+    policy=/usr/sbin/policy-rc.d
     if [ ! -e "$policy" ]; then
+        trap 'as_root rm -f "$policy"' EXIT
         printf '#!/bin/sh\ncase "$1" in *virt*) exit 0 ;; *) exit 101 ;; esac\n' | as_root tee "$policy" >/dev/null
         as_root chmod 755 "$policy"
-    else
-        policy=
     fi
-    as_root apt-get update -q &&
-        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" || status=$?
-    [ -z "$policy" ] || as_root rm -f "$policy"
-    return "$status"
-}
+    # A machine that has just booted may be busy with its own updates: wait for them.
+    as_root apt-get -o DPkg::Lock::Timeout=300 update -q &&
+        as_root env DEBIAN_FRONTEND=noninteractive \
+            apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends "$@"
+)
 
 # The newest Python that the pins were tried with, else whatever is new enough.
 find_python() {
@@ -83,11 +87,9 @@ find_python() {
 }
 
 make_environment() {
-    local python
-    python=$(find_python)
     # A virtual environment that was moved or whose Python is gone is made anew.
     .venv/bin/python -c 'import pip' 2>/dev/null || rm -rf .venv
-    [ -x .venv/bin/python ] || "$python" -m venv .venv
+    [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
     .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev]'
 }
 
@@ -104,6 +106,7 @@ main() {
     local missing
     [ "$(uname -s)" = Linux ] && command -v apt-get >/dev/null || fail "knows Debian 12 and Ubuntu only"
     mkdir -p "$LOGS"
+    PYTHON=$(find_python)
     mapfile -t missing < <(missing_packages)
     if [ ${#missing[@]} -gt 0 ]; then
         # Ask for the password here, where it can be seen, and not in the log.

@@ -12,7 +12,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def wait_until(predicate: Callable[[], T], timeout: float, what: str, *, every: float = 0.05) -> T:
+def wait_until(predicate: Callable[[], T | None], timeout: float, what: str, *, every: float = 0.05) -> T:
     """The first true answer of the predicate. Raises TimeoutError, which says what was waited for and for how long."""
     deadline = time.monotonic() + timeout
     while not (answer := predicate()):

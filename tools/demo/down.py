@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The way back: guests powered off, processes stopped, and at last everything removed."""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+
+from rich.console import Console
+
+from tools import libvirtd, services
+from tools.demo import pool
+from tools.demo.place import DIRECTORY, VAPP, stack
+from tools.stack import Stack
+from webapi.cli import lookup
+from webapi.cli.client import Client, Json
+from webapi.cli.errors import CommandFailed, NoSuchName
+from webapi.cli.tree import follow
+
+#: Seconds that a guest has to shut down before its plug is pulled.
+SHUTDOWN_TIMEOUT = 60
+
+
+def stop(console: Console) -> None:
+    """Afterwards no guest and no process of the demo runs. What it has made stays; `up` goes on from there."""
+    if not DIRECTORY.is_dir():
+        console.print("There is no demo to stop.")
+        return
+    house = _house()
+    _power_off_through_api(console, house)
+    house.stop()
+    services.stop(DIRECTORY)
+    # What follows is for guests that the API could not reach.
+    libvirtd.ensure(DIRECTORY)
+    with pool.connection() as host:
+        if left := pool.power_off_guests(host):
+            console.print(f"Pulled the plug of {left} guest(s).")
+    libvirtd.stop(DIRECTORY)
+    console.print("Stopped. `make demo` goes on from here, `make clean` removes it all.")
+
+
+def clean(console: Console) -> None:
+    """Afterwards the machine is as it was before the demo, but for packages that were installed."""
+    if not DIRECTORY.is_dir():
+        return
+    house = _house()
+    _undeploy_through_api(console, house)
+    house.stop()
+    services.stop(DIRECTORY)
+    libvirtd.ensure(DIRECTORY)
+    with pool.connection() as host:
+        for what in pool.remove(host):
+            console.print(f"Removed {what}.")
+    libvirtd.stop(DIRECTORY)
+    shutil.rmtree(DIRECTORY)
+
+
+def _house() -> Stack:
+    return stack(services.known(DIRECTORY))
+
+
+def _power_off_through_api(console: Console, house: Stack) -> None:
+    """Ask every guest to shut down at once; those that do not are powered off by whoever called."""
+    if not house.api.pid():
+        return
+    with suppress(NoSuchName), Client(house.api_url, house.token("demo")) as client:
+        running = [vm for vm in lookup.find(client, lookup.VAPP, VAPP)["vms"] if vm["state"] == "ON"]
+        request = {"action": "shutdown", "timeout": SHUTDOWN_TIMEOUT}
+        tasks = [_try_post(console, client, lookup.VM.one(vm["id"], "power"), request) for vm in running]
+        for task in filter(None, tasks):
+            follow(client, task, console)
+
+
+def _undeploy_through_api(console: Console, house: Stack) -> None:
+    if not house.api.pid():
+        return
+    with suppress(NoSuchName), Client(house.api_url, house.token("demo")) as client:
+        appliance = lookup.find(client, lookup.VAPP, VAPP)
+        if task := _try_post(console, client, lookup.VAPP.one(appliance["id"], "undeploy"), None):
+            follow(client, task, console)
+
+
+def _try_post(console: Console, client: Client, path: str, body: Json | None) -> str | None:
+    """The task's id; None, and a word about it, if the API refuses."""
+    try:
+        return str(client.post(path, body)["id"])
+    except CommandFailed as error:
+        console.print(error.format_message(), markup=False)
+        return None
