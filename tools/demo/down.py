@@ -11,8 +11,7 @@ from contextlib import suppress
 from rich.console import Console
 
 from tools import libvirtd, services
-from tools.demo import pool
-from tools.demo.place import DIRECTORY, VAPP, stack
+from tools.demo.place import DIRECTORY, POOL, VAPP, stack
 from tools.stack import Stack
 from webapi.cli import lookup
 from webapi.cli.client import Client, Json
@@ -34,9 +33,8 @@ def stop(console: Console) -> None:
     services.stop(DIRECTORY)
     # What follows is for guests that the API could not reach.
     libvirtd.ensure(DIRECTORY)
-    with pool.connection() as host:
-        if left := pool.power_off_guests(host):
-            console.print(f"Pulled the plug of {left} guest(s).")
+    if left := POOL.power_off_guests():
+        console.print(f"Pulled the plug of {left} guest(s).")
     libvirtd.stop(DIRECTORY)
     console.print("Stopped. `make demo` goes on from here, `make clean` removes it all.")
 
@@ -50,9 +48,8 @@ def clean(console: Console) -> None:
     house.stop()
     services.stop(DIRECTORY)
     libvirtd.ensure(DIRECTORY)
-    with pool.connection() as host:
-        for what in pool.remove(host):
-            console.print(f"Removed {what}.")
+    for what in POOL.remove():
+        console.print(f"Removed {what}.")
     libvirtd.stop(DIRECTORY)
     shutil.rmtree(DIRECTORY)
 

@@ -9,13 +9,14 @@ import hashlib
 import json
 from typing import Any
 
+from tools.guest.pool import GuestPool
 from tools.services import Services, free_port
 from tools.stack import ROOT, Stack
 
 DIRECTORY = ROOT / ".run" / "demo"
 
 #: Two checkouts on one machine do not share a pool.
-POOL = f"millwright-demo-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}"
+POOL = GuestPool(f"millwright-demo-{hashlib.sha256(str(ROOT).encode()).hexdigest()[:6]}")
 
 DATACENTER = "demo"
 HYPERVISOR = "this-machine"
@@ -33,7 +34,7 @@ def definition(name: str) -> dict[str, Any]:
         "name": name,
         "description": VMS[name],
         "memory_mib": MEMORY_MIB,
-        "disks": [{"name": "root", "pool": POOL}],
+        "disks": [{"name": "root", "pool": POOL.name}],
         "console": {"serial_log": True},
     }
 

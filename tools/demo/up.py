@@ -16,7 +16,6 @@ from rich.table import Table
 
 from runner_service.contract.states import FINAL_TASK_STATES, TaskState
 from tools import libvirtd, services
-from tools.demo import pool
 from tools.demo.place import DATACENTER, DIRECTORY, HYPERVISOR, POOL, TEMPLATE, VAPP, VDC, VMS, definition, stack
 from tools.guest.build import guest_image
 from tools.private_files import write_private
@@ -57,8 +56,8 @@ def _start(console: Console) -> Stack:
         running = services.start(DIRECTORY)
     with _stage(console, f"libvirt answers on {libvirtd.URI}"):
         libvirtd.ensure(DIRECTORY)
-    with _stage(console, f"A guest that boots, and the storage pool {POOL}"), pool.connection() as host:
-        pool.prepare(host, guest_image())
+    with _stage(console, f"A guest that boots, and the storage pool {POOL.name}"):
+        POOL.prepare(guest_image())
     house = stack(running)
     with _stage(console, "The database has all migrations"):
         house.migrate()
@@ -79,7 +78,7 @@ def _register(console: Console, client: Client, house: Stack) -> Json:
         house.require()
     with _stage(console, f"Template, virtual datacenter, and the appliance {VAPP!r} of {', '.join(VMS)}"):
         here = {"datacenter_id": datacenter["id"]}
-        template = _ensure(client, lookup.TEMPLATE, name=TEMPLATE, path=pool.TEMPLATE_PATH, format="qcow2", **here)
+        template = _ensure(client, lookup.TEMPLATE, name=TEMPLATE, path=POOL.template, format="qcow2", **here)
         vdc = _ensure(client, lookup.VDC, name=VDC, hypervisor_type="libvirt", **here)
         vms = [{"definition": definition(name), "template_id": template["id"]} for name in VMS]
         return _ensure(client, lookup.VAPP, name=VAPP, virtualdatacenter_id=vdc["id"], vms=vms)
@@ -149,8 +148,7 @@ def _bring_up(console: Console, client: Client, appliance_id: str) -> set[str]:
 
 def _boots() -> dict[str, int]:
     """How often each guest has said that it is up, by the VM's id."""
-    with pool.connection() as host:
-        return {vm: text.count(UP) for vm, text in pool.consoles(host).items()}
+    return {vm: text.count(UP) for vm, text in POOL.consoles().items()}
 
 
 def _wait_for_guests(console: Console, started: set[str], before: dict[str, int]) -> None:
@@ -162,13 +160,12 @@ def _wait_for_guests(console: Console, started: set[str], before: dict[str, int]
 
     console.print()
     with _stage(console, "The guests say on their serial lines that they are up"):
-        wait_until(all_up, BOOT_TIMEOUT, f"{UP} on the serial lines, see {pool.TARGET}/*-serial.log", every=0.5)
+        wait_until(all_up, BOOT_TIMEOUT, f"{UP} on the serial lines, see {POOL.target}/*-serial.log", every=0.5)
 
 
 def _show(console: Console, appliance: Json) -> None:
     """The VMs, and what each said last."""
-    with pool.connection() as host:
-        said = pool.consoles(host)
+    said = POOL.consoles()
     table = Table(title=f"Virtual appliance {VAPP!r}: {appliance['state']}", title_justify="left")
     for column in ("VM", "state", "said last on its serial line"):
         table.add_column(column)
