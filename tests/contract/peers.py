@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
+from libvirt_peers import libvirt_mock, libvirt_qemu
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
@@ -105,4 +106,8 @@ def fake(tmp_path: Path) -> Iterator[Peer]:
 
 
 #: Opens each peer in a temporary directory of its own.
-PEERS: list[Any] = [pytest.param(fake, id="fake")]
+PEERS: list[Any] = [
+    pytest.param(fake, id="fake"),
+    pytest.param(libvirt_mock, id="libvirt-mock"),
+    pytest.param(libvirt_qemu, id="libvirt-qemu", marks=[pytest.mark.qemu, pytest.mark.slow]),
+]

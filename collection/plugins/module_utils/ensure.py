@@ -140,10 +140,14 @@ def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
 
 
 def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: int, dry_run: bool) -> Result:
-    """Afterwards the VM is in the power state that the action leads to. Raises DriverError, VmNotFound among them."""
+    """Afterwards the VM is in the power state that the action leads to; for a paused VM, ON is RESUME.
+
+    Raises DriverError, VmNotFound among them."""
     found = driver.find(ref)
     if found is None:
         raise VmNotFound(f"{ref} is not at the hypervisor, so its power cannot be set to {action.value}")
+    if action is PowerAction.ON and found.power is PowerState.PAUSED:
+        action = PowerAction.RESUME
     if found.power is POWER_GOAL[action] and action is not PowerAction.RESET:
         return Result(changed=False, before=found, after=found)
     refuse_power(found, action)

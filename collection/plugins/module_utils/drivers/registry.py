@@ -41,8 +41,7 @@ def open_driver(connection: Connection) -> Iterator[VmDriver]:
         driver = DRIVERS[connection.hypervisor_type](connection)
     except ImportError as error:
         raise Unsupported(
-            f"the driver for {connection.hypervisor_type!r} needs a Python library that is not installed here",
-            detail=str(error),
+            f"the driver for {connection.hypervisor_type!r} needs a Python library that is not installed here: {error}"
         ) from error
     try:
         yield driver

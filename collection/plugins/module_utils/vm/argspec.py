@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from .definition import VmDefinition
-from .schema import FieldSpec, fields_of
+from .schema import FieldSpec, fields_of, plain
 
 _TYPES = {"enum": "str", "object": "dict", "any": "raw"}
 
@@ -28,7 +28,7 @@ def _option(spec: FieldSpec) -> dict[str, Any]:
     if spec.kind == "object":
         option["options"] = argument_spec(spec.types[0])
     elif _plain_default(spec):
-        option["default"] = spec.default
+        option["default"] = plain(spec.default)
     if spec.rule.secret:
         option["no_log"] = True
     return option

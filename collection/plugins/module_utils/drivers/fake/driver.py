@@ -33,15 +33,17 @@ class FakeDriver(VmDriver):
         {"name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib"}
     )
 
-    def __init__(self, store: Store, token: str):
+    def __init__(self, store: Store, session: str | None):
         self._store = store
-        self._token = token
+        self._token = session or secrets.token_urlsafe()
+        #: A session that nobody keeps ends with the connection.
+        self._kept = session is not None
 
     @classmethod
     def open(cls, connection: Connection) -> FakeDriver:
         """Raises Unreachable, AuthenticationFailed."""
         store = _reach(connection)
-        driver = cls(store, connection.session or secrets.token_urlsafe())
+        driver = cls(store, connection.session)
         with driver._work("open", "") as work:
             work.happens()
             if connection.session is None:
@@ -161,16 +163,21 @@ class FakeDriver(VmDriver):
             self._speak(machine, action)
 
     def session(self) -> str | None:
+        self._kept = True
         return self._token
 
     def logout(self) -> None:
         with self._work("logout", "") as work:
             work.happens()
-            with self._store.change() as world:
-                world.sessions = [kept for kept in world.sessions if kept != _digest(self._token)]
+            self._end_session()
 
     def close(self) -> None:
-        """There is nothing to drop."""
+        if not self._kept:
+            self._end_session()
+
+    def _end_session(self) -> None:
+        with self._store.change() as world:
+            world.sessions = [kept for kept in world.sessions if kept != _digest(self._token)]
 
     @contextmanager
     def _work(self, operation: str, vm: str) -> Iterator[_Work]:

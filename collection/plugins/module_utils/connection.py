@@ -1,0 +1,91 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options with which every module says which hypervisor it means, and the way from them to an open driver."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ansible.module_utils.basic import env_fallback
+
+from .drivers.base import Connection, VmDriver
+from .drivers.errors import AuthenticationFailed, DriverError
+from .drivers.registry import DRIVERS, open_driver
+from .sessions import read_session
+from .vm.schema import InvalidData
+
+
+def _option(name: str, kind: str = "str", **rest: Any) -> dict[str, Any]:
+    """An option that people may also give by environment, as MILLWRIGHT_<NAME>."""
+    return {"type": kind, "fallback": (env_fallback, [f"MILLWRIGHT_{name.upper()}"]), **rest}
+
+
+#: Options for AnsibleModule; the doc fragment ``hypervisor`` says the same.
+CONNECTION: dict[str, dict[str, Any]] = {
+    "hypervisor_type": _option("hypervisor_type", choices=sorted(DRIVERS), required=True),
+    "url": _option("url", required=True),
+    "username": _option("username"),
+    "password": _option("password", no_log=True),
+    "credentials_file": _option("credentials_file", "path"),
+    "validate_certs": _option("validate_certs", "bool", default=True),
+    "ca_path": _option("ca_path", "path"),
+    "connect_timeout": _option("connect_timeout", "int", default=10),
+    "session_file": _option("session_file", "path"),
+}
+
+
+def connection_of(params: dict[str, Any]) -> Connection:
+    """The connection that a module's parameters describe, with the session that is kept for it, if there is one.
+
+    Raises AuthenticationFailed if the credentials file cannot be used."""
+    chosen = {name: params[name] for name in CONNECTION if name not in ("credentials_file", "session_file")}
+    if params["credentials_file"] is not None:
+        chosen |= _credentials(params["credentials_file"])
+    connection = Connection(**chosen)
+    return replace(connection, session=read_session(params["session_file"], connection))
+
+
+def _credentials(path: str) -> dict[str, str]:
+    try:
+        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        return {"username": raw["username"], "password": raw["password"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        # Not the error's text: it may quote the file.
+        reason = (
+            error.strerror if isinstance(error, OSError) else 'it must be JSON: {"username": "...", "password": "..."}'
+        )
+        raise AuthenticationFailed(f"the credentials file {path} cannot be used: {reason}") from None
+
+
+@contextmanager
+def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriver]:
+    """A driver for the hypervisor that a module's parameters describe. A kept session that has ended is not used.
+
+    What must not be shown is added to ``hidden`` (``AnsibleModule.no_log_values``). Raises DriverError.
+    """
+    connection = connection_of(params)
+    hidden.update(secret for secret in (connection.password, connection.session) if secret)
+    with ExitStack() as stack:
+        try:
+            driver = stack.enter_context(open_driver(connection))
+        except AuthenticationFailed:
+            if connection.session is None:
+                raise
+            driver = stack.enter_context(open_driver(replace(connection, session=None)))
+        yield driver
+
+
+def failure(error: Exception) -> dict[str, Any]:
+    """What a module hands to fail_json. An error that nobody foresaw fails with the code of DriverError."""
+    if isinstance(error, DriverError):
+        return error.to_dict()
+    if isinstance(error, InvalidData):
+        problems = [{"path": problem.path, "rule": problem.rule} for problem in error.problems]
+        return {**DriverError(str(error)).to_dict(), "code": error.code, "problems": problems}
+    return DriverError(f"unexpected {type(error).__name__}", detail=str(error)).to_dict()

@@ -1,0 +1,197 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A VM definition as libvirt's domain XML. Values enter an element tree as data; no XML is ever pasted together."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from ...vm.definition import BootDevice, Cpu, Disk, DiskBus, Firmware, Graphics, Nic, VmDefinition
+from . import names
+from .features import Features
+
+ElementTree.register_namespace("millwright", names.NAMESPACE)
+
+#: Name of the element in the domain's metadata that holds the definition.
+KEPT = f"{{{names.NAMESPACE}}}definition"
+
+BOOT_DEVICES = {BootDevice.DISK: "hd", BootDevice.CDROM: "cdrom", BootDevice.NETWORK: "network"}
+#: Bus -> how its target devices are called.
+TARGETS = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd"}
+#: Emulated processors have everything that emulation can do: the default lacks what current guests need.
+CPU_MODES = {"kvm": "host-model", "qemu": "maximum"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where a disk's content is."""
+
+    path: str
+    #: A block device of the host, not a file.
+    block: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Media:
+    """What storage made or found for a definition."""
+
+    #: By the disk's name.
+    disks: dict[str, Source]
+    cdrom: Source | None = None
+    seed: Source | None = None
+    serial_log: str | None = None
+
+
+def domain_xml(want: VmDefinition, media: Media, host: Features) -> str:
+    """The domain that libvirt is to define."""
+    domain = Element("domain", type=host.domain_type)
+    _text(domain, "name", want.name)
+    _text(domain, "uuid", want.identity)
+    _text(SubElement(domain, "metadata"), KEPT, kept_text(want.to_keep()))
+    if want.description:
+        _text(domain, "description", want.description)
+    set_memory(domain, want.memory_mib)
+    set_cpu(domain, want.cpu)
+    _add_cpu_mode(domain, host)
+    _add_os(domain, want, host)
+    SubElement(SubElement(domain, "features"), "acpi")
+    _add_devices(SubElement(domain, "devices"), want, media)
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def reconfigured_xml(xml: str, kept: VmDefinition) -> str:
+    """The domain with what can be changed as ``kept`` says, except its name; everything else stays as it is."""
+    domain = ElementTree.fromstring(xml)  # noqa: S314  # libvirt wrote it
+    set_memory(domain, kept.memory_mib)
+    set_cpu(domain, kept.cpu)
+    description = domain.find("description")
+    if description is not None:
+        domain.remove(description)
+    if kept.description:
+        _text(domain, "description", kept.description)
+    node = domain.find(f"metadata/{KEPT}")
+    if node is not None:
+        node.text = kept_text(kept.to_dict())
+    return ElementTree.tostring(domain, encoding="unicode")
+
+
+def kept_text(kept: dict) -> str:
+    """Only ASCII, so that no XML tool changes a character of it."""
+    return json.dumps(kept, sort_keys=True)
+
+
+def set_memory(domain: Element, memory_mib: int) -> None:
+    for tag in ("memory", "currentMemory"):
+        node = _only(domain, tag)
+        node.set("unit", "MiB")
+        node.text = str(memory_mib)
+
+
+def set_cpu(domain: Element, cpu: Cpu) -> None:
+    vcpu = _only(domain, "vcpu")
+    vcpu.attrib.pop("current", None)
+    vcpu.text = str(cpu.count)
+    # Processors that are listed one by one are those of the old number.
+    for listed in domain.findall("vcpus"):
+        domain.remove(listed)
+    topology = _only(_only(domain, "cpu"), "topology")
+    topology.attrib.clear()
+    shape = {"sockets": cpu.count // cpu.cores_per_socket, "cores": cpu.cores_per_socket, "threads": 1}
+    topology.attrib.update({key: str(value) for key, value in shape.items()})
+
+
+def _add_cpu_mode(domain: Element, host: Features) -> None:
+    if host.domain_type in CPU_MODES:
+        _only(domain, "cpu").set("mode", CPU_MODES[host.domain_type])
+
+
+def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
+    os = SubElement(domain, "os")
+    kind = _text(os, "type", "hvm")
+    if host.machine:
+        kind.set("machine", host.machine)
+    if want.firmware is Firmware.UEFI:
+        os.set("firmware", "efi")
+        SubElement(SubElement(os, "firmware"), "feature", enabled="no", name="secure-boot")
+    for device in want.boot_order:
+        SubElement(os, "boot", dev=BOOT_DEVICES[device])
+
+
+def _add_devices(devices: Element, want: VmDefinition, media: Media) -> None:
+    letters = {"vd": _letters("vd"), "sd": _letters("sd")}
+    if any(disk.bus is DiskBus.SCSI for disk in want.disks):
+        SubElement(devices, "controller", type="scsi", model="virtio-scsi")
+    for disk in want.disks:
+        _add_disk(devices, disk, media.disks[disk.name], next(letters[TARGETS[disk.bus]]))
+    # The drive of the VM's owner comes first: "boot from cdrom" means the first one.
+    for alias, source in ((names.CDROM, media.cdrom), (names.SEED, media.seed)):
+        if source:
+            _add_cdrom(devices, alias, source, next(letters["sd"]))
+    for nic in want.nics:
+        _add_nic(devices, nic)
+    _add_serial(devices, media.serial_log)
+    if want.console.graphics is Graphics.VNC:
+        SubElement(SubElement(devices, "graphics", type="vnc"), "listen", type="none")
+
+
+def _add_disk(devices: Element, disk: Disk, source: Source, target: str) -> None:
+    node = _drive(devices, "disk", disk.format.value, source)
+    SubElement(node, "target", dev=target, bus=disk.bus.value)
+    SubElement(node, "alias", name=names.DISK + disk.name)
+
+
+def _add_cdrom(devices: Element, alias: str, source: Source, target: str) -> None:
+    node = _drive(devices, "cdrom", "raw", source)
+    SubElement(node, "target", dev=target, bus="sata")
+    SubElement(node, "readonly")
+    SubElement(node, "alias", name=alias)
+
+
+def _drive(devices: Element, device: str, image_format: str, source: Source) -> Element:
+    """The format is always said: QEMU must never guess it from content that a guest can write."""
+    kind, attribute = ("block", "dev") if source.block else ("file", "file")
+    node = SubElement(devices, "disk", type=kind, device=device)
+    SubElement(node, "driver", name="qemu", type=image_format)
+    SubElement(node, "source", {attribute: source.path})
+    return node
+
+
+def _add_nic(devices: Element, nic: Nic) -> None:
+    kind, on = ("network", nic.network) if nic.network else ("bridge", nic.bridge)
+    node = SubElement(devices, "interface", type=kind)
+    if nic.mac:
+        SubElement(node, "mac", address=nic.mac)
+    SubElement(node, "source", {kind: on or ""})
+    if nic.vlan is not None:
+        SubElement(SubElement(node, "vlan"), "tag", id=str(nic.vlan))
+    SubElement(node, "model", type=nic.model.value)
+    SubElement(node, "alias", name=names.NIC + nic.name)
+
+
+def _add_serial(devices: Element, log: str | None) -> None:
+    serial = SubElement(devices, "serial", type="pty")
+    if log:
+        SubElement(serial, "log", file=log, append="on")
+
+
+def _only(parent: Element, tag: str) -> Element:
+    found = parent.find(tag)
+    return SubElement(parent, tag) if found is None else found
+
+
+def _text(parent: Element, tag: str, text: str) -> Element:
+    node = SubElement(parent, tag)
+    node.text = text
+    return node
+
+
+def _letters(stem: str) -> Iterator[str]:
+    """vda to vdz, then vdaa: target names that are free."""
+    alphabet = "abcdefghijklmnopqrstuvwxyz"
+    yield from (stem + letter for letter in alphabet)
+    yield from (stem + first + second for first in alphabet for second in alphabet)

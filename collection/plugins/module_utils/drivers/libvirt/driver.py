@@ -1,0 +1,241 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The libvirt driver: one open connection, in the words of the driver contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
+from functools import cached_property
+
+import libvirt
+
+from ...vm.changes import Change, changes
+from ...vm.definition import VmDefinition
+from ...vm.states import PowerAction, PowerState
+from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
+from ..errors import Conflict, InvalidTransition, VmNotFound
+from . import features, host, planning, power
+from .connection import is_local, is_test, open_connection, shown
+from .domain_xml import domain_xml, reconfigured_xml
+from .faults import asking, translated, unless
+from .making import Making
+from .observation import Domain, definition_of
+from .storage import Storage
+
+#: A domain that is undefined takes these with it. libvirt's mock knows fewer.
+_WITH_IT = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
+)
+_WITH_FIRMWARE = _WITH_IT | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+
+
+class LibvirtDriver:
+    """VMs as libvirt domains. A VM's identity is its domain's uuid; its definition is kept in the domain's metadata."""
+
+    hypervisor_type = "libvirt"
+    changeable = frozenset({"name", "cpu.count", "cpu.cores_per_socket", "memory_mib", "description", "tags"})
+
+    def __init__(self, connection: libvirt.virConnect, url: str):
+        self._connection = connection
+        self._url = url
+        self._storage = Storage(connection, local=is_local(url))
+
+    @classmethod
+    def open(cls, connection: Connection) -> LibvirtDriver:
+        """Raises Unreachable or AuthenticationFailed."""
+        return cls(open_connection(connection), connection.url)
+
+    @cached_property
+    def _features(self) -> features.Features:
+        with self._asking("reading the host's capabilities"):
+            return host.features_of(self._connection)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """They depend on what the URL leads to."""
+        return features.TEST if is_test(self._url) else self._features.capabilities
+
+    def _asking(self, tried: str) -> AbstractContextManager[None]:
+        return asking(f"{tried} at {shown(self._url)}")
+
+    # --- looking ---
+
+    def find(self, ref: VmRef) -> ObservedVm | None:
+        with self._asking(f"finding {ref}"):
+            domain = self._domain(ref)
+            return None if domain is None else self._observed(domain)
+
+    def residue(self, ref: VmRef) -> tuple[str, ...]:
+        with self._asking(f"looking for what is left of {ref}"):
+            if self._domain(ref) is not None:
+                return ()
+            return tuple(self._storage.owned(ref.identity))
+
+    def list_vms(self) -> tuple[ObservedVm, ...]:
+        with self._asking("listing VMs"):
+            seen = (self._observed(domain) for domain in self._connection.listAllDomains(0))
+            return tuple(sorted((vm for vm in seen if vm), key=lambda vm: (vm.name, vm.uuid)))
+
+    def host(self) -> HostFacts:
+        with self._asking("reading the host"):
+            return host.facts_of(self._connection, self._storage, self._features)
+
+    def _domain(self, ref: VmRef) -> libvirt.virDomain | None:
+        if ref.uuid:
+            return self._by_uuid(ref.uuid)
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByName(ref.name))
+
+    def _by_uuid(self, uuid: str) -> libvirt.virDomain | None:
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByUUIDString(uuid))
+
+    def _present(self, ref: VmRef) -> libvirt.virDomain:
+        domain = self._domain(ref)
+        if domain is None:
+            raise VmNotFound(f"{ref} is not at {shown(self._url)}")
+        return domain
+
+    def _observed(self, domain: libvirt.virDomain) -> ObservedVm | None:
+        """None if it vanished while it was looked at."""
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain))
+
+    def _read(self, domain: libvirt.virDomain) -> ObservedVm:
+        told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        state = power.power_of(domain)
+        return ObservedVm(
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            power=state,
+            managed=told.managed,
+            definition=definition_of(told, self._storage),
+            addresses=host.addresses_of(domain) if state is PowerState.ON else (),
+            serial_log=told.serial_log,
+        )
+
+    # --- making ---
+
+    def check(self, want: VmDefinition) -> None:
+        with self._asking(f"checking VM {want.name!r}"):
+            self._plan(want)
+
+    def _plan(self, want: VmDefinition) -> planning.Plan:
+        self._refuse_taken(want)
+        planning.refuse_what_the_host_lacks(want, self._features)
+        planning.refuse_missing_networks(want, self._connection)
+        return planning.plan(want, self._storage)
+
+    def _refuse_taken(self, want: VmDefinition) -> None:
+        """A VM that has the identity, and is as wanted, was made by an earlier delivery of the same task."""
+        same = self._by_uuid(want.identity)
+        if same is not None and not self._is_as_wanted(same, want):
+            raise Conflict(f"VM {same.name()!r} has the identity {want.identity} that VM {want.name!r} is to have")
+        self._refuse_name(want)
+
+    def _refuse_name(self, want: VmDefinition) -> None:
+        namesake = self._domain(VmRef(name=want.name))
+        if namesake is not None and namesake.UUIDString() != want.identity:
+            raise Conflict(f"another VM is called {want.name!r}; its uuid is {namesake.UUIDString()}")
+
+    def _is_as_wanted(self, domain: libvirt.virDomain, want: VmDefinition) -> bool:
+        seen = self._observed(domain)
+        return bool(seen and seen.managed and seen.definition and not changes(seen.definition, want))
+
+    def create(self, want: VmDefinition) -> None:
+        with self._asking(f"creating VM {want.name!r}"):
+            plan = self._plan(want)
+            if self._by_uuid(want.identity) is not None:
+                return
+            self._storage.remove_owned(want.identity)
+            making = Making(self._storage, want.identity)
+            with self._all_or_nothing(making, f"creating VM {want.name!r}"):
+                self._connection.defineXML(domain_xml(want, making.media(want, plan), self._features))
+
+    @contextmanager
+    def _all_or_nothing(self, making: Making, tried: str) -> Iterator[None]:
+        """Whatever ends the block early, what it made is taken back, or the error names it."""
+        try:
+            yield
+        except libvirt.libvirtError as error:
+            ours = translated(f"{tried} at {shown(self._url)}", error)
+            ours.left = making.take_back()
+            raise ours from error
+        except BaseException:
+            making.take_back()
+            raise
+
+    # --- changing ---
+
+    def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:  # noqa: ARG002  # all of want
+        with self._asking(f"changing {ref}"):
+            domain = self._present(ref)
+            xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            told = Domain(xml)
+            self._refuse_foreign(domain, told, "changed")
+            self._refuse_unless_off(domain)
+            self._refuse_name(replace(want, uuid=domain.UUIDString()))
+            self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
+            if want.name != domain.name():
+                self._rename(domain, want.name, xml)
+
+    def _rename(self, domain: libvirt.virDomain, name: str, before: str) -> None:
+        """If it cannot be renamed, nothing else stays changed either."""
+        try:
+            domain.rename(name, 0)
+        except libvirt.libvirtError:
+            self._connection.defineXML(before)
+            raise
+
+    def _refuse_foreign(self, domain: libvirt.virDomain, told: Domain, verb: str) -> None:
+        if not told.managed:
+            raise Conflict(f"VM {domain.name()!r} was not made by Millwright and is not {verb}")
+
+    def _refuse_unless_off(self, domain: libvirt.virDomain) -> None:
+        now = power.power_of(domain)
+        if now is not PowerState.OFF:
+            raise InvalidTransition(f"VM {domain.name()!r} is {now.value}; changing it needs it powered off")
+
+    def delete(self, ref: VmRef) -> None:
+        with self._asking(f"deleting {ref}"):
+            domain = self._domain(ref)
+            if domain is None:
+                self._storage.remove_owned(ref.identity)
+            else:
+                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._delete(domain))
+
+    def _delete(self, domain: libvirt.virDomain) -> None:
+        """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
+        told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        self._refuse_foreign(domain, told, "deleted")
+        power.stop(domain)
+        if told.serial_log:
+            self._storage.refresh_around(told.serial_log)
+        self._storage.remove_owned(domain.UUIDString())
+        domain.undefineFlags(_WITH_IT if is_test(self._url) else _WITH_FIRMWARE)
+
+    def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
+        with self._asking(f"{action.value} of {ref}"):
+            power.carry_out(self._present(ref), action, timeout)
+
+    # --- the connection ---
+
+    def session(self) -> str | None:
+        """libvirt has no sessions to keep."""
+        return None
+
+    def logout(self) -> None:
+        """There is no session to end."""
+
+    def close(self) -> None:
+        with suppress(libvirt.libvirtError):
+            self._connection.close()
+
+
+def _changed(kept: VmDefinition, want: VmDefinition) -> VmDefinition:
+    """The kept definition with every field of ``changeable`` as wanted; others of ``want`` may say nothing."""
+    return replace(
+        kept, name=want.name, cpu=want.cpu, memory_mib=want.memory_mib, description=want.description, tags=want.tags
+    )

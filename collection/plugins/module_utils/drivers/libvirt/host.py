@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the host behind a connection is, has free, and can do for guests."""
+
+from __future__ import annotations
+
+import libvirt
+
+from ..base import HostFacts
+from . import features, planning
+from .storage import MIB, Storage
+
+
+def features_of(connection: libvirt.virConnect) -> features.Features:
+    described = connection.getCapabilities()
+    kind = features.domain_type(described, _cpu_features(connection, described))
+    if kind == "test":
+        return features.Features(domain_type=kind)
+    arch = features.host_arch(described)
+    machine = features.MACHINES.get(arch)
+    return features.features(kind, arch, connection.getDomainCapabilities(None, arch, machine, kind))
+
+
+def _cpu_features(connection: libvirt.virConnect, described: str) -> frozenset[str]:
+    """Also those that libvirt does not list because the processor's model implies them."""
+    cpu = features.host_cpu(described)
+    if cpu is None:
+        return frozenset()
+    listed = features.cpu_features(cpu)
+    try:
+        expanded = connection.baselineCPU([cpu], libvirt.VIR_CONNECT_BASELINE_CPU_EXPAND_FEATURES)
+    except libvirt.libvirtError:
+        return listed
+    return listed | features.cpu_features(expanded)
+
+
+def facts_of(connection: libvirt.virConnect, storage: Storage, seen: features.Features) -> HostFacts:
+    _, memory_mib, cores, *_ = connection.getInfo()
+    return HostFacts(
+        name=connection.getHostname(),
+        hypervisor_type="libvirt",
+        version=_version(connection),
+        cores=cores,
+        memory_mib=memory_mib,
+        free_memory_mib=min(_free_memory_mib(connection) or memory_mib, memory_mib),
+        pools={pool.name(): _space(pool.info()) for pool in storage.pools()},
+        networks=tuple(sorted(network.name() for network in planning.networks(connection))),
+        acceleration=seen.domain_type,
+    )
+
+
+def _space(info: list[int]) -> dict[str, int]:
+    return {"capacity_mib": info[1] // MIB, "free_mib": info[3] // MIB}
+
+
+def _version(connection: libvirt.virConnect) -> str:
+    return f"{connection.getType()} {_dotted(connection.getVersion())}, libvirt {_dotted(connection.getLibVersion())}"
+
+
+def _dotted(number: int) -> str:
+    """libvirt counts 7.2.22 as 7002022."""
+    return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
+
+
+def _free_memory_mib(connection: libvirt.virConnect) -> int:
+    """With what the host's kernel only caches; 0 if it cannot be told."""
+    try:
+        stats = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+        return sum(stats.get(key, 0) for key in ("free", "buffers", "cached")) // 1024
+    except libvirt.libvirtError:
+        return 0
+
+
+def addresses_of(domain: libvirt.virDomain) -> tuple[str, ...]:
+    """From the leases of libvirt's own networks; elsewhere nobody at the host knows."""
+    try:
+        cards = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+    except libvirt.libvirtError:
+        return ()
+    return tuple(sorted(address["addr"] for card in cards.values() for address in card["addrs"] or ()))

@@ -1,0 +1,78 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making the disks and images of one VM, and taking them back."""
+
+from __future__ import annotations
+
+import libvirt
+
+from ...vm.definition import VmDefinition
+from . import names
+from .cloud_init import seed_image
+from .domain_xml import Media, Source
+from .planning import Plan, PlannedDisk
+from .storage import Storage, directory_of
+from .volume_xml import volume_xml
+
+
+class Making:
+    """Remembers every volume that it made, so that exactly those can be taken back."""
+
+    def __init__(self, storage: Storage, identity: str):
+        self._storage = storage
+        self._identity = identity
+        self._made: list[libvirt.virStorageVol] = []
+
+    def media(self, want: VmDefinition, plan: Plan) -> Media:
+        """Make all that the plan says."""
+        return Media(
+            disks={planned.disk.name: self._disk(planned) for planned in plan.disks},
+            cdrom=plan.cdrom,
+            seed=self._seed(want, plan),
+            serial_log=self._serial_log(want, plan),
+        )
+
+    def _disk(self, planned: PlannedDisk) -> Source:
+        volume = self._volume(planned.pool, planned.xml(self._identity), planned.template_volume, copy=planned.copies)
+        self._storage.grow(volume, planned.capacity or 0)
+        return self._storage.source_of(volume)
+
+    def _volume(
+        self,
+        pool: libvirt.virStoragePool,
+        xml: str,
+        template: libvirt.virStorageVol | None = None,
+        *,
+        copy: bool = False,
+    ) -> libvirt.virStorageVol:
+        volume = pool.createXMLFrom(xml, template, 0) if copy else pool.createXML(xml, 0)
+        self._made.append(volume)
+        return volume
+
+    def _seed(self, want: VmDefinition, plan: Plan) -> Source | None:
+        if want.cloud_init is None or plan.home is None:
+            return None
+        content = seed_image(want, want.cloud_init)
+        volume = self._volume(plan.home, volume_xml(names.seed_volume(self._identity), "raw", len(content)))
+        self._storage.fill(volume, content)
+        return self._storage.source_of(volume)
+
+    def _serial_log(self, want: VmDefinition, plan: Plan) -> str | None:
+        """An empty volume, so that libvirt knows the file and removes it; what logs the line appends to it."""
+        if not want.console.serial_log or plan.home is None:
+            return None
+        name = names.serial_volume(self._identity)
+        self._volume(plan.home, volume_xml(name, "raw", 0))
+        return str(directory_of(plan.home) / name)
+
+    def take_back(self) -> tuple[str, ...]:
+        """Remove what was made; gives the names of what could not be removed."""
+        return tuple(volume.name() for volume in self._made if not self._removed(volume))
+
+    def _removed(self, volume: libvirt.virStorageVol) -> bool:
+        try:
+            self._storage.remove(volume)
+        except libvirt.libvirtError:
+            return False
+        return True

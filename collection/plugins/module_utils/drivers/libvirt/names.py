@@ -1,0 +1,34 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names that Millwright gives at a libvirt host. They begin with the VM's identity, so that what belongs to a VM can
+be told when the VM itself is gone."""
+
+from __future__ import annotations
+
+from ...vm.definition import Disk
+
+#: Marks and explains a VM of ours in its domain XML.
+NAMESPACE = "urn:millwright:vm:1"
+
+#: Aliases of devices; libvirt keeps those that begin with "ua-".
+DISK, NIC = "ua-disk-", "ua-nic-"
+CDROM, SEED = "ua-cdrom", "ua-cloud-init"
+
+
+def prefix(identity: str) -> str:
+    """What the names of all volumes of a VM begin with."""
+    return f"{identity}-"
+
+
+def disk_volume(identity: str, disk: Disk) -> str:
+    return f"{prefix(identity)}{disk.name}.{disk.format.value}"
+
+
+def seed_volume(identity: str) -> str:
+    """The ISO image that carries cloud-init's data."""
+    return f"{prefix(identity)}cloud-init.iso"
+
+
+def serial_volume(identity: str) -> str:
+    return f"{prefix(identity)}serial.log"

@@ -1,0 +1,145 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What making a VM takes, found out before anything is made: pools, templates, images, networks, space."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import libvirt
+
+from ...vm.definition import Clone, Disk, VmDefinition
+from ..errors import InsufficientResources, InvalidTemplate, NotFound, Unsupported
+from . import names
+from .domain_xml import Source
+from .faults import unless
+from .features import Features
+from .storage import MIB, Storage
+from .volume_xml import Image, volume_xml
+
+#: Pool for the files of a VM that has no disk.
+DEFAULT_POOL = Disk(size_mib=1).pool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedDisk:
+    """A disk, and all that storage needs to make it."""
+
+    disk: Disk
+    pool: libvirt.virStoragePool
+    #: In bytes; None: as large as its template.
+    capacity: int | None
+    template: Image | None = None
+    template_volume: libvirt.virStorageVol | None = None
+
+    @property
+    def copies(self) -> bool:
+        return self.template is not None and self.disk.clone is Clone.FULL
+
+    @property
+    def needs(self) -> int:
+        """Bytes that making it takes from the pool at once; an overlay or empty disk takes next to none."""
+        return self.template.allocation if self.template and self.copies else 0
+
+    def xml(self, identity: str) -> str:
+        name = names.disk_volume(identity, self.disk)
+        backing = None if self.copies else self.template
+        return volume_xml(name, self.disk.format.value, self.capacity, backing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """All that making a VM takes."""
+
+    disks: tuple[PlannedDisk, ...]
+    cdrom: Source | None
+    #: Where cloud-init's image and the serial log are kept: with the first disk. None if there is neither.
+    home: libvirt.virStoragePool | None
+
+
+def plan(want: VmDefinition, storage: Storage) -> Plan:
+    """Raises what making the VM would: NotFound, InvalidTemplate, InsufficientResources."""
+    disks = tuple(_planned(disk, storage) for disk in want.disks)
+    _refuse_too_large(disks)
+    home = None
+    if want.cloud_init or want.console.serial_log:
+        home = disks[0].pool if disks else storage.pool(DEFAULT_POOL)
+    return Plan(disks=disks, cdrom=_cdrom(want, storage, [planned.pool for planned in disks]), home=home)
+
+
+def _planned(disk: Disk, storage: Storage) -> PlannedDisk:
+    pool = storage.pool(disk.pool)
+    wanted = disk.size_mib * MIB if disk.size_mib else None
+    if disk.template is None:
+        return PlannedDisk(disk=disk, pool=pool, capacity=wanted)
+    image, volume = storage.find_image(disk.template, [pool])
+    _refuse_template(disk, image)
+    if volume is None and disk.clone is Clone.FULL:
+        raise NotFound(
+            f"template {disk.template!r} is in no active storage pool, so it cannot be copied; "
+            "move it into one and run virsh pool-refresh, or use clone: linked"
+        )
+    return PlannedDisk(
+        disk=disk, pool=pool, capacity=wanted or image.capacity, template=image, template_volume=volume
+    )  # fmt: skip
+
+
+def _refuse_template(disk: Disk, image: Image) -> None:
+    if image.refers:
+        raise InvalidTemplate(
+            f"template {disk.template!r} refers to another file, which guests could read through it; flatten it first"
+        )
+    if image.format is not disk.template_format:
+        seen = image.format.value if image.format else "of another format"
+        raise InvalidTemplate(f"template {disk.template!r} is {seen}, not {disk.template_format.value} as was said")
+    if image.capacity and disk.size_mib and disk.size_mib * MIB < image.capacity:
+        raise InvalidTemplate(
+            f"disk {disk.name!r} is to have {disk.size_mib} MiB, but its template {disk.template!r} "
+            f"has {-(-image.capacity // MIB)} MiB; a disk cannot be smaller than its template"
+        )
+
+
+def _refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
+    """Disks grow as they are written, so together they may be promised more than there is; one alone may not."""
+    needed: dict[str, int] = defaultdict(int)
+    for planned in disks:
+        _, pool_capacity, _, free = planned.pool.info()
+        name = planned.disk.pool
+        needed[name] += planned.needs
+        if (planned.capacity or 0) > pool_capacity or needed[name] > free:
+            wanted = max(planned.capacity or 0, needed[name])
+            raise InsufficientResources(
+                f"disk {planned.disk.name!r} needs {wanted // MIB} MiB; storage pool {name!r} has "
+                f"{pool_capacity // MIB} MiB, of which {free // MIB} MiB are free"
+            )
+
+
+def _cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
+    if want.cdrom is None:
+        return None
+    image, _ = storage.find_image(want.cdrom, homes + storage.pools())
+    return Source(path=image.path)
+
+
+def refuse_missing_networks(want: VmDefinition, connection: libvirt.virConnect) -> None:
+    wanted = [nic.network for nic in want.nics if nic.network]
+    if not wanted:
+        return
+    active = {network.name() for network in networks(connection)}
+    for name in wanted:
+        if name not in active:
+            there = ", ".join(sorted(active)) or "none"
+            raise NotFound(f"there is no active network {name!r}; active networks: {there}")
+
+
+def networks(connection: libvirt.virConnect) -> list[libvirt.virNetwork]:
+    """The networks that are active; none for a hypervisor without networks."""
+    active = libvirt.VIR_CONNECT_LIST_NETWORKS_ACTIVE
+    return unless(libvirt.VIR_ERR_NO_SUPPORT, lambda: connection.listAllNetworks(active)) or []
+
+
+def refuse_what_the_host_lacks(want: VmDefinition, host: Features) -> None:
+    if host.max_vcpus is not None and want.cpu.count > host.max_vcpus:
+        raise Unsupported(f"cpu.count {want.cpu.count} is more than a guest can have here, which is {host.max_vcpus}")

@@ -1,0 +1,116 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Power of a domain: libvirt's states as ours, what each action asks of libvirt, and waiting until it is so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import libvirt
+
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+from ..errors import InvalidTransition, TimedOut
+from .faults import code_of
+
+STATES = {
+    libvirt.VIR_DOMAIN_NOSTATE: PowerState.UNKNOWN,
+    libvirt.VIR_DOMAIN_RUNNING: PowerState.ON,
+    libvirt.VIR_DOMAIN_BLOCKED: PowerState.ON,
+    libvirt.VIR_DOMAIN_PAUSED: PowerState.PAUSED,
+    # On its way, but its process still has the disks open.
+    libvirt.VIR_DOMAIN_SHUTDOWN: PowerState.ON,
+    libvirt.VIR_DOMAIN_SHUTOFF: PowerState.OFF,
+    libvirt.VIR_DOMAIN_CRASHED: PowerState.UNKNOWN,
+    # The guest put itself to sleep; RESUME wakes it.
+    libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
+}
+
+#: Seconds between two looks at the state: the first, and the longest.
+FIRST_LOOK, LONGEST_LOOK = 0.02, 0.5
+#: A guest that is still booting does not hear the request, so it is repeated after this many seconds.
+ASK_AGAIN = 10
+
+
+def power_of(domain: libvirt.virDomain) -> PowerState:
+    return STATES.get(domain.state(0)[0], PowerState.UNKNOWN)
+
+
+def carry_out(domain: libvirt.virDomain, action: PowerAction, timeout: int) -> None:
+    """Do the action and wait, at most ``timeout`` seconds, until the domain is where the action leads.
+
+    Raises InvalidTransition or TimedOut, or libvirt's error.
+    """
+    now, goal = power_of(domain), POWER_GOAL[action]
+    if now is goal and action is not PowerAction.RESET:
+        return
+    refuse(domain, now, action)
+    deadline = time.monotonic() + timeout
+    _ask(domain, action)
+    if not _reached(domain, action, deadline):
+        still = power_of(domain).value
+        hint = "; the guest may be ignoring the request" if action is PowerAction.SHUTDOWN else ""
+        raise TimedOut(f"VM {domain.name()!r} is still {still} {timeout} seconds after {action.value} was asked{hint}")
+
+
+def refuse(domain: libvirt.virDomain, now: PowerState, action: PowerAction) -> None:
+    if now not in POWER_FROM[action]:
+        allowed = ", ".join(other.value for other, states in POWER_FROM.items() if now in states)
+        raise InvalidTransition(
+            f"VM {domain.name()!r} is {now.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
+        )
+
+
+def stop(domain: libvirt.virDomain) -> None:
+    """Afterwards nothing of the domain runs, whatever state it was in."""
+    if domain.isActive():
+        _ask(domain, PowerAction.OFF)
+
+
+def _on(domain: libvirt.virDomain) -> None:
+    # A domain that crashed, and is kept for a look at it, has to go before it can start again.
+    if domain.isActive() and power_of(domain) is PowerState.UNKNOWN:
+        domain.destroy()
+    domain.create()
+
+
+def _resume(domain: libvirt.virDomain) -> None:
+    if domain.state(0)[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
+        domain.pMWakeup(0)
+    else:
+        domain.resume()
+
+
+_CALLS: dict[PowerAction, Callable[[libvirt.virDomain], object]] = {
+    PowerAction.ON: _on,
+    PowerAction.OFF: lambda domain: domain.destroy(),
+    PowerAction.SHUTDOWN: lambda domain: domain.shutdown(),
+    PowerAction.PAUSE: lambda domain: domain.suspend(),
+    PowerAction.RESUME: _resume,
+    PowerAction.RESET: lambda domain: domain.reset(0),
+}
+
+
+def _ask(domain: libvirt.virDomain, action: PowerAction) -> None:
+    """If the domain got there by itself meanwhile, libvirt's refusal does not count."""
+    try:
+        _CALLS[action](domain)
+    except libvirt.libvirtError as error:
+        moved = code_of(error) == libvirt.VIR_ERR_OPERATION_INVALID and power_of(domain) is POWER_GOAL[action]
+        if action is PowerAction.RESET or not moved:
+            raise
+
+
+def _reached(domain: libvirt.virDomain, action: PowerAction, deadline: float) -> bool:
+    pause, asked = FIRST_LOOK, time.monotonic()
+    while power_of(domain) is not POWER_GOAL[action]:
+        now = time.monotonic()
+        if now >= deadline:
+            return False
+        if action is PowerAction.SHUTDOWN and now - asked >= ASK_AGAIN:
+            _ask(domain, action)
+            asked = now
+        time.sleep(min(pause, deadline - now))
+        pause = min(pause * 2, LONGEST_LOOK)
+    return True

@@ -1,0 +1,190 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks in libvirt's storage pools: looking up what a definition names, making volumes, and removing them."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+from xml.etree import ElementTree
+
+import libvirt
+
+from ..errors import Busy, NotFound, Unsupported
+from . import names
+from .domain_xml import Source
+from .faults import asking, unless
+from .volume_xml import HEADER_BYTES, Image, image_of, image_of_header
+
+MIB = 1024 * 1024
+
+#: What a volume is -> whether it is a block device. Other kinds (network, directory) are no disks for us.
+_IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
+#: A pool is not read again while one of its volumes is being made; seconds to wait for that.
+REFRESH_PATIENCE = 20
+
+
+class Storage:
+    """The pools of one connection."""
+
+    def __init__(self, connection: libvirt.virConnect, *, local: bool):
+        self._connection = connection
+        #: The hypervisor's files are this host's files.
+        self._local = local
+
+    def pools(self) -> list[libvirt.virStoragePool]:
+        """The pools that are active; none for a hypervisor without storage."""
+        active = libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_ACTIVE
+        return unless(libvirt.VIR_ERR_NO_SUPPORT, lambda: self._connection.listAllStoragePools(active)) or []
+
+    def pool(self, name: str) -> libvirt.virStoragePool:
+        """An active pool. Raises NotFound, which names those that there are."""
+        active = {pool.name(): pool for pool in self.pools()}
+        if name not in active:
+            there = ", ".join(sorted(active)) or "none"
+            raise NotFound(f"there is no active storage pool {name!r}; active pools: {there}{self._inactive(name)}")
+        return active[name]
+
+    def _inactive(self, name: str) -> str:
+        """An inactive pool is not started: that may mount things, and is its administrator's to decide."""
+        found = unless(libvirt.VIR_ERR_NO_STORAGE_POOL, lambda: self._connection.storagePoolLookupByName(name))
+        return f" ({name!r} is defined but inactive; start it with virsh pool-start)" if found else ""
+
+    def size_mib(self, path: str) -> int | None:
+        volume = self._by_path(path)
+        info = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, volume.info) if volume else None
+        return info[1] // MIB if info else None
+
+    def pool_of(self, path: str) -> str | None:
+        volume = self._by_path(path)
+        return volume.storagePoolLookupByVolume().name() if volume else None
+
+    def _by_path(self, path: str) -> libvirt.virStorageVol | None:
+        try:
+            return self._connection.storageVolLookupByPath(path)
+        except libvirt.libvirtError as error:
+            if error.get_error_code() in (libvirt.VIR_ERR_NO_STORAGE_VOL, libvirt.VIR_ERR_NO_SUPPORT):
+                return None
+            raise
+
+    def find_image(self, name: str, pools: list[libvirt.virStoragePool]) -> tuple[Image, libvirt.virStorageVol | None]:
+        """An image by absolute path, or by its volume's name in one of the pools.
+
+        Its volume is None if it is a file of this host outside of all pools. Raises NotFound.
+        """
+        volume = self._volume(name, pools) or self._volume_after_refresh(name, pools)
+        if volume is not None:
+            return self._image(volume), volume
+        if self._local and name.startswith("/") and Path(name).is_file():
+            return _image_of_file(Path(name)), None
+        where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
+        raise NotFound(f"there is no image {name!r} {where}; put it there and run virsh pool-refresh, or correct it")
+
+    def _volume(self, name: str, pools: list[libvirt.virStoragePool]) -> libvirt.virStorageVol | None:
+        if name.startswith("/"):
+            return self._by_path(name)
+        for pool in pools:
+            volume = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda pool=pool: pool.storageVolLookupByName(name))
+            if volume is not None:
+                return volume
+        return None
+
+    def _volume_after_refresh(self, name: str, pools: list[libvirt.virStoragePool]) -> libvirt.virStorageVol | None:
+        """libvirt does not see a file that was put into a pool's directory before it reads the pool again."""
+        if name.startswith("/"):
+            pools = [pool for pool in self.pools() if directory_of(pool) == PurePosixPath(name).parent]
+        for pool in pools:
+            self.refresh(pool)
+        return self._volume(name, pools) if pools else None
+
+    def _image(self, volume: libvirt.virStorageVol) -> Image:
+        """What libvirt says of the volume; on this host also what the image's own header says."""
+        image = image_of(volume.XMLDesc(0))
+        if self._local and image.path and Path(image.path).is_file():
+            seen = _image_of_file(Path(image.path))
+            return seen if seen.refers else image
+        return image
+
+    def refresh_around(self, path: str) -> None:
+        """Have libvirt see what is beside a file of a pool, like the older parts of a log."""
+        volume = self._by_path(path)
+        if volume is not None:
+            self.refresh(volume.storagePoolLookupByVolume())
+
+    def refresh(self, pool: libvirt.virStoragePool) -> None:
+        """Have libvirt read the pool again. Raises Busy if it does nothing but make volumes there."""
+        deadline = time.monotonic() + REFRESH_PATIENCE
+        while True:
+            try:
+                with asking(f"refreshing storage pool {pool.name()!r}"):
+                    pool.refresh(0)
+                return
+            except Busy:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.2)
+
+    def grow(self, volume: libvirt.virStorageVol, capacity: int) -> None:
+        """Afterwards the volume has at least so many bytes; a copy has its template's size at first."""
+        if volume.info()[1] < capacity:
+            volume.resize(capacity, 0)
+
+    def source_of(self, volume: libvirt.virStorageVol) -> Source:
+        kind = volume.info()[0]
+        if kind not in _IS_BLOCK:
+            raise Unsupported(f"volume {volume.name()!r} is neither a file nor a block device, and cannot be a disk")
+        return Source(path=volume.path(), block=_IS_BLOCK[kind])
+
+    def fill(self, volume: libvirt.virStorageVol, content: bytes) -> None:
+        """Write the content into a volume of its size."""
+        stream = self._connection.newStream(0)
+        volume.upload(stream, 0, len(content), 0)
+        try:
+            stream.sendAll(lambda _stream, size, rest: rest.read(size), io.BytesIO(content))
+            stream.finish()
+        except libvirt.libvirtError:
+            # The stream has failed already, and this only tells libvirt that we know.
+            with suppress(libvirt.libvirtError):
+                stream.abort()
+            raise
+
+    def owned(self, identity: str) -> dict[str, libvirt.virStorageVol]:
+        """The volumes that were made for a VM, in all active pools, by name."""
+        start = names.prefix(identity)
+        return dict(sorted((volume.name(), volume) for volume in self._volumes() if volume.name().startswith(start)))
+
+    def _volumes(self) -> Iterator[libvirt.virStorageVol]:
+        for pool in self.pools():
+            # A pool may be stopped while it is listed.
+            yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, _listing(pool)) or []
+
+    def remove(self, volume: libvirt.virStorageVol) -> None:
+        """Afterwards the volume is not there; one that is missing is a removed one."""
+        unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: volume.delete(0))
+
+    def remove_owned(self, identity: str) -> None:
+        for volume in self.owned(identity).values():
+            self.remove(volume)
+
+
+def _listing(pool: libvirt.virStoragePool) -> Callable[[], list[libvirt.virStorageVol]]:
+    return lambda: pool.listAllVolumes(0)
+
+
+def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
+    """Where the pool keeps its volumes."""
+    return PurePosixPath(ElementTree.fromstring(pool.XMLDesc(0)).findtext("target/path", ""))  # noqa: S314  # libvirt's
+
+
+def _listed(pools: list[libvirt.virStoragePool]) -> str:
+    return " or ".join(repr(pool.name()) for pool in pools) or "(there is no pool)"
+
+
+def _image_of_file(path: Path) -> Image:
+    with path.open("rb") as file:
+        header = file.read(HEADER_BYTES)
+    return image_of_header(str(path), header, path.stat().st_size)

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: hypervisor_logout
+short_description: End a kept session of a hypervisor
+version_added: 0.1.0
+description:
+  - Ends the session that M(millwright.virt.hypervisor_login) keeps in O(session_file), and removes the file.
+  - A file that was made by another login is left alone.
+options:
+  session_file:
+    description:
+      - File that keeps the session.
+    type: path
+    required: true
+extends_documentation_fragment:
+  - millwright.virt.hypervisor
+  - millwright.virt.attributes.session
+  - millwright.virt.attributes.action_group
+seealso:
+  - module: millwright.virt.hypervisor_login
+author:
+  - The Millwright developers (@millwright)
+"""
+
+EXAMPLES = r"""
+---
+- name: Log out at the end of the play
+  millwright.virt.hypervisor_logout:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    session_file: /run/user/1000/millwright.session
+  run_once: true
+"""
+
+RETURN = r"""
+---
+code:
+  description: Why the module failed, for programs.
+  type: str
+  returned: on failure
+  sample: driver.unreachable
+detail:
+  description: The hypervisor's own words.
+  type: str
+  returned: on failure
+retryable:
+  description: Whether the same task may go well later.
+  type: bool
+  returned: on failure
+left:
+  description: What the failed operation left at the hypervisor.
+  type: list
+  elements: str
+  returned: on failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.connection import CONNECTION, failure
+from ..module_utils.login import log_out
+
+OPTIONS = {**CONNECTION, "session_file": {**CONNECTION["session_file"], "required": True}}
+
+
+def main():
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        result = log_out(module.params, dry_run=module.check_mode)
+    except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        module.fail_json(**failure(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

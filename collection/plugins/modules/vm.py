@@ -1,0 +1,193 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: vm
+short_description: Make, change and remove virtual machines
+version_added: 0.1.0
+description:
+  - Makes a virtual machine with its disks, powered off, or changes one that is there to what is asked for.
+  - Removes a virtual machine together with the disks that were made for it.
+  - The same options describe a VM on every hypervisor. What a hypervisor cannot do is refused before anything is done.
+  - VMs that Millwright did not make are neither changed nor removed.
+options:
+  state:
+    description:
+      - With V(present) the VM is there as the options say. Its power state stays.
+        A VM that differs must be powered off to be changed.
+      - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
+    type: str
+    choices: [absent, present]
+    default: present
+  create:
+    description:
+      - With V(false) and O(state=present) the VM must be there already, and is not made.
+    type: bool
+    default: true
+extends_documentation_fragment:
+  - millwright.virt.vm_definition
+  - millwright.virt.hypervisor
+  - millwright.virt.attributes
+  - millwright.virt.attributes.action_group
+seealso:
+  - module: millwright.virt.vm_power
+  - module: millwright.virt.vm_info
+author:
+  - The Millwright developers (@millwright)
+"""
+
+EXAMPLES = r"""
+---
+- name: A VM whose disk is made from a template
+  millwright.virt.vm:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    memory_mib: 1024
+    cpu:
+      count: 2
+    disks:
+      - name: root
+        template: /var/lib/libvirt/images/debian.qcow2
+        size_mib: 10240
+    nics:
+      - network: default
+    console:
+      serial_log: true
+
+- name: No VM and no disk of it
+  millwright.virt.vm:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    state: absent
+"""
+
+RETURN = r"""
+---
+vm:
+  description: The VM afterwards; in check mode what it would be. Null if it is not there.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Name at the hypervisor.
+      type: str
+      returned: always
+    uuid:
+      description: Identity at the hypervisor.
+      type: str
+      returned: always
+    power:
+      description: Power state, one of V(on), V(off), V(paused) and V(unknown).
+      type: str
+      returned: always
+    managed:
+      description: Whether Millwright made the VM. Others are never changed or removed.
+      type: bool
+      returned: always
+    addresses:
+      description: Addresses of the guest, as far as the hypervisor knows them.
+      type: list
+      elements: str
+      returned: always
+    serial_log:
+      description: Where the guest's serial output is kept at the hypervisor.
+      type: str
+      returned: always
+    definition:
+      description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
+      type: dict
+      returned: always
+before:
+  description: The VM before, like RV(vm).
+  type: dict
+  returned: success
+changes:
+  description: Fields that were changed.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - path: memory_mib
+      before: 512
+      after: 1024
+removed:
+  description: Disks and files of an interrupted operation that were removed.
+  type: list
+  elements: str
+  returned: success
+code:
+  description: Why the module failed, for programs.
+  type: str
+  returned: on failure
+  sample: driver.unreachable
+detail:
+  description: The hypervisor's own words.
+  type: str
+  returned: on failure
+retryable:
+  description: Whether the same task may go well later.
+  type: bool
+  returned: on failure
+left:
+  description: What the failed operation left at the hypervisor.
+  type: list
+  elements: str
+  returned: on failure
+problems:
+  description: Each option that breaks a rule, and the rule.
+  type: list
+  elements: dict
+  returned: when the definition is invalid
+  sample:
+    - path: disks[0].size_mib
+      rule: is required for a disk without a template
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.base import VmRef
+from ..module_utils.ensure import Result, ensure_absent, ensure_present
+from ..module_utils.vm.argspec import argument_spec
+from ..module_utils.vm.definition import VmDefinition
+
+
+def options() -> dict[str, dict]:
+    """Of the definition only the name is needed to remove a VM."""
+    return {
+        **argument_spec(),
+        "memory_mib": {"type": "int"},
+        "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
+        "create": {"type": "bool", "default": True},
+        **CONNECTION,
+    }
+
+
+def ensure(driver, params: dict, *, dry_run: bool) -> Result:
+    if params["state"] == "absent":
+        return ensure_absent(driver, VmRef(name=params["name"], uuid=params["uuid"]), dry_run=dry_run)
+    want = VmDefinition.from_dict({field: params[field] for field in argument_spec()})
+    return ensure_present(driver, want, dry_run=dry_run, create=params["create"])
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec=options(), supports_check_mode=True, required_if=[("state", "present", ["memory_mib"])]
+    )
+    try:
+        with open_hypervisor(module.params, module.no_log_values) as driver:
+            result = ensure(driver, module.params, dry_run=module.check_mode)
+    except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        module.fail_json(**failure(error))
+    module.exit_json(**result.to_dict())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: vm_info
+short_description: Tell what virtual machines are and how they are
+version_added: 0.1.0
+description:
+  - Tells of one virtual machine, or of all at a hypervisor, what it is and its power state,
+    in the words of M(millwright.virt.vm).
+options:
+  name:
+    description:
+      - Name of the VM at the hypervisor. Without it and O(uuid) all VMs are told.
+    type: str
+  uuid:
+    description:
+      - Identity of the VM. Where it is given it decides.
+    type: str
+extends_documentation_fragment:
+  - millwright.virt.hypervisor
+  - millwright.virt.attributes.read_only
+  - millwright.virt.attributes.action_group
+seealso:
+  - module: millwright.virt.vm
+  - module: millwright.virt.hypervisor_info
+author:
+  - The Millwright developers (@millwright)
+"""
+
+EXAMPLES = r"""
+---
+- name: How is the VM
+  millwright.virt.vm_info:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+  register: web
+
+- name: Go on only if it runs
+  ansible.builtin.assert:
+    that: web.vm.power == "on"
+"""
+
+RETURN = r"""
+---
+vm:
+  description: The VM that was asked for; null if it is not there.
+  type: dict
+  returned: when O(name) or O(uuid) is given
+  contains:
+    name:
+      description: Name at the hypervisor.
+      type: str
+      returned: always
+    uuid:
+      description: Identity at the hypervisor.
+      type: str
+      returned: always
+    power:
+      description: Power state, one of V(on), V(off), V(paused) and V(unknown).
+      type: str
+      returned: always
+    managed:
+      description: Whether Millwright made the VM. Others are never changed or removed.
+      type: bool
+      returned: always
+    addresses:
+      description: Addresses of the guest, as far as the hypervisor knows them.
+      type: list
+      elements: str
+      returned: always
+    serial_log:
+      description: Where the guest's serial output is kept at the hypervisor.
+      type: str
+      returned: always
+    definition:
+      description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
+      type: dict
+      returned: always
+vms:
+  description: The VM that was asked for, if it is there, or all VMs by name; each like RV(vm).
+  type: list
+  elements: dict
+  returned: success
+code:
+  description: Why the module failed, for programs.
+  type: str
+  returned: on failure
+  sample: driver.unreachable
+detail:
+  description: The hypervisor's own words.
+  type: str
+  returned: on failure
+retryable:
+  description: Whether the same task may go well later.
+  type: bool
+  returned: on failure
+left:
+  description: What the failed operation left at the hypervisor.
+  type: list
+  elements: str
+  returned: on failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.base import VmRef
+
+OPTIONS = {"name": {"type": "str"}, "uuid": {"type": "str"}, **CONNECTION}
+
+
+def tell(driver, name: str | None, uuid: str | None) -> dict:
+    if not (name or uuid):
+        return {"vms": [vm.to_dict() for vm in driver.list_vms()]}
+    found = driver.find(VmRef(name=name or uuid, uuid=uuid))
+    vm = found.to_dict() if found else None
+    return {"vm": vm, "vms": [vm] if vm else []}
+
+
+def main():
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    try:
+        with open_hypervisor(module.params, module.no_log_values) as driver:
+            told = tell(driver, module.params["name"], module.params["uuid"])
+    except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        module.fail_json(**failure(error))
+    module.exit_json(changed=False, **told)
+
+
+if __name__ == "__main__":
+    main()

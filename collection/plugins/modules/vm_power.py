@@ -1,0 +1,186 @@
+#!/usr/bin/python
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+---
+module: vm_power
+short_description: Set the power state of virtual machines
+version_added: 0.1.0
+description:
+  - Brings a virtual machine into a power state and waits until the hypervisor says that it is in it.
+options:
+  name:
+    description:
+      - Name of the VM at the hypervisor.
+    type: str
+    required: true
+  uuid:
+    description:
+      - Identity of the VM. Where it is given it decides, and O(name) only names the VM in messages.
+    type: str
+  state:
+    description:
+      - V(on) starts a VM that is off, and resumes one that is paused.
+      - V(off) takes the power away at once.
+      - V(shutdown) asks the guest to shut down and waits until the VM is off. The guest may ignore that;
+        the VM is then still on, and the module fails.
+      - V(paused) halts a VM that is on and keeps it in memory.
+      - V(resumed) lets a paused VM run on. A VM that is off is not started.
+      - V(reset) restarts a VM that is on as its reset button would. It always changes something.
+    type: str
+    required: true
+    choices: ["on", "off", shutdown, paused, resumed, reset]
+  timeout:
+    description:
+      - Seconds to wait for the state.
+    type: int
+    default: 120
+extends_documentation_fragment:
+  - millwright.virt.hypervisor
+  - millwright.virt.attributes
+  - millwright.virt.attributes.action_group
+attributes:
+  idempotent:
+    support: partial
+    details: A reset is never already done.
+seealso:
+  - module: millwright.virt.vm
+  - module: millwright.virt.vm_info
+author:
+  - The Millwright developers (@millwright)
+"""
+
+EXAMPLES = r"""
+---
+- name: Start a VM
+  millwright.virt.vm_power:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    state: "on"
+
+- name: Shut a VM down, and give its guest five minutes
+  millwright.virt.vm_power:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    state: shutdown
+    timeout: 300
+"""
+
+RETURN = r"""
+---
+vm:
+  description: The VM afterwards; in check mode what it would be. Null if it is not there.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: Name at the hypervisor.
+      type: str
+      returned: always
+    uuid:
+      description: Identity at the hypervisor.
+      type: str
+      returned: always
+    power:
+      description: Power state, one of V(on), V(off), V(paused) and V(unknown).
+      type: str
+      returned: always
+    managed:
+      description: Whether Millwright made the VM. Others are never changed or removed.
+      type: bool
+      returned: always
+    addresses:
+      description: Addresses of the guest, as far as the hypervisor knows them.
+      type: list
+      elements: str
+      returned: always
+    serial_log:
+      description: Where the guest's serial output is kept at the hypervisor.
+      type: str
+      returned: always
+    definition:
+      description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
+      type: dict
+      returned: always
+before:
+  description: The VM before, like RV(vm).
+  type: dict
+  returned: success
+changes:
+  description: Fields that were changed.
+  type: list
+  elements: dict
+  returned: success
+  sample:
+    - path: memory_mib
+      before: 512
+      after: 1024
+removed:
+  description: Disks and files of an interrupted operation that were removed.
+  type: list
+  elements: str
+  returned: success
+code:
+  description: Why the module failed, for programs.
+  type: str
+  returned: on failure
+  sample: driver.unreachable
+detail:
+  description: The hypervisor's own words.
+  type: str
+  returned: on failure
+retryable:
+  description: Whether the same task may go well later.
+  type: bool
+  returned: on failure
+left:
+  description: What the failed operation left at the hypervisor.
+  type: list
+  elements: str
+  returned: on failure
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.base import VmRef
+from ..module_utils.ensure import ensure_power
+from ..module_utils.vm.states import PowerAction
+
+ACTIONS = {
+    "on": PowerAction.ON,
+    "off": PowerAction.OFF,
+    "shutdown": PowerAction.SHUTDOWN,
+    "paused": PowerAction.PAUSE,
+    "resumed": PowerAction.RESUME,
+    "reset": PowerAction.RESET,
+}
+OPTIONS = {
+    "name": {"type": "str", "required": True},
+    "uuid": {"type": "str"},
+    "state": {"type": "str", "choices": list(ACTIONS), "required": True},
+    "timeout": {"type": "int", "default": 120},
+    **CONNECTION,
+}
+
+
+def main():
+    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    wanted = module.params
+    ref, action = VmRef(name=wanted["name"], uuid=wanted["uuid"]), ACTIONS[wanted["state"]]
+    try:
+        with open_hypervisor(wanted, module.no_log_values) as driver:
+            result = ensure_power(driver, ref, action, timeout=wanted["timeout"], dry_run=module.check_mode)
+    except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        module.fail_json(**failure(error))
+    module.exit_json(**result.to_dict())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""libvirt for the contract suite: its own mock, whose state lives in one connection, and real QEMU guests."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import pytest
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition, identity_of
+
+NODE = """<node>
+  <cpu><mhz>2000</mhz><model>i686</model><active>8</active><nodes>1</nodes>
+    <sockets>2</sockets><cores>4</cores><threads>1</threads></cpu>
+  <memory>16777216</memory>
+  <network><name>default</name><bridge name='virbr0'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>
+  <pool type='dir'>
+    <name>default</name><capacity>107374182400</capacity><allocation>0</allocation><available>107374182400</available>
+    <target><path>/default</path></target>
+    <volume><name>template.qcow2</name><capacity unit='MiB'>8</capacity><allocation unit='MiB'>1</allocation>
+      <target><path>/default/template.qcow2</path><format type='qcow2'/></target></volume>
+  </pool>
+</node>
+"""
+
+
+class LibvirtPeer:
+    """What both kinds have in common; they differ in the URL and in how a foreign guest runs."""
+
+    dead_connection = Connection(
+        hypervisor_type="libvirt", url="qemu+unix:///system?socket=/no/such/socket", connect_timeout=5
+    )
+    template = "template.qcow2"
+    template_mib = 8
+
+    def __init__(self, *, url: str, pool: str, network: str, domain_type: str):
+        self.connection = Connection(hypervisor_type="libvirt", url=url)
+        self.pool = pool
+        self.network = network
+        self.guests_obey_shutdown = domain_type == "test"
+        self._domain_type = domain_type
+        self.foreign: list[str] = []
+
+    def files(self, driver: LibvirtDriver) -> set[str]:
+        pool = driver._connection.storagePoolLookupByName(self.pool)
+        pool.refresh(0)
+        return {volume.name() for volume in pool.listAllVolumes(0)}
+
+    def make_foreign(self, driver: LibvirtDriver, name: str) -> str:
+        domain = driver._connection.defineXML(
+            f"<domain type='{self._domain_type}'><name>{name}</name><memory unit='MiB'>32</memory>"
+            "<os><type>hvm</type></os></domain>"
+        )
+        self.foreign.append(domain.UUIDString())
+        return domain.UUIDString()
+
+    def leave_residue(self, driver: LibvirtDriver, want: VmDefinition) -> None:
+        pool = driver._connection.storagePoolLookupByName(self.pool)
+        name = f"{identity_of(want.name)}-{want.disks[0].name}.qcow2"
+        pool.createXML(
+            f"<volume><name>{name}</name><capacity unit='MiB'>1</capacity><allocation>0</allocation>"
+            "<target><format type='qcow2'/></target></volume>"
+        )
+
+    @contextmanager
+    def failing_create(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:
+        """Everything goes to the real connection, and the last step fails there."""
+        real = driver._connection
+        driver._connection = RefusesToDefine(real)
+        try:
+            yield
+        finally:
+            driver._connection = real
+
+
+class RefusesToDefine:
+    """A connection whose hypervisor finds every domain XML wrong."""
+
+    def __init__(self, real: libvirt.virConnect):
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def defineXML(self, xml: str) -> libvirt.virDomain:
+        return self._real.defineXML(xml.replace("<memory ", "<memory-of-an-elephant "))
+
+
+@contextmanager
+def libvirt_mock(tmp_path: Path) -> Iterator[LibvirtPeer]:
+    """``test:///file``: every connection has a host of its own, which ends with it."""
+    node = tmp_path / "node.xml"
+    node.write_text(NODE)
+    yield LibvirtPeer(url=f"test://{node}", pool="default", network="default", domain_type="test")
+
+
+@contextmanager
+def libvirt_qemu(_tmp_path: Path) -> Iterator[LibvirtPeer]:
+    """``qemu:///system`` with a pool and a network of its own; skipped where no libvirtd answers."""
+    connection = _system()
+    with _one_at_a_time(), _pool(connection) as (pool, directory), _network(connection) as network:
+        peer = LibvirtPeer(url="qemu:///system", pool=pool, network=network, domain_type="qemu")
+        try:
+            yield peer
+        finally:
+            _remove_domains(connection, peer, directory)
+    connection.close()
+
+
+def _system() -> libvirt.virConnect:
+    libvirt.registerErrorHandler(lambda _context, _error: None, None)
+    try:
+        return libvirt.open("qemu:///system")
+    except libvirt.libvirtError as error:
+        if os.environ.get("MILLWRIGHT_TEST_REQUIRE_QEMU"):
+            raise
+        pytest.skip(f"no libvirtd with QEMU here: {error}")
+
+
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """The suite's VMs have fixed names, so two runs of it on one host take turns."""
+    with (Path(tempfile.gettempdir()) / "millwright-contract-qemu.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
+def _pool(connection: libvirt.virConnect) -> Iterator[tuple[str, Path]]:
+    # QEMU runs as another user, who must be able to get into the directory.
+    directory = Path(tempfile.mkdtemp(prefix="millwright-pool-", dir="/var/tmp"))
+    directory.chmod(0o755)
+    template = directory / "template.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(template), "8M"], check=True)
+    pool = connection.storagePoolCreateXML(
+        f"<pool type='dir'><name>{directory.name}</name><target><path>{directory}</path></target></pool>"
+    )
+    try:
+        yield pool.name(), directory
+    finally:
+        pool.destroy()
+        shutil.rmtree(directory)
+
+
+@contextmanager
+def _network(connection: libvirt.virConnect) -> Iterator[str]:
+    name = f"mwt{secrets.token_hex(4)}"
+    network = connection.networkCreateXML(f"<network><name>{name}</name><bridge name='{name}'/></network>")
+    try:
+        yield name
+    finally:
+        network.destroy()
+
+
+def _remove_domains(connection: libvirt.virConnect, peer: LibvirtPeer, directory: Path) -> None:
+    """Those that the test made: the foreign ones, and all that have a disk in the peer's own directory."""
+    for domain in connection.listAllDomains(0):
+        if domain.UUIDString() in peer.foreign or str(directory) in domain.XMLDesc(0):
+            if domain.isActive():
+                domain.destroy()
+            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
