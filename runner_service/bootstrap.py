@@ -1,0 +1,72 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Wiring: makes a runner from its settings. Nothing else here makes another part."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from .contract.topology import Topology
+from .core.retry import RetryRule
+from .credentials import read_key
+from .orchestrator import Orchestrator, OrchestratorRules
+from .ports import JobRunner
+from .queue_manager import QueueManager
+from .queue_manager.connection import Amqp
+from .settings import Settings
+from .workers.ansible_worker import AnsibleWorker
+from .workers.run_directories import RunDirectories, sweep
+
+log = logging.getLogger(__name__)
+
+#: Seconds for the broker to confirm the last updates and close.
+FAREWELL = 10.0
+
+
+def run(settings: Settings) -> None:
+    """Run a runner until SIGTERM or SIGINT."""
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("pika").setLevel(logging.ERROR)
+    key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
+    sweep(Path(settings.run_dir))
+    directories = RunDirectories(Path(settings.run_dir))
+    try:
+        serve(settings, AnsibleWorker(directories, settings.collections_path, key))
+    finally:
+        directories.close()
+
+
+def serve(settings: Settings, worker: JobRunner) -> None:
+    """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT."""
+    topology = Topology(settings.datacenter, settings.partitions)
+    queues = QueueManager(Amqp(settings.amqp_url), topology, settings.prefetch)
+    retry = RetryRule(max_tries=settings.max_tries, first_delay=settings.retry_delay)
+    rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry)
+    orchestrator = Orchestrator(queues, worker, rules)
+    stop_on_signals(orchestrator, settings.grace)
+    queues.start(orchestrator)
+    log.info("runner %s serves datacenter %s", settings.name, settings.datacenter)
+    orchestrator.run()
+    queues.close(FAREWELL)
+    log.info("runner %s has stopped", settings.name)
+
+
+def stop_on_signals(orchestrator: Orchestrator, grace: float) -> None:
+    """The first signal lets running jobs end within the grace time; a second one ends them at once."""
+    timer = threading.Timer(grace, orchestrator.cancel_runs)
+    timer.daemon = True
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        if timer.is_alive():
+            orchestrator.cancel_runs()
+        else:
+            timer.start()
+            orchestrator.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)

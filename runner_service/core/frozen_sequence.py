@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""An immutable sequence that shares what did not change: state of thousands of nodes, cheaply replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_SHIFT = 6
+_WIDTH = 1 << _SHIFT
+
+
+@dataclass(frozen=True, slots=True)
+class FrozenSequence(Generic[T]):
+    """Items in chunks of 64: replacing one copies one chunk and the list of chunks, not all items."""
+
+    chunks: tuple[tuple[T, ...], ...]
+
+    @classmethod
+    def of(cls, items: list[T]) -> FrozenSequence[T]:
+        return cls(tuple(tuple(items[start : start + _WIDTH]) for start in range(0, len(items), _WIDTH)))
+
+    def __getitem__(self, index: int) -> T:
+        return self.chunks[index >> _SHIFT][index & (_WIDTH - 1)]
+
+    def __iter__(self) -> Iterator[T]:
+        return (item for chunk in self.chunks for item in chunk)
+
+    def replaced(self, index: int, item: T) -> FrozenSequence[T]:
+        """The same sequence with another item at ``index``."""
+        place, offset = index >> _SHIFT, index & (_WIDTH - 1)
+        chunk = self.chunks[place]
+        chunk = (*chunk[:offset], item, *chunk[offset + 1 :])
+        return FrozenSequence((*self.chunks[:place], chunk, *self.chunks[place + 1 :]))

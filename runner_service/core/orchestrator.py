@@ -1,0 +1,44 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The orchestrator: (tree state, happening) -> (tree state, steps).
+
+Sequential: the next child starts when the one before is done; a failure aborts those after it and undoes those before
+it, last first. Concurrent: all children start, and one's failure leaves its siblings alone unless the task is atomic.
+A job that failed is itself undone, before anything else is.
+"""
+
+from __future__ import annotations
+
+from ..contract.messages import Task
+from .frozen_sequence import FrozenSequence
+from .retry import RetryRule
+from .shape import shape_of
+from .state import Node, Phase, TreeState
+from .steps import Ended, Happening, Started, Step
+from .turn import Turn
+
+
+def begin(task: Task, *, attempt: int = 1, retry: RetryRule | None = None) -> tuple[TreeState, tuple[Step, ...]]:
+    """The state of a tree whose first jobs are with their lanes, and the steps that take it there."""
+    shape = shape_of(task)
+    nodes = FrozenSequence.of([Node()] * len(shape.nodes))
+    turn = Turn(TreeState(shape, nodes, attempt, retry or RetryRule()))
+    turn.start(0)
+    return turn.result()
+
+
+def after(state: TreeState, happening: Happening) -> tuple[TreeState, tuple[Step, ...]]:
+    """The state after the happening, and the steps to take, in order. What comes twice or too late changes nothing."""
+    turn = Turn(state)
+    number = state.shape.numbers[happening.job_id]
+    match happening, state[number].phase:
+        case Started(), Phase.READY:
+            turn.job_started(number)
+        case Started(), Phase.UNDO_READY:
+            turn.undoing_started(number)
+        case Ended(_, outcome), Phase.RUNNING:
+            turn.job_ended(number, outcome)
+        case Ended(_, outcome), Phase.UNDOING:
+            turn.undoing_ended(number, outcome)
+    return turn.result()

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The state of a task tree: one small value per node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import NamedTuple
+
+from ..contract.messages import ErrorReport, Job
+from .frozen_sequence import FrozenSequence
+from .retry import RetryRule
+from .shape import Shape
+
+
+class Phase(Enum):
+    """Where a node is on its way. READY and UNDO_READY are of jobs: they wait for a session of their lane."""
+
+    WAITING = auto()
+    READY = auto()
+    RUNNING = auto()
+    DONE = auto()
+    FAILED = auto()
+    ABORTED = auto()
+    UNDO_READY = auto()
+    UNDOING = auto()
+    #: Undone, or it was tried.
+    UNDONE = auto()
+
+
+class Node(NamedTuple):
+    """What is known of one job or task."""
+
+    phase: Phase = Phase.WAITING
+    #: A job: how often its run, or that of its undoing, has been tried and failed.
+    tries: int = 0
+    #: A job that has ended: what would undo it.
+    undo: Job | None = None
+    #: A task: one of its jobs has started.
+    started: bool = False
+    #: A task that fails as a whole: no further child is started.
+    stopping: bool = False
+    #: A sequential task: the place of the child whose turn it is.
+    turn: int = 0
+    #: A concurrent task: how many children are under way.
+    open: int = 0
+    #: A task: the first failure below it.
+    error: ErrorReport | None = None
+
+
+@dataclass(frozen=True)
+class TreeState:
+    """A task tree on its way. ``finished`` once nothing is left to do."""
+
+    shape: Shape
+    nodes: FrozenSequence[Node]
+    #: Which delivery of the request this is; from the second on, jobs may have been run before.
+    attempt: int = 1
+    retry: RetryRule = RetryRule()
+    finished: bool = False
+
+    def __getitem__(self, number: int) -> Node:
+        return self.nodes[number]
+
+    def with_node(self, number: int, node: Node) -> TreeState:
+        return replace(self, nodes=self.nodes.replaced(number, node))

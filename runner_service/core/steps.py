@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What goes into the orchestrator's decisions (happenings) and what comes out of them (steps)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..contract.messages import ErrorReport, Job
+from ..contract.states import Event
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one run of a job ended, as the worker tells it."""
+
+    error: ErrorReport | None = None
+    changed: bool | None = None
+    #: The VM afterwards and before, in the words of ObservedVm; None: not there, or not known.
+    vm: dict[str, Any] | None = None
+    before: dict[str, Any] | None = None
+    #: What a discovery found (HostFacts).
+    host: dict[str, Any] | None = None
+
+    @property
+    def ok(self) -> bool:
+        return self.error is None
+
+
+@dataclass(frozen=True)
+class Started:
+    """A session was free: the job, or its undoing, runs now."""
+
+    job_id: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The run of the job, or of its undoing, is over."""
+
+    job_id: str
+    outcome: Outcome
+
+
+Happening = Started | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Give the job to its lane, after ``delay`` seconds without a session."""
+
+    #: What to run; an undoing has the id of the job that it undoes, and the inverse operation.
+    job: Job
+    undo: bool = False
+    delay: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Take a job that has not started out of its lane."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Tell the API what became of a node of the tree."""
+
+    node_id: str
+    event: Event
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Nothing is left to do: the request can be acknowledged once all reports are with the broker."""
+
+
+Step = Start | Withdraw | Report | Finish

@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How a job is undone, and when there is nothing to undo."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from ..contract.messages import Job
+from ..contract.operations import OPERATIONS, Operation
+from .steps import Outcome
+
+
+def undoing_of(job: Job, outcome: Outcome, *, first_try: bool) -> Job | None:
+    """The job that takes back what ``job`` did, whole or half-way; None if nothing can or need be taken back.
+
+    ``first_try`` says that the job cannot have been run before, so that "nothing changed" means that it was so before
+    the task began. After a crash or a retry the change may be our own.
+    """
+    inverse = OPERATIONS[job.operation].inverse
+    if inverse is None or (outcome.ok and outcome.changed is False and first_try):
+        return None
+    if inverse is not Operation.RECONFIGURE:
+        return replace(job, operation=inverse, timeout=None)
+    definition = _definition_before(outcome) or job.previous
+    return replace(job, definition=definition, previous=job.definition) if definition else None
+
+
+def _definition_before(outcome: Outcome) -> dict[str, Any] | None:
+    """As the job recorded it before it changed anything."""
+    return (outcome.before or {}).get("definition")

@@ -1,0 +1,82 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Connections to the broker, and the queues that everybody declares alike."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+from pika.exceptions import AMQPError
+
+from ..contract.topology import DEAD_EXCHANGE, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
+
+log = logging.getLogger(__name__)
+
+HEARTBEAT = 30
+FIRST_PAUSE, MAX_PAUSE = 0.5, 15.0
+
+
+@dataclass(frozen=True)
+class Amqp:
+    """Where the broker is; the URL holds a password and is not shown."""
+
+    url: str
+
+    def connect(self, purpose: str) -> pika.BlockingConnection:
+        parameters = pika.URLParameters(self.url)
+        parameters.heartbeat = HEARTBEAT
+        parameters.blocked_connection_timeout = 300
+        parameters.socket_timeout = 10
+        parameters.client_properties = {"connection_name": f"millwright runner: {purpose}"}
+        return pika.BlockingConnection(parameters)
+
+    def __repr__(self) -> str:
+        return "Amqp(...)"
+
+
+def declare(channel: BlockingChannel, topology: Topology) -> None:
+    """Afterwards the datacenter's exchanges, queues and bindings are there."""
+    queues: list[tuple[str, str, dict[str, Any]]] = [
+        (REQUESTS_EXCHANGE, name, topology.in_arguments()) for name in topology.in_queues
+    ]
+    queues.append((UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments()))
+    queues.append((DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments()))
+    for exchange, name, arguments in queues:
+        channel.exchange_declare(exchange, exchange_type="direct", durable=True)
+        channel.queue_declare(name, durable=True, arguments=arguments)
+        channel.queue_bind(name, exchange, routing_key=name)
+
+
+def keep_connected(
+    amqp: Amqp, purpose: str, closing: threading.Event, serve: Callable[[pika.BlockingConnection], None]
+) -> None:
+    """Connect and let ``serve`` use the connection, again and again with growing pauses, until ``closing`` is set.
+
+    A connection that lasted starts the pauses anew.
+    """
+    pause = FIRST_PAUSE
+    while not closing.is_set():
+        began = time.monotonic()
+        try:
+            serve_once(amqp.connect(purpose), serve)
+        except (AMQPError, OSError) as error:
+            pause = FIRST_PAUSE if time.monotonic() - began > MAX_PAUSE else min(MAX_PAUSE, pause * 2)
+            log.warning("%s: no connection to the broker, next try in %.1f s: %r", purpose, pause, error)
+            closing.wait(pause * random.uniform(0.75, 1.25))  # noqa: S311  # spreads runners, keeps no secret
+
+
+def serve_once(connection: pika.BlockingConnection, serve: Callable[[pika.BlockingConnection], None]) -> None:
+    try:
+        serve(connection)
+    finally:
+        if connection.is_open:
+            connection.close()

@@ -1,0 +1,51 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The inventory of a run: YAML that we write ourselves, in which nothing is a template.
+
+Ansible trusts the strings of an inventory and would evaluate the templates in them. So every string is tagged
+``!unsafe``: names and texts of users stay data, whatever they contain.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..ports import Work
+
+
+class UnsafeDumper(yaml.SafeDumper):
+    """Tags each string ``!unsafe``, keys included, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002  # PyYAML's signature
+        return True
+
+
+def _unsafe(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
+    return dumper.represent_scalar("!unsafe", text, style='"')
+
+
+UnsafeDumper.add_representer(str, _unsafe)
+
+
+def inventory_of(work: Work, credentials_file: Path | None) -> dict[str, Any]:
+    """One host, the VM (the hypervisor itself for a job without one), in one group, the hypervisor."""
+    job, hypervisor = work.job, work.hypervisor
+    connection: dict[str, Any] = {
+        "type": hypervisor.type, "url": hypervisor.url, "validate_certs": hypervisor.validate_certs,
+    }  # fmt: skip
+    if credentials_file is not None:
+        connection["credentials_file"] = str(credentials_file)
+    facts: dict[str, Any] = {} if job.definition is None else {"millwright_vm": job.definition}
+    if job.timeout is not None:
+        facts["millwright_timeout"] = job.timeout
+    host = job.vm_id or hypervisor.id
+    group = {"hosts": {host: facts}, "vars": {"millwright_hypervisor": connection}}
+    return {"all": {"children": {"hypervisor": group}}}
+
+
+def to_yaml(inventory: dict[str, Any]) -> str:
+    return yaml.dump(inventory, Dumper=UnsafeDumper, allow_unicode=True, sort_keys=False, width=2**20)

@@ -1,0 +1,62 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of one playbook through ansible-runner, which nothing else here imports."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_runner import Runner, RunnerConfig
+
+#: What a run inherits of the runner's environment, beside what ansible-runner sets for it.
+_INHERITED = ("HOME", "TZ")
+_OF_ANSIBLE_RUNNER = ("AWX_", "RUNNER_", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_RETRY_FILES")
+
+
+def run_playbook(
+    directory: Path, playbook: str, collections_path: str, hear: Callable[[Any], bool], cancelled: Callable[[], bool]
+) -> None:
+    """Run the playbook over ``directory/inventory.yml``; ``hear`` is given each event and must return at once.
+
+    ``cancelled`` is asked about twice a second; once it is true the run is killed.
+    """
+    config = RunnerConfig(
+        private_data_dir=str(directory), playbook=playbook, inventory=str(directory / "inventory.yml"),
+        settings={"pexpect_timeout": 0.5, "suppress_output_file": True}, fact_cache_type="", quiet=True,
+        suppress_ansible_output=True, envvars={"PATH": _path()},
+    )  # fmt: skip
+    config.prepare()
+    config.env = environment_of(config.env, directory, collections_path)
+    config.suppress_output_file = True
+    config.pexpect_timeout = 0.5
+    Runner(config, event_handler=hear, cancel_callback=cancelled).run()
+
+
+def _path() -> str:
+    """Where ansible-playbook is: beside this interpreter."""
+    return f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def environment_of(prepared: Mapping[str, str], directory: Path, collections_path: str) -> dict[str, str]:
+    """The run's whole environment, by an allow-list: the service's own holds secrets that are none of Ansible's."""
+    kept = {
+        name: value for name, value in prepared.items() if name in _INHERITED or name.startswith(_OF_ANSIBLE_RUNNER)
+    }
+    return kept | {
+        "PATH": _path(),
+        "LC_ALL": "C.UTF-8",
+        "TMPDIR": str(directory),
+        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_HOME": str(directory / "ansible"),
+        "ANSIBLE_LOCAL_TEMP": str(directory / "ansible" / "tmp"),
+        "ANSIBLE_REMOTE_TEMP": str(directory / "ansible" / "tmp"),
+        "ANSIBLE_COLLECTIONS_PATH": collections_path,
+        "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
+        "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_DEPRECATION_WARNINGS": "0",
+    }

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Private directories of runs, and what a runner that was killed left in them: secrets and playbooks that still run."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+_PREFIX = "millwright-runner-"
+
+#: Every process of a run has this variable; ansible-runner sets it to a directory below the run's.
+MARK = "AWX_ISOLATED_DATA_DIR"
+
+
+class RunDirectories:
+    """A directory of this runner's own (0700) that is locked while the runner lives, with one per run in it."""
+
+    def __init__(self, parent: Path):
+        self._base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        self._lock = _locked(self._base)
+
+    @contextmanager
+    def new(self) -> Iterator[Path]:
+        """A fresh directory; afterwards it is gone with all that is in it, and no process of the run is left."""
+        directory = Path(tempfile.mkdtemp(prefix="run-", dir=self._base))
+        try:
+            yield directory
+        finally:
+            end_processes_of(directory)
+            shutil.rmtree(directory, ignore_errors=True)
+
+    def close(self) -> None:
+        _remove(self._base)
+        if self._lock is not None:
+            os.close(self._lock)
+
+
+def sweep(parent: Path) -> None:
+    """End and remove what runners left that do not live any more."""
+    for base in parent.glob(f"{_PREFIX}*"):
+        if base.stat().st_uid != os.getuid():
+            continue
+        lock = _locked(base)
+        if lock is not None:
+            log.warning("a runner was killed: removing %s", base)
+            _remove(base)
+            os.close(lock)
+
+
+def _locked(base: Path) -> int | None:
+    """A descriptor that holds the directory's lock, or None if somebody else does. The kernel frees it on death."""
+    descriptor = os.open(base, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove(base: Path) -> None:
+    end_processes_of(base)
+    shutil.rmtree(base, ignore_errors=True)
+
+
+def end_processes_of(directory: Path) -> None:
+    """Kill the processes of the runs below the directory. Ansible's workers have sessions of their own, so that
+    killing the playbook's process group would leave them at work."""
+    mark = f"\0{MARK}={directory}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if _is_marked(b"\0" + (process / "environ").read_bytes(), mark):
+                os.kill(int(process.name), signal.SIGKILL)
+
+
+def _is_marked(environment: bytes, mark: bytes) -> bool:
+    place = environment.find(mark)
+    return place >= 0 and environment[place + len(mark) : place + len(mark) + 1] in (b"/", b"\0", b"")

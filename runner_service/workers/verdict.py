@@ -1,0 +1,83 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what Ansible said about a run to the outcome of its job."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any
+
+from ..contract.messages import ErrorReport
+from ..core.steps import Outcome
+
+#: Longest text of an error, in characters; its end is kept, where the reason mostly is.
+MAX_TEXT = 4_000
+#: Shorter secrets are not looked for in texts: they would be found everywhere.
+MIN_SECRET = 4
+
+_RESULTS = {"runner_on_ok": True, "runner_on_failed": False, "runner_on_unreachable": False}
+
+
+class Listening:
+    """Collects from a run's events the result of its last task, and the last lines that Ansible printed."""
+
+    def __init__(self, task: str):
+        self._task = task
+        self.ok = False
+        self.result: Mapping[str, Any] | None = None
+        self.said: deque[str] = deque(maxlen=40)
+
+    def hear(self, event: Mapping[str, Any]) -> bool:
+        """False: no file is written for the event. A failure of an earlier task counts, because nothing follows it."""
+        if event.get("stdout"):
+            self.said.append(event["stdout"])
+        told = event.get("event_data") or {}
+        ok = _RESULTS.get(event.get("event", ""))
+        if ok is not None and (not ok or told.get("task") == self._task):
+            self.ok, self.result = ok, told.get("res") or {}
+        return False
+
+
+def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcome:
+    """``tried`` says what was tried on what; ``secrets`` are left out of all texts."""
+    result = heard.result
+    if result is None or (not heard.ok and "code" not in result):
+        said = str(result.get("msg", "")) if result else ""
+        detail = said or "\n".join(heard.said)
+        return failed("runner.no_result", f"{tried} ended without a result", scrub(detail, secrets))
+    if not heard.ok:
+        return Outcome(error=_reported(result, secrets))
+    return Outcome(
+        changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),
+        host=_mapping(result.get("host")),
+    )  # fmt: skip
+
+
+def failed(code: str, message: str, detail: str = "") -> Outcome:
+    return Outcome(error=ErrorReport(code=code, message=message, detail=detail))
+
+
+def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorReport:
+    left = result.get("left")
+    return ErrorReport(
+        code=str(result["code"]),
+        message=scrub(result.get("msg"), secrets),
+        detail=scrub(result.get("detail"), secrets),
+        retryable=result.get("retryable") is True,
+        left=tuple(scrub(name, secrets) for name in left) if isinstance(left, list) else (),
+    )
+
+
+def scrub(text: Any, secrets: tuple[str, ...]) -> str:
+    """The text without the secrets, bounded."""
+    shown = "" if text is None else str(text)
+    for secret in secrets:
+        if len(secret) >= MIN_SECRET:
+            shown = shown.replace(secret, "********")
+    return shown[-MAX_TEXT:]
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    return value if isinstance(value, dict) else None
