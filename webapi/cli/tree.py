@@ -20,7 +20,7 @@ from webapi.cli.nodes import Node
 from webapi.cli.picture import news, outcome, picture
 
 #: Seconds between two looks at a task: at first it may end at once, later nobody is in a hurry.
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 1.0
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
 #: Seconds for which an API that does not answer is asked again: it may be restarting, and the task goes on without it.
 PATIENCE = 30.0
 
@@ -51,7 +51,7 @@ def show(client: Client, task: Json, console: Console) -> None:
 
 def _looks(client: Client, task_id: str) -> Iterator[Json]:
     """The task again and again, the last time when it has ended."""
-    pause, last_answer = _FIRST_PAUSE, time.monotonic()
+    pause, last_answer = FIRST_PAUSE, time.monotonic()
     while True:
         try:
             task = client.get(TASK.one(task_id))
@@ -64,7 +64,7 @@ def _looks(client: Client, task_id: str) -> Iterator[Json]:
             if Node.of(task).has_ended:
                 return
         time.sleep(pause)
-        pause = min(pause * 1.3, _LONGEST_PAUSE)
+        pause = min(pause * 1.3, LONGEST_PAUSE)
 
 
 @contextmanager

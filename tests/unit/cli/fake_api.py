@@ -1,0 +1,294 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A fake of the API that keeps its promises: resources with state, guards, checked definitions, tasks that progress.
+
+A task takes one step each time that it is looked at, so that a test needs no clock. VMs whose name begins with
+"broken" fail to power on, and are rolled back.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import threading
+import uuid
+from collections import deque
+from typing import Any
+
+from flask import Flask, Response, jsonify, request
+from werkzeug.exceptions import HTTPException
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import InvalidDefinition, VmDefinition
+from tests.unit.cli import fake_tasks
+from tests.unit.cli.fake_tasks import Json, Step
+
+TOKEN = "a-token"
+
+JOBS = {
+    "DEPLOY": ["configure", "power_on"],
+    "UNDEPLOY": ["power_off", "unconfigure"],
+    "RECONFIGURE": ["reconfigure"],
+    "REFRESH": ["get_state"],
+}
+POWER_FROM = {
+    "on": {"OFF"}, "off": {"ON", "PAUSED"}, "shutdown": {"ON"}, "pause": {"ON"}, "resume": {"PAUSED"}, "reset": {"ON"},
+}  # fmt: skip
+NEWEST_FIRST = {"tasks", "events"}
+
+
+class Refusal(Exception):
+    """What the API answers instead."""
+
+    def __init__(self, status: int, code: str, message: str, **more: Any):
+        super().__init__(message)
+        self.status, self.body = status, {"code": code, "message": message, **more}
+
+
+class FakeApi:
+    """The resources, and what can be asked of them."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, dict[str, Json]] = {
+            name: {}
+            for name in (
+                "datacenters", "hypervisors", "templates", "virtualdatacenters", "virtualappliances", "vms", "tasks",
+                "events",
+            )
+        }  # fmt: skip
+        self.steps: dict[str, deque[Step]] = {}
+        self.lock = threading.RLock()
+        #: Tasks take no step while this is set.
+        self.holds = False
+        #: The places among the requests at which a proxy says that there is no API behind it.
+        self.down = range(0)
+        #: What was asked, for tests that want to know.
+        self.asked: list[tuple[str, str, Any]] = []
+
+    # What is stored -------------------------------------------------------------------------------------------------
+
+    def add(self, collection: str, **fields: Any) -> Json:
+        row = {"id": str(uuid.uuid4()), **fields, "created_at": fake_tasks.now()}
+        self.rows[collection][row["id"]] = row
+        return row
+
+    def get(self, collection: str, id: str) -> Json:
+        try:
+            row = self.rows[collection][id]
+        except KeyError:
+            raise Refusal(404, "not_found", f"there is nothing with the id {id}") from None
+        if collection == "tasks":
+            self.step(id)
+        return self.shown(collection, row)
+
+    def shown(self, collection: str, row: Json) -> Json:
+        if collection != "virtualappliances":
+            return row
+        vms = self.vms_of(row["id"])
+        return {**row, "vms": vms, "state": _vapp_state(vms)}
+
+    def vms_of(self, vapp_id: str) -> list[Json]:
+        return [vm for vm in self.rows["vms"].values() if vm["virtualappliance_id"] == vapp_id]
+
+    def listing(self, collection: str, args: dict[str, str]) -> Json:
+        limit, after = int(args.pop("limit", 25)), int(args.pop("after", 0))
+        if limit > 200:
+            raise _invalid("limit", "must be at most 200")
+        rows = [self.shown(collection, row) for row in self.rows[collection].values()]
+        rows = [row for row in rows if all(str(row.get(key)) == value for key, value in args.items())]
+        if collection in NEWEST_FIRST:
+            rows.reverse()
+        page = rows[after : after + limit]
+        return {"items": page, "next": str(after + limit) if len(rows) > after + limit else None}
+
+    def create(self, collection: str, body: Json) -> tuple[Json, int]:
+        made: Json = getattr(self, f"create_{collection}")(body)
+        return made, 202 if made.get("kind") == "task" else 201
+
+    def create_datacenters(self, body: Json) -> Json:
+        if any(row["name"] == body["name"] for row in self.rows["datacenters"].values()):
+            raise Refusal(409, "name.taken", f"there is a datacenter {body['name']!r} already")
+        return self.add("datacenters", **{"partitions": 4, "public_key": None, **body})
+
+    def create_hypervisors(self, body: Json) -> Json:
+        body.pop("password", None)
+        made = self.add("hypervisors", **{
+            "open_sessions": 2, "state": "CHECKING", "error": None, "host": None, "last_seen_at": None, **body,
+        })  # fmt: skip
+        return self.task("DISCOVER", "hypervisor", made, [("discover", None)])
+
+    def create_templates(self, body: Json) -> Json:
+        return self.add("templates", **{"description": "", **body})
+
+    def create_virtualdatacenters(self, body: Json) -> Json:
+        return self.add("virtualdatacenters", **body)
+
+    def create_virtualappliances(self, body: Json) -> Json:
+        vms = body.pop("vms", [])
+        for place, vm in enumerate(vms):
+            _check(vm["definition"], bool(vm.get("template_id")), f"vms[{place}].definition")
+        made = self.add("virtualappliances", **body)
+        for vm in vms:
+            self.create_vms({**vm, "virtualappliance_id": made["id"]})
+        return self.shown("virtualappliances", made)
+
+    def create_vms(self, body: Json) -> Json:
+        definition = _check(body["definition"], bool(body.get("template_id")), "definition")
+        vm = self.add(
+            "vms", name=definition["name"], virtualappliance_id=body["virtualappliance_id"], state="NOT_ALLOCATED",
+            locked_by=None, definition=definition, hypervisor_id=None, hypervisor_name=None, addresses=[],
+            serial_log=None, power_changed_at=None, updated_at=fake_tasks.now(),
+        )  # fmt: skip
+        return {**vm, "native_name": f"{vm['name']}-{vm['id'][:8]}"}
+
+    # What is asked --------------------------------------------------------------------------------------------------
+
+    def change(self, vm: Json, body: Json) -> tuple[Json, int]:
+        definition = _check(body["definition"], False, "definition")
+        if vm["state"] == "NOT_ALLOCATED":
+            vm.update(definition=definition, name=definition["name"])
+            return vm, 200
+        self.guard(vm, {"OFF"})
+        vm.update(definition=definition, name=definition["name"])
+        return self.task("RECONFIGURE", "vm", vm, [("reconfigure", vm)]), 202
+
+    def delete(self, collection: str, row: Json) -> None:
+        if collection == "vms":
+            self.guard(row, {"NOT_ALLOCATED"})
+        del self.rows[collection][row["id"]]
+
+    def act(self, collection: str, row: Json, action: str, body: Json) -> Json:
+        if collection == "hypervisors":
+            return self.task("DISCOVER", "hypervisor", row, [("discover", None)])
+        if collection == "virtualappliances":
+            return self.act_on_vapp(row, action)
+        if action == "power":
+            self.guard(row, POWER_FROM[body["action"]])
+            name = f"power_{body['action']}" if body["action"] in ("on", "off") else body["action"]
+            return self.task(name.upper(), "vm", row, [(name, row)])
+        self.guard(
+            row, {"deploy": {"NOT_ALLOCATED"}, "refresh": {"ON", "OFF", "PAUSED"}}.get(action, {"ON", "OFF", "PAUSED"})
+        )
+        return self.task(action.upper(), "vm", row, [(name, row) for name in JOBS[action.upper()]])
+
+    def act_on_vapp(self, vapp: Json, action: str) -> Json:
+        vms = self.vms_of(vapp["id"])
+        if not vms:
+            raise Refusal(409, "vapp.empty", f"the virtual appliance {vapp['name']!r} has no VMs to {action}")
+        for vm in vms:
+            self.guard(vm, {"NOT_ALLOCATED"} if action == "deploy" else {"ON", "OFF", "PAUSED"})
+        jobs = JOBS[action.upper()]
+        children = [self.task(action.upper(), "vm", vm, [(job, vm) for job in jobs], root=False) for vm in vms]
+        root = fake_tasks.root(action.upper(), "virtualappliance", vapp, "concurrent", children)
+        ok = not any(vm["name"].startswith("broken") for vm in vms) or action != "deploy"
+        rounds = itertools.zip_longest(*(self.steps.pop(child["id"]) for child in children))
+        inner = [step for several in rounds for step in several if step]
+        self.steps[root["id"]] = deque([fake_tasks.begin(root), *inner, fake_tasks.end(root, ok=ok)])
+        self.rows["tasks"][root["id"]] = root
+        return root
+
+    def guard(self, vm: Json, allowed: set[str]) -> None:
+        if vm["locked_by"]:
+            raise Refusal(409, "vm.locked", f"VM {vm['name']!r} is held by the task {vm['locked_by']}")
+        if vm["state"] not in allowed:
+            words = " or ".join(sorted(allowed))
+            raise Refusal(
+                409, "vm.state", f"VM {vm['name']!r} is {vm['state']}; this needs {words}", details={"allowed": []}
+            )
+
+    def task(self, type: str, owner: str, row: Json, jobs: list[tuple[str, Json | None]], *, root: bool = True) -> Json:
+        children = [fake_tasks.job(operation, vm) for operation, vm in jobs]
+        task = fake_tasks.root(type, owner, row, "sequential", children)
+        if owner == "vm":
+            row["locked_by"] = task["id"]
+        self.steps[task["id"]] = deque(fake_tasks.script(task, row))
+        if root:
+            self.rows["tasks"][task["id"]] = task
+        return task
+
+    def step(self, task_id: str) -> None:
+        if (steps := self.steps.get(task_id)) and not self.holds:
+            fake_tasks.take(steps.popleft())
+
+
+def _vapp_state(vms: list[Json]) -> str:
+    states = {vm["state"] for vm in vms}
+    if any(vm["locked_by"] for vm in vms):
+        return "LOCKED"
+    if states <= {"ON", "OFF", "PAUSED"}:
+        return "DEPLOYED" if states else "EMPTY"
+    return "NOT_DEPLOYED" if states == {"NOT_ALLOCATED"} else "NEEDS_SYNC"
+
+
+def _check(definition: Json, has_template: bool, path: str) -> Json:
+    disks = definition.get("disks") or ([{"name": "root"}] if has_template else [])
+    if has_template:
+        disks = [{**disks[0], "template": "/images/tiny.qcow2"}, *disks[1:]]
+    try:
+        plain = VmDefinition.from_dict({**definition, "disks": disks}).to_dict()
+    except InvalidDefinition as error:
+        problems = [{"path": f"{path}.{each.path}", "rule": each.rule} for each in error.problems]
+        raise Refusal(422, "definition.invalid", str(error), problems=problems) from error
+    del plain["uuid"]
+    return plain
+
+
+def _invalid(path: str, rule: str) -> Refusal:
+    return Refusal(422, "request.invalid", f"{path}: {rule}", problems=[{"path": path, "rule": rule}])
+
+
+def make_app(api: FakeApi) -> Flask:
+    """The routes."""
+    app = Flask("fake_api")
+
+    @app.before_request
+    def check_token() -> Response | None:
+        api.lock.acquire()
+        api.asked.append((request.method, request.path, copy.deepcopy(request.get_json(silent=True))))
+        if len(api.asked) in api.down:
+            return Response("<h1>Bad gateway</h1>", 502)
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            raise Refusal(401, "auth.required", "the request brings no valid token")
+        return None
+
+    @app.teardown_request
+    def release(_error: BaseException | None) -> None:
+        api.lock.release()
+
+    @app.errorhandler(Refusal)
+    def refuse(error: Refusal) -> tuple[Json, int]:
+        return error.body, error.status
+
+    @app.errorhandler(HTTPException)
+    def not_found(error: HTTPException) -> tuple[Json, int]:
+        return {"code": "not_found", "message": str(error)}, error.code or 500
+
+    _add_routes(app, api)
+    return app
+
+
+def _add_routes(app: Flask, api: FakeApi) -> None:
+    @app.get("/api/v1/<collection>")
+    def list_(collection: str) -> Response:
+        return jsonify(api.listing(collection, request.args.to_dict()))
+
+    @app.post("/api/v1/<collection>")
+    def create(collection: str) -> tuple[Json, int]:
+        return api.create(collection, request.get_json())
+
+    @app.get("/api/v1/<collection>/<id>")
+    def get(collection: str, id: str) -> Json:
+        return api.get(collection, id)
+
+    @app.put("/api/v1/vms/<id>")
+    def change(id: str) -> tuple[Json, int]:
+        return api.change(api.get("vms", id), request.get_json())
+
+    @app.delete("/api/v1/<collection>/<id>")
+    def delete(collection: str, id: str) -> tuple[str, int]:
+        api.delete(collection, api.get(collection, id))
+        return "", 204
+
+    @app.post("/api/v1/<collection>/<id>/<action>")
+    def act(collection: str, id: str, action: str) -> tuple[Json, int]:
+        return api.act(collection, api.get(collection, id), action, request.get_json()), 202

@@ -1,0 +1,99 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the fake API's tasks progress: each is a script of steps that change a task, a job or a VM."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+Json = dict[str, Any]
+#: A task or job, what becomes of it, and what else happens then.
+Step = tuple[Json, Json, Callable[[], None]]
+
+UNREACHABLE = {
+    "code": "driver.unreachable",
+    "message": "Powering on VM 'broken' at qemu:///system failed",
+    "detail": "Cannot recv data: Connection reset by peer",
+    "retryable": True,
+    "left": [],
+}
+STATE_AFTER = {
+    "configure": "OFF", "power_on": "ON", "power_off": "OFF", "shutdown": "OFF", "pause": "PAUSED", "resume": "ON",
+    "reset": "ON", "unconfigure": "NOT_ALLOCATED",
+}  # fmt: skip
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat().replace("+00:00", "Z")
+
+
+def node(**fields: Any) -> Json:
+    times = {"created_at": now(), "started_at": None, "ended_at": None}
+    return {"id": str(uuid.uuid4()), "error": None, **times, **fields}
+
+
+def root(type: str, owner: str, row: Json, mode: str, children: list[Json]) -> Json:
+    return node(
+        kind="task", type=type, name=row["name"], owner={"type": owner, "id": row["id"]}, mode=mode, state="QUEUED",
+        requested_by="admin", children=children,
+    )  # fmt: skip
+
+
+def job(operation: str, vm: Json | None) -> Json:
+    return node(
+        kind="job", operation=operation, vm_id=vm and vm["id"], vm_name=vm and vm["name"], hypervisor_name="kvm-1",
+        state="PENDING", rollback_state="NONE", changed=None, attempt=1, runner="runner-1",
+    )  # fmt: skip
+
+
+def script(task: Json, row: Json) -> Iterator[Step]:
+    """Job after job; where one fails it and those before it are undone."""
+    yield begin(task)
+    for place, each in enumerate(task["children"]):
+        yield begin(each)
+        if each["operation"] == "power_on" and row["name"].startswith("broken"):
+            yield each, {"state": "FAILED", "error": UNREACHABLE, "ended_at": True}, nothing
+            for done in reversed(task["children"][: place + 1]):
+                yield done, {"rollback_state": "STARTED"}, nothing
+                yield done, {"rollback_state": "DONE"}, nothing
+            yield end(task, ok=False, then=lambda: row.update(state="NOT_ALLOCATED", locked_by=None))
+            return
+        after = STATE_AFTER.get(each["operation"])
+        yield each, {"state": "DONE", "changed": True, "ended_at": True}, lambda after=after: become(row, after)
+    yield end(task, ok=True, then=lambda: release(row))
+
+
+def take(step: Step) -> None:
+    changed, change, then = step
+    times = {key: now() for key in change if key.endswith("_at")}
+    changed.update({**change, **times})
+    then()
+
+
+def nothing() -> None:
+    pass
+
+
+def begin(node: Json) -> Step:
+    return node, {"state": "STARTED", "started_at": True}, nothing
+
+
+def end(node: Json, *, ok: bool, then: Callable[[], None] = nothing) -> Step:
+    state = "FINISHED_SUCCESSFULLY" if ok else "FINISHED_UNSUCCESSFULLY"
+    return node, {"state": state, "ended_at": True}, then
+
+
+def become(row: Json, state: str | None) -> None:
+    if state:
+        row.update(state=state)
+
+
+def release(row: Json) -> None:
+    if "locked_by" in row:
+        row.update(locked_by=None, hypervisor_name="kvm-1")
+    else:
+        row.update(state="MANAGED")

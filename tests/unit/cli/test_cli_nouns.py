@@ -1,0 +1,177 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every noun's commands, against the fake API."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.unit.cli.conftest import SHOP
+from webapi.cli.client import PAGE
+
+NOUNS = ["datacenter", "hypervisor", "template", "vdc", "vapp", "vm", "task", "event"]
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_an_empty_list_says_so_beside_an_empty_output(millwright, noun):
+    result = millwright(noun, "list")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "There are none.\n")
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_an_empty_list_in_json_is_the_apis(as_json, noun):
+    assert as_json(noun, "list") == {"items": [], "next": None}
+
+
+@pytest.mark.parametrize(
+    ("noun", "name"), [("datacenter", "dc1"), ("hypervisor", "kvm-1"), ("template", "tiny"), ("vdc", "lab")]
+)
+def test_what_was_made_is_listed_and_shown(ok, as_json, lab, noun, name):
+    assert name in ok(noun, "list")
+    assert f"name: {name}" in ok(noun, "show", name)
+    assert as_json(noun, "show", name)["name"] == name
+
+
+@pytest.mark.parametrize(("noun", "name"), [("hypervisor", "kvm-1"), ("template", "tiny"), ("vdc", "lab")])
+def test_what_was_deleted_is_gone(ok, as_json, lab, noun, name):
+    assert f"{name} was deleted" in ok(noun, "delete", name)
+    assert as_json(noun, "list")["items"] == []
+
+
+def test_deleting_answers_nothing_in_json(ok, lab):
+    assert ok("template", "delete", "tiny", "-o", "json") == ""
+
+
+def test_a_datacenter_tells_what_its_runners_need(ok, as_json, tmp_path):
+    key = tmp_path / "key.pub"
+    key.write_text("c2VhbGVk\n")
+    told = ok("datacenter", "create", "dc1", "--public-key-file", str(key))
+    made = as_json("datacenter", "show", "dc1")
+    assert made["public_key"] == "c2VhbGVk"
+    assert f"MILLWRIGHT_DATACENTER={made['id']}" in told
+
+
+def test_a_password_comes_from_standard_input_and_is_never_shown(ok, api):
+    ok("datacenter", "create", "dc1")
+    said = ok(
+        "hypervisor", "register", "esx", "--type", "vsphere", "--url", "https://esx", "--datacenter", "dc1",
+        "--username", "root", "--password-stdin", "--no-validate-certs", "--open-sessions", "4", stdin="s3cret\n",
+    )  # fmt: skip
+    sent = next(body for method, path, body in api.asked if (method, path) == ("POST", "/api/v1/hypervisors"))
+    del sent["datacenter_id"]
+    assert sent == {
+        "name": "esx", "type": "vsphere", "url": "https://esx", "username": "root", "password": "s3cret",
+        "validate_certs": False, "open_sessions": 4,
+    }  # fmt: skip
+    assert "s3cret" not in said
+
+
+def test_registering_a_hypervisor_tests_the_connection(ok, as_json, lab):
+    assert as_json("hypervisor", "show", "kvm-1")["state"] == "MANAGED"
+    assert "Discover kvm-1 finished in" in ok("hypervisor", "discover", "kvm-1")
+
+
+def test_an_appliance_comes_from_a_file(ok, as_json, shop):
+    shown = as_json("vapp", "show", "shop")
+    assert [(vm["name"], vm["definition"]["memory_mib"]) for vm in shown["vms"]] == [("web1", 256), ("web2", 512)]
+    assert shown["vms"][0]["definition"]["disks"][0]["template"] == "/images/tiny.qcow2"
+    assert "NOT_DEPLOYED" in ok("vapp", "list")
+    assert "web2" in ok("vapp", "show", "shop")
+
+
+def test_an_appliance_can_begin_empty(ok, as_json, lab):
+    ok("vapp", "create", "empty", "--vdc", "lab")
+    assert as_json("vapp", "show", "empty")["vms"] == []
+    ok("vapp", "delete", "empty")
+
+
+@pytest.mark.parametrize("words", [["shop"], ["--vdc", "lab"], []])
+def test_an_appliance_needs_a_file_or_a_name_and_a_place(millwright, words):
+    result = millwright("vapp", "create", *words)
+    assert result.exit_code == 2
+    assert "Give either --file, or NAME and --vdc." in result.stderr
+
+
+def test_a_vm_lives_from_its_creation_to_its_end(ok, as_json, shop):
+    ok("vm", "create", "db", "--vapp", "shop", "--template", "tiny", "--memory-mib", "1024", "--cpus", "4")
+    assert as_json("vm", "show", "db")["definition"]["cpu"]["count"] == 4
+    ok("vm", "deploy", "db")
+    for action, state in (("pause", "PAUSED"), ("resume", "ON"), ("reset", "ON"), ("shutdown", "OFF"), ("on", "ON")):
+        ok("vm", "power", action, "db", "--timeout", "30")
+        assert as_json("vm", "show", "db")["state"] == state
+    ok("vm", "power", "off", "db")
+    ok("vm", "refresh", "db")
+    assert "Reconfigure data finished" in ok("vm", "reconfigure", "db", "--memory-mib", "2048", "--rename", "data")
+    ok("vm", "undeploy", "data")
+    assert "VM data was deleted" in ok("vm", "delete", "data")
+    assert [vm["name"] for vm in as_json("vm", "list", "--vapp", "shop")["items"]] == ["web1", "web2"]
+
+
+def test_a_vm_that_is_nowhere_is_reconfigured_at_once(ok, as_json, shop):
+    assert ok("vm", "reconfigure", "web1", "--cpus", "2") == "VM web1 was changed.\n"
+    definition = as_json("vm", "show", "web1")["definition"]
+    assert (definition["cpu"], definition["memory_mib"]) == ({"count": 2, "cores_per_socket": 1}, 256)
+
+
+def test_a_reconfiguration_must_say_what(millwright, shop):
+    result = millwright("vm", "reconfigure", "web1")
+    assert result.exit_code == 2
+    assert "--memory-mib" in result.stderr
+
+
+def test_a_vm_comes_from_a_file_and_options_win_over_it(ok, as_json, shop, tmp_path):
+    file = tmp_path / "vm.yml"
+    file.write_text("name: db\ntemplate: tiny\nmemory_mib: 128\ntags: {tier: data}\n")
+    ok("vm", "create", "cache", "--vapp", "shop", "-f", str(file), "--memory-mib", "64")
+    made = as_json("vm", "show", "cache")["definition"]
+    assert (made["memory_mib"], made["tags"]) == (64, {"tier": "data"})
+
+
+def test_vms_are_listed_by_state(as_json, shop):
+    assert len(as_json("vm", "list", "--state", "not_allocated")["items"]) == 2
+    assert as_json("vm", "list", "--state", "ON")["items"] == []
+
+
+def test_a_list_reads_as_many_pages_as_it_needs_and_says_what_it_left_out(api, millwright, as_json):
+    for number in range(PAGE + 50):
+        api.add("vms", name=f"vm{number}", locked_by=None, state="ON", addresses=[], hypervisor_name="kvm-1",
+                definition={"cpu": {"count": 1}, "memory_mib": 16})  # fmt: skip
+    assert len(as_json("vm", "list", "--limit", "0")["items"]) == PAGE + 50
+    listing = as_json("vm", "list", "--limit", str(PAGE + 10))
+    assert (len(listing["items"]), listing["next"]) == (PAGE + 10, str(PAGE + 10))
+    assert "These are the first 5" in millwright("vm", "list", "--limit", "5").stderr
+
+
+def test_events_are_filtered(api, ok):
+    api.add("events", severity="INFO", type="VM_STATE", text="web1 is ON", owner=None, task_id=None)
+    api.add("events", severity="CRITICAL", type="ROLLBACK", text="disk left", owner=None, task_id=None)
+    assert "web1 is ON" in ok("event", "list")
+    assert "web1" not in ok("event", "list", "--severity", "critical")
+
+
+def test_tasks_are_listed_newest_first_and_shown_by_the_id_of_the_table(ok, as_json, shop):
+    ok("vapp", "deploy", "shop")
+    listed = as_json("task", "list", "--type", "deploy")["items"]
+    assert ok("task", "list").splitlines()[2].startswith(listed[0]["id"][:8])
+    shown = ok("task", "show", listed[0]["id"][:8])
+    assert "deploy shop on kvm-1" in shown
+    assert "web2" in shown
+
+
+def test_a_list_is_as_narrow_as_what_it_shows_and_cuts_nothing_in_a_pipe(ok, lab):
+    ok("template", "create", "t2", "--datacenter", "dc1", "--path", "/images/" + "x" * 200)
+    lines = ok("template", "list").splitlines()
+    assert "x" * 200 in lines[-1]
+    assert max(map(len, lines)) < 300
+
+
+def test_a_file_and_the_json_of_the_api_agree(tmp_path: Path, as_json, lab):
+    file = tmp_path / "shop.yml"
+    file.write_text(SHOP)
+    made = as_json("vapp", "create", "-f", str(file))
+    assert made == as_json("vapp", "show", "shop")
+    assert json.dumps(made)
