@@ -24,6 +24,7 @@ from pathlib import Path
 from tools.guest.cpio import Archive
 
 RECIPE = Path(__file__).parent
+INGREDIENTS = ("build.py", "cpio.py", "init", "lease", "syslinux.cfg")
 CACHE = RECIPE.parent.parent / ".run" / "cache"
 
 #: Packages that lead to a kernel for guests, by preference: Debian's, then Ubuntu's.
@@ -57,8 +58,8 @@ def guest_image() -> Path:
 
 def _recipe_hash() -> str:
     digest = hashlib.sha256()
-    for path in sorted(path for path in RECIPE.iterdir() if path.is_file()):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name in INGREDIENTS:
+        digest.update((RECIPE / name).read_bytes())
     return digest.hexdigest()[:12]
 
 
