@@ -1,0 +1,155 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Commands of the API's part: ``millwright api``, ``relay``, ``db`` and ``token``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import click
+import flask_migrate
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from .app import create_app
+from .errors import ApiError
+from .services import health, tokens
+from .settings import Settings, explained
+
+_NOT_MIGRATED = "the database has not the tables that this version needs; run `millwright db upgrade` first"
+
+
+class _Server(BaseApplication):  # type: ignore[misc]  # gunicorn has no types
+    """gunicorn with our app and options, and no configuration of its own."""
+
+    def __init__(self, app: Flask, options: dict[str, Any]):
+        self._app = app
+        self._options = options
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._app
+
+
+def _app() -> Flask:
+    return create_app(Settings.from_environment())
+
+
+def _migrated_app() -> Flask:
+    """The app, on a database that has its tables. Raises ClickException, which says what to do."""
+    app = _app()
+    with app.app_context():
+        if not health.migrated():
+            raise click.ClickException(_NOT_MIGRATED)
+    return app
+
+
+@click.command(epilog=explained())
+@click.option("--bind", help="Address and port to listen on.  [default: MILLWRIGHT_API_BIND]")
+@click.option("--workers", default=1, show_default=True, help="Processes.")
+@click.option("--threads", default=8, show_default=True, help="Threads of each process.")
+def api(bind: str | None, workers: int, threads: int) -> None:
+    """Serve the REST API."""
+    options = {
+        "bind": bind or Settings.from_environment().api_bind,
+        "workers": workers,
+        "threads": threads,
+        "worker_class": "gthread",
+        "proc_name": "millwright-api",
+    }
+    _Server(_migrated_app(), options).run()
+
+
+@click.command(epilog=explained())
+def relay() -> None:
+    """Carry requests to the broker, and the runners' updates back to the database."""
+    from .messaging.relay import Relay
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
+    logging.getLogger("pika").setLevel(logging.WARNING)
+    Relay(_migrated_app(), Settings.from_environment().amqp_url).run_until_signalled()
+
+
+@click.group(epilog=explained())
+def db() -> None:
+    """Look after the database's tables."""
+
+
+def _with_app(work: Callable[..., Any], **arguments: Any) -> None:
+    with _app().app_context():
+        work(**arguments)
+
+
+@db.command()
+@click.argument("revision", default="head")
+def upgrade(revision: str) -> None:
+    """Bring the tables to what this version needs."""
+    _with_app(flask_migrate.upgrade, revision=revision)
+
+
+@db.command()
+@click.argument("revision", default="-1")
+def downgrade(revision: str) -> None:
+    """Take the last change of the tables back, or all after a revision ("base": all)."""
+    _with_app(flask_migrate.downgrade, revision=revision)
+
+
+@db.command()
+def current() -> None:
+    """Show which revision the tables are at."""
+    _with_app(flask_migrate.current)
+
+
+@db.command()
+def history() -> None:
+    """Show the revisions there are."""
+    _with_app(flask_migrate.history)
+
+
+@db.command()
+@click.argument("message")
+def revision(message: str) -> None:
+    """For developers: write a revision from what the models say and the tables lack."""
+    _with_app(flask_migrate.migrate, message=message)
+
+
+@click.group(epilog=explained())
+def token() -> None:
+    """Make and revoke tokens for the API."""
+
+
+@token.command("create")
+@click.argument("name")
+def create_token(name: str) -> None:
+    """Make a token and print it. It cannot be read again."""
+    with _migrated_app().app_context():
+        try:
+            click.echo(tokens.create(name))
+        except ApiError as error:
+            raise click.ClickException(error.message) from error
+
+
+@token.command("list")
+def list_tokens() -> None:
+    """List who has a token."""
+    with _migrated_app().app_context():
+        for row in tokens.list_tokens():
+            click.echo(f"{row.created_at:%Y-%m-%d %H:%M:%S}  {row.name}")
+
+
+@token.command("revoke")
+@click.argument("name")
+def revoke_token(name: str) -> None:
+    """Make a token worthless."""
+    with _migrated_app().app_context():
+        try:
+            tokens.revoke(name)
+        except ApiError as error:
+            raise click.ClickException(error.message) from error

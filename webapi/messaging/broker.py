@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Our side of the broker: connections, queues and confirmed messages."""
+
+from __future__ import annotations
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from runner_service.contract.topology import (
+    DEAD_EXCHANGE,
+    REASON_HEADER,
+    REQUESTS_EXCHANGE,
+    UPDATES_EXCHANGE,
+    Topology,
+)
+
+_HEARTBEAT_SECONDS = 30
+_ANSWER_SECONDS = 10
+
+
+def connect(url: str) -> BlockingConnection:
+    """An open connection; a broker that does not answer raises within seconds, a dead one is noticed by heartbeats."""
+    parameters = pika.URLParameters(url)
+    parameters.heartbeat = _HEARTBEAT_SECONDS
+    parameters.socket_timeout = parameters.blocked_connection_timeout = _ANSWER_SECONDS
+    parameters.connection_attempts = 1
+    return BlockingConnection(parameters)
+
+
+def declare(channel: BlockingChannel, topology: Topology) -> None:
+    """Make a datacenter's exchanges and queues; harmless when they are there."""
+    for exchange in (REQUESTS_EXCHANGE, UPDATES_EXCHANGE, DEAD_EXCHANGE):
+        channel.exchange_declare(exchange, exchange_type="direct", durable=True)
+    for queue in topology.in_queues:
+        _bind(channel, REQUESTS_EXCHANGE, queue, topology.in_arguments())
+    _bind(channel, UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments())
+    for queue in (topology.dead_queue, topology.rubbish_queue):
+        _bind(channel, DEAD_EXCHANGE, queue, topology.plain_arguments())
+
+
+def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[str, str | int | bool]) -> None:
+    channel.queue_declare(queue, durable=True, arguments=arguments)
+    channel.queue_bind(queue, exchange, routing_key=queue)
+
+
+def publish(
+    channel: BlockingChannel, exchange: str, queue: str, body: bytes, headers: dict[str, str] | None = None
+) -> None:
+    """Send a persistent message; returns when the broker has it in a queue. The channel must confirm deliveries."""
+    properties = pika.BasicProperties(
+        delivery_mode=pika.DeliveryMode.Persistent, content_type="application/json", headers=headers
+    )
+    channel.basic_publish(exchange, queue, body, properties, mandatory=True)
+
+
+def put_aside(channel: BlockingChannel, topology: Topology, body: bytes, reason: str) -> None:
+    """Keep a message that nobody can read for people to look at, with the reason."""
+    publish(channel, DEAD_EXCHANGE, topology.rubbish_queue, body, {REASON_HEADER: reason[:1000]})
+
+
+def reason_of(properties: pika.BasicProperties) -> str:
+    """Why a dead letter is one: what the runner said, or else what the broker did."""
+    headers = properties.headers or {}
+    if REASON_HEADER in headers:
+        return str(headers[REASON_HEADER])
+    deaths = headers.get("x-death") or [{}]
+    reason = str(headers.get("x-first-death-reason") or deaths[0].get("reason") or "unknown")
+    return _BROKER_REASONS.get(reason, f"the broker says {reason}")
+
+
+_BROKER_REASONS = {
+    "delivery_limit": "it was delivered again and again, and no runner survived it",
+    "rejected": "a runner rejected it without a reason",
+    "expired": "no runner took it in time",
+}

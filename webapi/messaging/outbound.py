@@ -1,0 +1,39 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Publishes what waits in the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from runner_service.contract.topology import REQUESTS_EXCHANGE, Topology
+
+from ..services import outbox
+from . import broker
+
+_IDLE_SECONDS = 0.05
+
+
+class Outbound:
+    """One connection's work: until told to stop, publish what waits and look again."""
+
+    def __init__(self, connection: BlockingConnection):
+        self._connection = connection
+        self._channel: BlockingChannel = connection.channel()
+        self._channel.confirm_delivery()
+        self._declared: set[str] = set()
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Raises what the broker or the database raise when they are gone."""
+        while not stopping():
+            if not outbox.publish_pending(self._publish):
+                self._connection.sleep(_IDLE_SECONDS)
+
+    def _publish(self, topology: Topology, hypervisor_id: str, body: bytes) -> None:
+        if topology.datacenter_id not in self._declared:
+            broker.declare(self._channel, topology)
+            self._declared.add(topology.datacenter_id)
+        broker.publish(self._channel, REQUESTS_EXCHANGE, topology.in_queue_for(hypervisor_id), body)

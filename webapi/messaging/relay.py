@@ -1,0 +1,81 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The relay process: two threads, each with a connection of its own, that come back whatever goes away."""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import closing
+from typing import Protocol
+
+from flask import Flask
+from pika.adapters.blocking_connection import BlockingConnection
+from pika.exceptions import AMQPError
+from sqlalchemy.exc import SQLAlchemyError
+
+from . import broker
+from .inbound import Inbound
+from .outbound import Outbound
+
+_FIRST_PAUSE_SECONDS = 0.2
+_LONGEST_PAUSE_SECONDS = 5.0
+
+#: What a broker or a database that is gone, or not there yet, makes a thread raise.
+_GONE = (AMQPError, SQLAlchemyError, OSError)
+
+log = logging.getLogger(__name__)
+
+
+class Work(Protocol):
+    """What one connection is for."""
+
+    def run(self, stopping: Callable[[], bool]) -> None: ...
+
+
+class Relay:
+    """Publishes and applies until it is stopped. Any number of relays may run; one at a time does each of the two."""
+
+    def __init__(self, app: Flask, amqp_url: str):
+        self._app = app
+        self._amqp_url = amqp_url
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._keep_on, args=(work,), name=work.__name__.lower())
+            for work in (Outbound, Inbound)
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End after the message in hand."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.ident:
+                thread.join()
+
+    def run_until_signalled(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self._stop.set())
+        self.start()
+        self._stop.wait()
+        self.stop()
+
+    def _keep_on(self, work: Callable[[BlockingConnection], Work]) -> None:
+        pause = _FIRST_PAUSE_SECONDS
+        while not self._stop.is_set():
+            try:
+                with closing(broker.connect(self._amqp_url)) as connection, self._app.app_context():
+                    log.info("connected to the broker")
+                    pause = _FIRST_PAUSE_SECONDS
+                    work(connection).run(self._stop.is_set)
+            except _GONE as error:
+                log.warning("broker or database gone, trying again in %.1f s: %s", pause, error or type(error).__name__)
+                self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads relays; guards nothing
+                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

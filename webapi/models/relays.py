@@ -1,0 +1,22 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The relay's row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..database import Base, table_arguments
+
+
+class Relay(Base):
+    """One row. Whoever has it locked is the relay that publishes; ``seen_at`` is when one last did its rounds."""
+
+    __tablename__ = "relays"
+    __table_args__ = table_arguments()
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    seen_at: Mapped[datetime | None]

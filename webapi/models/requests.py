@@ -1,0 +1,40 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Requests to runners: the outbox, and how far their updates have been applied."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from runner_service.contract.states import Event
+
+from ..database import Base, Ref, Stamp, new_id, table_arguments
+
+
+class Request(Base):
+    """One message to one hypervisor's runner. A row without ``published_at`` waits for the relay.
+
+    ``outcome`` is how the runner's work on it ended; afterwards nothing about it changes any more. Several requests of
+    one root task are its parts on several hypervisors.
+    """
+
+    __tablename__ = "requests"
+    __table_args__ = table_arguments(Index(None, "published_at", "number"), Index(None, "task_id"))
+
+    #: The order of publication.
+    number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    id: Mapped[Ref] = mapped_column(unique=True, default=new_id)
+    task_id: Mapped[Ref] = mapped_column(ForeignKey("tasks.id"))
+    #: Not a foreign key: a request outlives the hypervisor that it was for.
+    hypervisor_id: Mapped[Ref]
+    body: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"))
+    published_at: Mapped[datetime | None]
+    attempt: Mapped[int] = mapped_column(default=0)
+    sequence: Mapped[int] = mapped_column(default=0)
+    outcome: Mapped[Event | None]
+    created_at: Mapped[Stamp]

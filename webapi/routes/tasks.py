@@ -1,0 +1,33 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_smorest import Blueprint
+
+from ..models import Task
+from ..schemas.base import page_of
+from ..schemas.tasks import TaskList, TaskSchema, TaskSummarySchema
+from ..services import tasks
+from ..services.paging import Page
+
+blueprint = Blueprint("tasks", __name__, description="What was asked for, and what became of it")
+
+
+@blueprint.get("")
+@blueprint.arguments(TaskList, location="query")
+@blueprint.response(200, page_of(TaskSummarySchema))
+def list_tasks(arguments: dict[str, Any]) -> Page[Task]:
+    """List tasks, the newest first, without what is below them."""
+    return tasks.list_tasks(**arguments)
+
+
+@blueprint.get("/<task_id>")
+@blueprint.response(200, TaskSchema)
+def get_task(task_id: str) -> Task:
+    """Show a task with all that is below it."""
+    return tasks.get(task_id)

@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What all schemas share: strict input, pages, names and moments."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from marshmallow import RAISE, Schema, fields, validate
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+
+from ..services.paging import DEFAULT_LIMIT, MAX_LIMIT
+
+_NAME_RULE = next(spec.rule for spec in fields_of(VmDefinition) if spec.name == "name")
+
+
+class Input(Schema):
+    """A request body; fields that it does not know are refused."""
+
+    class Meta:
+        unknown = RAISE
+
+
+class ListArguments(Input):
+    """Which page of a list. Filters are added by name."""
+
+    limit = fields.Integer(load_default=DEFAULT_LIMIT, validate=validate.Range(1, MAX_LIMIT))
+    after = fields.String(metadata={"description": "The cursor that the page before gave as next."})
+
+
+def name_field() -> fields.String:
+    """A name follows the rules of a VM's name."""
+    rules = [
+        validate.Length(1, 80),
+        validate.Regexp(re.compile(rf"(?:{_NAME_RULE.pattern})\Z"), error=f"must be {_NAME_RULE.pattern_help}"),
+    ]
+    return fields.String(required=True, validate=rules)
+
+
+def id_field(help: str, *, required: bool = True) -> fields.String:
+    return fields.String(
+        required=required, validate=validate.Length(1, 36), metadata={"description": help, "format": "uuid"}
+    )
+
+
+def moment_field(help: str = "") -> fields.AwareDateTime:
+    return fields.AwareDateTime(format="iso", metadata={"description": help} if help else {})
+
+
+def page_of(item: type[Schema]) -> type[Schema]:
+    """The schema of one page of items."""
+    name = item.__name__.removesuffix("Schema")
+    contents: dict[str, Any] = {
+        "items": fields.List(fields.Nested(item)),
+        "next": fields.String(allow_none=True, metadata={"description": "Cursor of the page behind; null: none."}),
+    }
+    return Schema.from_dict(contents, name=f"{name}PageSchema")
+
+
+class ProblemSchema(Schema):
+    """One thing that is wrong with a request, and where."""
+
+    path = fields.String()
+    rule = fields.String()
+
+
+class ErrorSchema(Schema):
+    """Why a request was not granted."""
+
+    code = fields.String(metadata={"description": "Stable: programs may rely on it."})
+    message = fields.String(metadata={"description": "For people."})
+    details = fields.Dict()
+    problems = fields.List(fields.Nested(ProblemSchema))

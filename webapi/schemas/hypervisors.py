@@ -1,0 +1,55 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hypervisors."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from ..models import HypervisorState
+from .base import Input, ListArguments, id_field, moment_field, name_field
+
+
+class HypervisorInput(Input):
+    datacenter_id = id_field("Datacenter whose runners reach it.")
+    name = name_field()
+    type = fields.String(
+        required=True, validate=validate.Regexp(r"[a-z0-9_]{1,32}\Z", error="must be the name of a driver"),
+        metadata={"description": "Driver that talks to it, for example libvirt."},
+    )  # fmt: skip
+    url = fields.String(
+        required=True, validate=validate.Length(1, 512), metadata={"description": "Where it is, in the driver's words."}
+    )
+    username = fields.String(load_default=None, allow_none=True, validate=validate.Length(max=255))
+    password = fields.String(
+        load_default=None, allow_none=True, load_only=True, validate=validate.Length(max=4096),
+        metadata={"writeOnly": True, "description": "Sealed to the datacenter's key at once; never shown."},
+    )  # fmt: skip
+    validate_certs = fields.Boolean(load_default=True)
+    open_sessions = fields.Integer(
+        load_default=2, validate=validate.Range(1, 256),
+        metadata={"description": "How many operations may run on it at once."},
+    )  # fmt: skip
+
+
+class HypervisorSchema(Schema):
+    id = fields.String()
+    datacenter_id = fields.String()
+    name = fields.String()
+    type = fields.String()
+    url = fields.String()
+    validate_certs = fields.Boolean()
+    open_sessions = fields.Integer()
+    state = fields.Enum(HypervisorState, by_value=True)
+    error = fields.Dict(allow_none=True)
+    host = fields.Dict(allow_none=True, metadata={"description": "What it says about itself (HostFacts)."})
+    last_seen_at = moment_field("When it last answered.")
+    created_at = moment_field()
+
+
+class HypervisorList(ListArguments):
+    datacenter_id = fields.String()
+    name = fields.String()
+    type = fields.String()
+    state = fields.Enum(HypervisorState, by_value=True)

@@ -1,0 +1,61 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines."""
+
+from __future__ import annotations
+
+from marshmallow import Schema, fields, validate
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+
+from ..services.guards import POWER_ACTIONS, Action
+from .base import Input, ListArguments, id_field, moment_field
+from .definition import DefinitionField
+
+
+class VmInput(Input):
+    virtualappliance_id = id_field("Virtual appliance that it is part of.")
+    definition = DefinitionField(required=True)
+    template_id = id_field("Template that the first disk is made from.", required=False)
+    hypervisor_id = id_field("Where it is to be; without it, where most memory is free.", required=False)
+
+
+class VmUpdate(Input):
+    definition = DefinitionField(required=True)
+
+
+class PowerInput(Input):
+    action = fields.Enum(Action, by_value=True, required=True, validate=validate.OneOf(POWER_ACTIONS))
+    timeout = fields.Integer(
+        load_default=None, allow_none=True, validate=validate.Range(1, 86_400),
+        metadata={"description": "Seconds to wait for the guest."},
+    )  # fmt: skip
+
+
+class VmSchema(Schema):
+    id = fields.String()
+    name = fields.String()
+    native_name = fields.String(metadata={"description": "Its name at the hypervisor."})
+    virtualappliance_id = fields.String()
+    state = fields.Enum(VmState, by_value=True)
+    locked_by = fields.String(
+        attribute="task_id", allow_none=True, metadata={"description": "The task that holds the VM, if one does."}
+    )
+    definition = DefinitionField()
+    template_id = fields.String(allow_none=True)
+    hypervisor_id = fields.String(allow_none=True)
+    hypervisor_name = fields.String(allow_none=True)
+    addresses = fields.List(fields.String())
+    serial_log = fields.String(allow_none=True)
+    power_changed_at = moment_field("When its state last changed.")
+    created_at = moment_field()
+    updated_at = moment_field()
+
+
+class VmList(ListArguments):
+    virtualappliance_id = fields.String()
+    hypervisor_id = fields.String()
+    template_id = fields.String()
+    name = fields.String()
+    state = fields.Enum(VmState, by_value=True)

@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hypervisors: registering one tests the connection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..database import transaction
+from ..models import Datacenter, Hypervisor, Task
+from . import rows, tasks
+from .paging import Page, listing
+from .sealing import seal
+
+
+@transaction
+def register(
+    by: str, *, datacenter_id: str, username: str | None = None, password: str | None = None, **columns: Any
+) -> Task:
+    """The answer is the task that finds out whether the hypervisor answers, and what it has."""
+    datacenter = rows.find(Datacenter, datacenter_id)
+    hypervisor = Hypervisor(
+        datacenter=datacenter, sealed_credentials=seal(datacenter.public_key, username, password), **columns
+    )
+    rows.add(hypervisor)
+    return tasks.ask_for_hypervisor(hypervisor, by)
+
+
+@transaction
+def discover(hypervisor_id: str, by: str) -> Task:
+    return tasks.ask_for_hypervisor(rows.find(Hypervisor, hypervisor_id), by)
+
+
+@transaction
+def delete(hypervisor_id: str) -> None:
+    rows.remove(rows.lock(Hypervisor, hypervisor_id))
+
+
+def get(hypervisor_id: str) -> Hypervisor:
+    return rows.find(Hypervisor, hypervisor_id)
+
+
+def list_hypervisors(**arguments: Any) -> Page[Hypervisor]:
+    return listing(Hypervisor, **arguments)

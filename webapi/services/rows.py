@@ -1,0 +1,69 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding, adding and removing single rows, with errors in the words of the API."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+
+from ..database import Base, db
+from ..errors import NotFound, Refused
+
+M = TypeVar("M", bound=Base)
+
+
+def find(model: type[M], row_id: str) -> M:
+    """The row. Raises NotFound."""
+    row = db.session.get(model, row_id)
+    if row is None:
+        raise _missing(model, row_id)
+    return row
+
+
+def lock(model: type[M], row_id: str) -> M:
+    """The row as it is now, locked until the transaction ends. Raises NotFound."""
+    rows = lock_all(model, [row_id])
+    if not rows:
+        raise _missing(model, row_id)
+    return rows[0]
+
+
+def lock_all(model: type[M], ids: list[str]) -> list[M]:
+    """Those rows that exist, locked in the order of their ids: two transactions never wait for each other in a ring."""
+    key = model.__table__.c.id
+    chosen = select(model).where(key.in_(ids)).order_by(key)
+    return list(db.session.scalars(chosen.with_for_update(of=model).execution_options(populate_existing=True)))
+
+
+def add(row: Base) -> None:
+    """Write a new row. Raises Refused if one with the same name, or whatever must be unique, is there already."""
+    db.session.add(row)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        noun = _noun(type(row))
+        name = getattr(row, "name", "")
+        raise Refused(f"there is a {noun} like {name!r} already", code=f"{noun}.exists") from error
+
+
+def remove(row: Base) -> None:
+    """Delete a row. Raises Refused while others refer to it."""
+    db.session.delete(row)
+    try:
+        db.session.flush()
+    except IntegrityError as error:
+        noun = _noun(type(row))
+        name = getattr(row, "name", "")
+        raise Refused(f"the {noun} {name!r} is in use", code=f"{noun}.in_use") from error
+
+
+def _noun(model: type[Base]) -> str:
+    return {"VirtualMachine": "vm", "VirtualAppliance": "vapp"}.get(model.__name__, model.__name__.lower())
+
+
+def _missing(model: type[Base], row_id: str) -> NotFound:
+    return NotFound(f"there is no {_noun(model)} with the id {row_id!r}")

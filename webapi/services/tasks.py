@@ -1,0 +1,176 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks: asked for as trees of rows with a request in the outbox, and read as trees again."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import attributes
+
+from runner_service.contract import messages
+from runner_service.contract.messages import Mode, TaskRequest
+from runner_service.contract.operations import Operation
+
+from ..database import db, new_id, utc_now
+from ..models import Hypervisor, Job, Request, Severity, Task, TaskType, VirtualAppliance, VirtualMachine
+from ..models.tasks import OwnerType
+from . import events, rows
+from .guards import ACTIONS, Action
+from .paging import DEFAULT_LIMIT, Page, page
+
+
+def get(task_id: str) -> Task:
+    """The task with all that is below it."""
+    task = rows.find(Task, task_id)
+    tasks = db.session.scalars(select(Task).filter_by(root_id=task.root_id).order_by(Task.position)).all()
+    jobs = db.session.scalars(select(Job).filter_by(root_id=task.root_id).order_by(Job.position)).all()
+    _join(tasks, jobs)
+    return task
+
+
+def _join(tasks: Sequence[Task], jobs: Sequence[Job]) -> None:
+    tasks_of: dict[str | None, list[Task]] = defaultdict(list)
+    jobs_of: dict[str, list[Job]] = defaultdict(list)
+    for task in tasks:
+        tasks_of[task.parent_id].append(task)
+    for job in jobs:
+        jobs_of[job.task_id].append(job)
+    for task in tasks:
+        attributes.set_committed_value(task, "tasks", tasks_of[task.id])
+        attributes.set_committed_value(task, "jobs", jobs_of[task.id])
+
+
+def list_tasks(*, limit: int = DEFAULT_LIMIT, after: str | None = None, **filters: Any) -> Page[Task]:
+    """Tasks without what is below them, the newest first. Parts of larger tasks are shown for their owner only."""
+    chosen = select(Task).filter_by(**filters)
+    if "owner_id" not in filters:
+        chosen = chosen.where(Task.parent_id.is_(None))
+    return page(chosen, Task, limit=limit, after=after, newest_first=True)
+
+
+def ask_for_vm(vm: VirtualMachine, action: Action, by: str, *, timeout: int | None = None) -> Task:
+    """Write the task for a VM that is guarded and placed, and the request for it."""
+    root = _vm_task(vm, action, by, timeout=timeout)
+    return _ask(root, {vm.id: vm})
+
+
+def ask_for_appliance(vapp: VirtualAppliance, vms: Sequence[VirtualMachine], action: Action, by: str) -> Task:
+    """Write one task whose parts, one for every VM, run at once; a request for every hypervisor that is concerned."""
+    root = _task(_type_of(action), OwnerType.VIRTUALAPPLIANCE, vapp, by)
+    root.mode = Mode.CONCURRENT
+    root.tasks = [_vm_task(vm, action, by, root=root) for vm in vms]
+    for position, task in enumerate(root.tasks):
+        task.position = position
+    return _ask(root, {vm.id: vm for vm in vms})
+
+
+def ask_for_hypervisor(hypervisor: Hypervisor, by: str) -> Task:
+    """Write the task that finds out what a hypervisor is and has."""
+    root = _task(TaskType.DISCOVER, OwnerType.HYPERVISOR, hypervisor, by)
+    root.jobs = [_job(root, Operation.DISCOVER, hypervisor)]
+    return _ask(root, {})
+
+
+def _type_of(action: Action) -> TaskType:
+    task_type = ACTIONS[action].task_type
+    assert task_type is not None, f"{action} needs no task"
+    return task_type
+
+
+def _task(task_type: TaskType, owner_type: OwnerType, owner: Any, by: str) -> Task:
+    task_id = new_id()
+    return Task(
+        id=task_id, root_id=task_id, type=task_type, owner_type=owner_type, owner_id=owner.id, name=owner.name,
+        requested_by=by, mode=Mode.SEQUENTIAL, tasks=[], jobs=[],
+    )  # fmt: skip
+
+
+def _vm_task(
+    vm: VirtualMachine, action: Action, by: str, *, timeout: int | None = None, root: Task | None = None
+) -> Task:
+    """The VM's own task, in the tree of the root if there is one."""
+    task = _task(_type_of(action), OwnerType.VM, vm, by)
+    task.root_id = root.id if root else task.id
+    assert vm.hypervisor is not None, "a VM that a task is for has a place"
+    for number, operation in enumerate(ACTIONS[action].plan(vm.state)):
+        job = _job(task, operation, vm.hypervisor, vm)
+        job.position, job.timeout = number, timeout
+        task.jobs.append(job)
+    return task
+
+
+def _job(task: Task, operation: Operation, hypervisor: Hypervisor, vm: VirtualMachine | None = None) -> Job:
+    return Job(
+        id=new_id(), root_id=task.root_id, operation=operation, vm_id=vm.id if vm else None,
+        vm_name=vm.name if vm else None, hypervisor_id=hypervisor.id, hypervisor_name=hypervisor.name,
+    )  # fmt: skip
+
+
+def _ask(root: Task, vms: Mapping[str, VirtualMachine]) -> Task:
+    """Write the tree, lock its VMs, and put its requests in the outbox."""
+    db.session.add(root)
+    events.tell(Severity.INFO, root, f"{root.requested_by} asked to {_verb(root.type)} {root.name}")
+    db.session.flush()
+    for task in [root, *root.tasks]:
+        if task.owner_type is OwnerType.VM:
+            vms[task.owner_id].hold(task.id)
+    for hypervisor_id, parts in _by_hypervisor(root).items():
+        request = _request(rows.find(Hypervisor, hypervisor_id), root, parts, vms)
+        db.session.add(Request(id=request.id, task_id=root.id, hypervisor_id=hypervisor_id, body=_text(request)))
+    return root
+
+
+def _verb(task_type: TaskType) -> str:
+    return task_type.value.lower().replace("_", " ")
+
+
+def _text(request: TaskRequest) -> str:
+    return request.encode().decode()
+
+
+def _by_hypervisor(root: Task) -> dict[str, list[Task | Job]]:
+    parts: dict[str, list[Task | Job]] = defaultdict(list)
+    for child in root.children:
+        job = child.jobs[0] if isinstance(child, Task) else child
+        parts[job.hypervisor_id].append(child)
+    return parts
+
+
+def _request(
+    hypervisor: Hypervisor, root: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]
+) -> TaskRequest:
+    return TaskRequest(
+        id=new_id(),
+        hypervisor=hypervisor.message(),
+        task=_task_message(root, parts, vms),
+        requested_at=utc_now().isoformat(),
+        requested_by=root.requested_by,
+    )
+
+
+def _task_message(task: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]) -> messages.Task:
+    children = tuple(
+        _task_message(part, part.children, vms) if isinstance(part, Task) else _job_message(part, vms) for part in parts
+    )
+    return messages.Task(id=task.id, mode=task.mode, children=children)
+
+
+def _job_message(job: Job, vms: Mapping[str, VirtualMachine]) -> messages.Job:
+    if job.vm_id is None:
+        return messages.Job(id=job.id, operation=job.operation)
+    vm = vms[job.vm_id]
+    present = vm.native(vm.definition)
+    wanted = vm.native(vm.pending_definition) if vm.pending_definition else present
+    return messages.Job(
+        id=job.id,
+        operation=job.operation,
+        vm_id=vm.id,
+        definition=wanted,
+        previous=present if job.operation is Operation.RECONFIGURE else None,
+        timeout=job.timeout,
+    )

@@ -1,0 +1,257 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Updates from runners, applied: one transaction each, in order, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from runner_service.contract.messages import InvalidMessage, Update
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event, IllegalTransition, JobState, TaskState
+
+from ..database import db, transaction, utc_now
+from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
+from ..models.tasks import OwnerType
+from . import events, rows
+from .vm_states import state_after
+
+
+class Inapplicable(InvalidMessage):
+    """The update is about something that is not ours, or cannot have happened."""
+
+    code = "update.inapplicable"
+
+
+@transaction
+def apply(update: Update) -> None:
+    """Take an update over. Repeated and older ones, and those about what has ended, change nothing.
+
+    Raises Inapplicable for an update that can never be applied.
+    """
+    request = _locked_request(update.request_id)
+    if request is None:
+        raise Inapplicable(f"there is no request {update.request_id}")
+    if request.outcome or (update.attempt, update.sequence) <= (request.attempt, request.sequence):
+        return
+    request.attempt, request.sequence = update.attempt, update.sequence
+    # Whoever answers has got it, even if the relay died before it could write that down.
+    request.published_at = request.published_at or utc_now()
+    try:
+        _apply_to_node(request, update)
+    except IllegalTransition as error:
+        raise Inapplicable(f"{update.node_id}: {error}") from error
+
+
+def _locked_request(request_id: str) -> Request | None:
+    return db.session.scalars(select(Request).filter_by(id=request_id).with_for_update()).one_or_none()
+
+
+def _apply_to_node(request: Request, update: Update) -> None:
+    if update.node_id == request.task_id:
+        _apply_to_root(request, update)
+    elif (task := _task(update.node_id)) and task.root_id == request.task_id:
+        _advance_task(task, update.event, _moment(update), _error(update))
+    elif (job := db.session.get(Job, update.node_id)) and job.root_id == request.task_id:
+        _apply_to_job(job, update)
+    else:
+        raise Inapplicable(f"request {request.id} has no task or job {update.node_id}")
+
+
+def _task(task_id: str) -> Task | None:
+    return next(iter(rows.lock_all(Task, [task_id])), None)
+
+
+def _moment(update: Update) -> datetime:
+    """When the runner says that it happened; our own clock if it cannot tell."""
+    try:
+        moment = datetime.fromisoformat(update.at)
+    except ValueError:
+        return utc_now()
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _error(update: Update) -> dict[str, Any] | None:
+    return plain(update.error) if update.error else None
+
+
+# -- tasks
+
+
+def _apply_to_root(request: Request, update: Update) -> None:
+    """The root of several requests ends when the last of them does."""
+    if update.event is Event.START:
+        root = rows.lock(Task, request.task_id)
+        _advance_task(root, Event.START, _moment(update), None)
+    else:
+        _end_request(request, update.event, _moment(update), _error(update))
+
+
+def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
+    root = rows.lock(Task, request.task_id)
+    request.outcome = outcome
+    db.session.flush()
+    outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id)))
+    _end_forgotten(request, at)
+    if None not in outcomes:
+        _advance_task(root, overall({outcome for outcome in outcomes if outcome}), at, error)
+
+
+def overall(outcomes: set[Event]) -> Event:
+    """How a task ended whose requests ended so."""
+    if len(outcomes) == 1:
+        return next(iter(outcomes))
+    return Event.ERROR if outcomes & {Event.ERROR, Event.DONE} else Event.CANCELLED
+
+
+def _end_forgotten(request: Request, at: datetime) -> None:
+    """A VM must not stay locked because a runner said that all has ended, and not how a part of it did."""
+    error = {"code": "runner.silent", "message": "the runner ended the request and never said how this task ended"}
+    for task in _parts(request):
+        _advance_task(task, Event.ERROR, at, error)
+
+
+def _parts(request: Request) -> list[Task]:
+    """Tasks of the request, but for the root, that have not ended."""
+    here = select(Job.task_id).filter_by(root_id=request.task_id, hypervisor_id=request.hypervisor_id)
+    ids = [task_id for task_id in db.session.scalars(here.distinct()) if task_id != request.task_id]
+    return [task for task in rows.lock_all(Task, ids) if not task.ended]
+
+
+def _advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] | None) -> None:
+    if task.ended:
+        return
+    if event is Event.ERROR:
+        error = error or _first_error(task)
+    task.record(event, at, error)
+    if task.ended:
+        _release(task)
+        _tell_end(task)
+
+
+def _first_error(task: Task) -> dict[str, Any] | None:
+    """A task failed because a job did."""
+    jobs = select(Job).filter_by(root_id=task.root_id, state=JobState.FAILED).order_by(Job.ended_at)
+    if task.parent_id:
+        jobs = jobs.filter_by(task_id=task.id)
+    job = db.session.scalars(jobs.limit(1)).first()
+    return job.error if job else None
+
+
+def _release(task: Task) -> None:
+    """Unlock the VM that the task holds."""
+    vm = _held_vm(task.owner_id, task.id) if task.owner_type is OwnerType.VM else None
+    if vm:
+        vm.release(done=task.state is TaskState.FINISHED_SUCCESSFULLY)
+
+
+def _held_vm(vm_id: str, task_id: str) -> VirtualMachine | None:
+    vm = next(iter(rows.lock_all(VirtualMachine, [vm_id])), None)
+    return vm if vm and vm.task_id == task_id else None
+
+
+def _tell_end(task: Task) -> None:
+    title = f"{task.type} of {task.name}"
+    if task.state is TaskState.FINISHED_SUCCESSFULLY:
+        events.tell(Severity.INFO, task, f"{title} is done")
+    elif task.state is TaskState.FINISHED_UNSUCCESSFULLY:
+        why = (task.error or {}).get("message", "no reason was given")
+        events.tell(Severity.ERROR, task, f"{title} failed: {why}")
+    else:
+        events.tell(Severity.WARNING, task, f"{title} was {task.state.value.lower()}")
+
+
+# -- jobs
+
+
+def _apply_to_job(job: Job, update: Update) -> None:
+    task = rows.lock(Task, job.task_id)
+    if task.ended:
+        return
+    job.attempt, job.runner = update.attempt, update.runner
+    job.record(update.event, _moment(update), _error(update))
+    if update.event is Event.DONE:
+        job.changed = update.changed
+    if job.operation is Operation.DISCOVER:
+        _discovered(job, update)
+    elif job.vm_id and (vm := _held_vm(job.vm_id, task.id)):
+        _seen(vm, job, task, update)
+
+
+def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
+    state = state_after(job.operation, update.event, update.vm)
+    if state:
+        vm.become(state)
+    if update.vm is not None:
+        vm.observe(update.vm)
+    if update.event is Event.ROLLBACK_ERROR:
+        _tell_left(vm, job, task)
+    elif job.operation is Operation.GET_STATE and update.event is Event.DONE and update.vm is None:
+        events.tell(Severity.WARNING, task, f"VM {vm.name} is not at {job.hypervisor_name} any more")
+
+
+def _tell_left(vm: VirtualMachine, job: Job, task: Task) -> None:
+    left = ", ".join((job.error or {}).get("left", ())) or "unknown remains"
+    why = (job.error or {}).get("rollback", job.error or {}).get("message", "")
+    events.tell(
+        Severity.CRITICAL, task,
+        f"undoing {job.operation} of VM {vm.name} failed; left at {job.hypervisor_name}: {left}. {why}",
+    )  # fmt: skip
+
+
+def _discovered(job: Job, update: Update) -> None:
+    hypervisor = next(iter(rows.lock_all(Hypervisor, [job.hypervisor_id])), None)
+    if hypervisor is None:
+        return
+    if update.event is Event.DONE:
+        hypervisor.answered(update.host, _moment(update))
+    elif update.event is Event.ERROR:
+        hypervisor.failed(_error(update))
+
+
+# -- requests that no runner could handle
+
+
+@transaction
+def give_up(request_id: str, reason: str) -> bool:
+    """End a request that is among the dead letters as failed, with the reason. False: it is none of ours."""
+    request = _locked_request(request_id)
+    if request is None:
+        return False
+    if not request.outcome:
+        error = {"code": "request.dead", "message": f"no runner could handle the request: {reason}", "left": []}
+        _fail_parts(request, error)
+        _end_request(request, Event.ERROR, utc_now(), error)
+    return True
+
+
+def _fail_parts(request: Request, error: dict[str, Any]) -> None:
+    jobs = select(Job).filter_by(root_id=request.task_id, hypervisor_id=request.hypervisor_id)
+    for task in [*_parts(request), rows.lock(Task, request.task_id)]:
+        own = db.session.scalars(jobs.filter_by(task_id=task.id)).all()
+        _fail_jobs(task, own, error)
+        if task.id != request.task_id:
+            _advance_task(task, Event.ERROR, utc_now(), error)
+
+
+def _fail_jobs(task: Task, jobs: Iterable[Job], error: dict[str, Any]) -> None:
+    jobs = list(jobs)
+    begun = any(job.attempt for job in jobs)
+    for job in jobs:
+        if job.state is JobState.STARTED:
+            job.record(Event.ERROR, utc_now(), error)
+        elif job.state is JobState.PENDING:
+            job.record(Event.ABORTED, utc_now())
+        if job.operation is Operation.DISCOVER and (host := db.session.get(Hypervisor, job.hypervisor_id)):
+            host.failed(error)
+    if begun and (vm := _held_vm(task.owner_id, task.id)):
+        vm.become(VmState.UNKNOWN)
+        text = f"VM {vm.name} was being worked on when its request was given up; look what {vm.native_name} is now"
+        events.tell(Severity.CRITICAL, task, text)

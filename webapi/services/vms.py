@@ -1,0 +1,102 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Virtual machines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
+
+from ..database import transaction
+from ..errors import Invalid
+from ..models import Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
+from . import definitions, placement, rows, tasks
+from .guards import Action, guard
+from .paging import Page, listing
+
+
+@transaction
+def create(*, virtualappliance_id: str, hypervisor_id: str | None = None, **wanted: Any) -> VirtualMachine:
+    vapp = rows.find(VirtualAppliance, virtualappliance_id)
+    vm = draft(vapp.virtualdatacenter, **wanted)
+    vm.virtualappliance_id = vapp.id
+    vm.wanted_hypervisor_id = _wanted_host(vapp.virtualdatacenter, hypervisor_id)
+    rows.add(vm)
+    return vm
+
+
+def draft(
+    vdc: VirtualDatacenter, *, definition: dict[str, Any], template_id: str | None = None, path: str = "definition"
+) -> VirtualMachine:
+    """A VM that is not written yet, checked."""
+    template = _template(vdc, template_id)
+    vm = VirtualMachine(template_id=template_id, addresses=[])
+    vm.redefine(definitions.check(definitions.with_template(definition, template), path))
+    return vm
+
+
+def _template(vdc: VirtualDatacenter, template_id: str | None) -> Template | None:
+    if template_id is None:
+        return None
+    template = rows.find(Template, template_id)
+    if template.datacenter_id != vdc.datacenter_id:
+        raise Invalid([Problem("template_id", "is a template of another datacenter")])
+    return template
+
+
+def _wanted_host(vdc: VirtualDatacenter, hypervisor_id: str | None) -> str | None:
+    if hypervisor_id is None:
+        return None
+    host = rows.find(Hypervisor, hypervisor_id)
+    if (host.datacenter_id, host.type) != (vdc.datacenter_id, vdc.hypervisor_type):
+        raise Invalid([Problem("hypervisor_id", f"must be a {vdc.hypervisor_type} hypervisor of the VM's datacenter")])
+    return host.id
+
+
+@transaction
+def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine | Task:
+    """The VM with its new definition, or the task that will change it at its hypervisor."""
+    vm = rows.lock(VirtualMachine, vm_id)
+    guard(vm, Action.RECONFIGURE)
+    template = rows.find(Template, vm.template_id) if vm.template_id else None
+    wanted = definitions.check(definitions.with_template(definition, template))
+    wanted = definitions.with_secrets_of(vm.definition, wanted)
+    if vm.hypervisor is None:
+        return _redefine(vm, wanted)
+    placement.check_growth(vm, wanted["memory_mib"])
+    vm.want(wanted)
+    return tasks.ask_for_vm(vm, Action.RECONFIGURE, by)
+
+
+def _redefine(vm: VirtualMachine, wanted: dict[str, Any]) -> VirtualMachine:
+    vm.redefine(wanted)
+    rows.add(vm)
+    return vm
+
+
+@transaction
+def ask(vm_id: str, action: Action, by: str, *, timeout: int | None = None) -> Task:
+    """Guard, place if it is a deploy, lock and ask, all or nothing. Raises Refused."""
+    vm = rows.lock(VirtualMachine, vm_id)
+    guard(vm, action)
+    if action is Action.DEPLOY:
+        vapp = rows.find(VirtualAppliance, vm.virtualappliance_id)
+        placement.allocate([vm], vapp.virtualdatacenter)
+    return tasks.ask_for_vm(vm, action, by, timeout=timeout)
+
+
+@transaction
+def delete(vm_id: str) -> None:
+    vm = rows.lock(VirtualMachine, vm_id)
+    guard(vm, Action.DELETE)
+    rows.remove(vm)
+
+
+def get(vm_id: str) -> VirtualMachine:
+    return rows.find(VirtualMachine, vm_id)
+
+
+def list_vms(**arguments: Any) -> Page[VirtualMachine]:
+    return listing(VirtualMachine, **arguments)

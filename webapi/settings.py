@@ -1,0 +1,41 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Settings of the API and of the relay, read from the environment once and passed on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+
+def setting(variable: str, help: str, default: str) -> str:
+    """State a setting: the environment variable that gives it, what it is for, and its default."""
+    stated: str = field(default=default, metadata={"variable": variable, "help": help})
+    return stated
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the API and the relay need to know about their surroundings."""
+
+    database_url: str = setting(
+        "DATABASE_URL", "Database, as mysql+pymysql://user:password@host:port/name.", "sqlite:///millwright.sqlite"
+    )
+    amqp_url: str = setting("AMQP_URL", "Broker that the relay talks to.", "amqp://guest:guest@127.0.0.1:5672/%2F")
+    api_bind: str = setting("MILLWRIGHT_API_BIND", "Address and port that the API listens on.", "127.0.0.1:8470")
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
+        """Variables that are unset or empty leave the default."""
+        given = {entry.name: environment.get(entry.metadata["variable"]) for entry in fields(cls)}
+        return cls(**{name: value for name, value in given.items() if value})
+
+
+def explained() -> str:
+    """The settings as a paragraph for ``--help``."""
+    lines = [
+        f"{entry.metadata['variable']}  {entry.metadata['help']} Default: {entry.default}" for entry in fields(Settings)
+    ]
+    return "\b\nEnvironment:\n" + "\n".join(f"  {line}" for line in lines)
