@@ -51,7 +51,10 @@ def list_(session: Session, datacenter: str | None, limit: int) -> None:
 @name_argument
 @pass_session
 def show(session: Session, name: str) -> None:
-    """Show a hypervisor whole, with what it said about itself when it was last discovered."""
+    """Show a hypervisor whole.
+
+    This includes what it said about itself when it was last discovered.
+    """
     session.show(find(session.client, HYPERVISOR, name))
 
 
@@ -79,7 +82,10 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
 @wait_option
 @pass_session
 def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str | int | bool | None) -> None:
-    """Make a hypervisor known and test the connection to it."""
+    """Make a hypervisor known and test it.
+
+    The test connects to it, and learns what it is and has free.
+    """
     fields["type"] = fields.pop("type_")
     body = {name: value for name, value in fields.items() if value is not None}
     where = find(session.client, DATACENTER, datacenter)
@@ -91,7 +97,10 @@ def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str 
 @wait_option
 @pass_session
 def discover(session: Session, name: str, *, wait: bool) -> None:
-    """Test the connection again, and learn what the hypervisor is and has free."""
+    """Test the connection again.
+
+    What the hypervisor is and has free is learnt anew.
+    """
     found = find(session.client, HYPERVISOR, name)
     session.finish(session.client.post(HYPERVISOR.one(found["id"], "discover")), wait=wait)
 
@@ -100,5 +109,8 @@ def discover(session: Session, name: str, *, wait: bool) -> None:
 @name_argument
 @pass_session
 def delete(session: Session, name: str) -> None:
-    """Forget a hypervisor that has no VMs of ours. Nothing happens to the machine itself."""
+    """Forget a hypervisor that has no VMs of ours.
+
+    Nothing happens to the machine itself.
+    """
     session.delete(HYPERVISOR, name)

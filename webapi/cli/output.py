@@ -38,11 +38,17 @@ STYLES: dict[str, str] = {
 }
 
 
+#: Columns whose length others choose. Where a terminal is too narrow they are cut, and what is copied from is not.
+_GIVE_WAY = frozenset({"Name", "Of", "Hypervisor", "Addresses", "Path", "Text"})
+#: What a reader looks for first.
+_FIRST = ("id", "name", "state")
+
+
 def table(columns: Columns, items: list[Json]) -> Table:
     """One line a resource. What does not fit is cut with an ellipsis, never wrapped."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in columns:
-        made.add_column(title, no_wrap=True, overflow="ellipsis")
+        made.add_column(title, no_wrap=title not in _GIVE_WAY)
     for item in items:
         made.add_row(*(_cell(shown(item)) for shown in columns.values()))
     return made
@@ -64,12 +70,13 @@ def clock(name: str) -> Callable[[Json], str]:
 
 def as_yaml(resource: Json) -> str:
     """A resource for people, whole but for what is empty. YAML writes what could steer a terminal as an escape."""
-    return yaml.safe_dump(_without_empty(resource), sort_keys=False, allow_unicode=True, width=1000).rstrip()
+    ordered = {key: resource[key] for key in (*_FIRST, *resource) if key in resource}
+    return yaml.safe_dump(_without_empty(ordered), sort_keys=False, allow_unicode=True, width=1000).rstrip()
 
 
 def _cell(value: Any) -> Text:
     text = "" if value is None else one_line(str(value))
-    return Text(text, STYLES.get(text.partition(",")[0], ""))
+    return Text(text, STYLES.get(text.partition(",")[0], ""), no_wrap=True, overflow="ellipsis")
 
 
 def _without_empty(value: Any) -> Any:

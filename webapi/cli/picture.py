@@ -112,8 +112,8 @@ def _title(node: Node, task: Node) -> str:
     """A place is named once if it is the same for all."""
     places = {each.place for each, _ in task.walk() if each.place}
     if len(places) == 1:
-        return f"{node.label} on {places.pop()}" if node is task else node.label
-    return f"{node.label} on {node.place}" if node.place else node.label
+        return f"{node.label} at {places.pop()}" if node is task else node.label
+    return f"{node.label} at {node.place}" if node.place else node.label
 
 
 def _remark(node: Node) -> str:
@@ -172,7 +172,7 @@ def outcome(task: Node) -> list[Text]:
 
 def _explained(node: Node, above: tuple[Node, ...]) -> Iterator[Text]:
     path = " / ".join(each.label for each in (*above[1:], node))
-    place = f" on {node.place}" if node.place else ""
+    place = f" at {node.place}" if node.place else ""
     code = f" [{node.failure.code}]" if node.failure else ""
     yield Text(f"{path}{place}{code}", "bold")
     if node.failure:

@@ -122,7 +122,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def _how_to_watch(task_id: str) -> str:
-    return f"Watch it: millwright task watch {task_id}"
+    return f"Watch it:\n  millwright task watch {task_id}"
 
 
 pass_session = click.make_pass_decorator(Session)

@@ -58,7 +58,7 @@ def list_(session: Session, state: str | None, type_: str | None, owner_id: str 
 @click.argument("id")
 @pass_session
 def show(session: Session, id: str) -> None:
-    """Show a task with all its jobs, as it is now."""
+    """Show a task with all its jobs."""
     found = find(session.client, TASK, id)
     if session.wants_json:
         session.show_json(found)
@@ -70,5 +70,8 @@ def show(session: Session, id: str) -> None:
 @click.argument("id")
 @pass_session
 def watch(session: Session, id: str) -> None:
-    """Follow a task until it has ended. Exit code 1 if it fails."""
+    """Follow a task until it has ended.
+
+    Exit code 1 if it fails.
+    """
     session.watch(find(session.client, TASK, id)["id"])

@@ -46,7 +46,10 @@ def show(session: Session, name: str) -> None:
 @click.option("--description", help="What is on it.")
 @pass_session
 def create(session: Session, /, name: str, datacenter: str, **fields: str | None) -> None:
-    """Make a template known that lies at the hypervisors already."""
+    """Make a template known.
+
+    Its file lies at the hypervisors already.
+    """
     where = find(session.client, DATACENTER, datacenter)
     body = {field: value for field, value in fields.items() if value is not None}
     made = session.client.post(TEMPLATE.path, {"name": name, "datacenter_id": where["id"], **body})

@@ -64,7 +64,9 @@ def show(session: Session, name: str) -> None:
 )  # fmt: skip
 @pass_session
 def create(session: Session, name: str | None, vdc: str | None, path: Path | None) -> None:
-    """Make a virtual appliance known: from a file, or an empty one by NAME and --vdc. Nothing is deployed yet.
+    """Make a virtual appliance known.
+
+    It comes from a file, or begins empty with NAME and --vdc. Nothing is deployed yet.
 
     \b
     # shop.yml
@@ -104,7 +106,10 @@ def _body(client: Client, wanted: WantedAppliance) -> Json:
 @wait_option
 @pass_session
 def deploy(session: Session, name: str, *, wait: bool) -> None:
-    """Build all VMs of a virtual appliance and power them on. One VM's failure does not stop the others."""
+    """Build all its VMs and power them on.
+
+    One VM's failure does not stop the others.
+    """
     session.act(VAPP, name, "deploy", wait=wait)
 
 
@@ -113,7 +118,10 @@ def deploy(session: Session, name: str, *, wait: bool) -> None:
 @wait_option
 @pass_session
 def undeploy(session: Session, name: str, *, wait: bool) -> None:
-    """Power off and remove all VMs of a virtual appliance, with their disks. It can be deployed again, from anew."""
+    """Power off and remove all its VMs.
+
+    Their disks are removed with them. The appliance stays known, and can be deployed again, from anew.
+    """
     session.act(VAPP, name, "undeploy", wait=wait)
 
 
@@ -121,5 +129,5 @@ def undeploy(session: Session, name: str, *, wait: bool) -> None:
 @name_argument
 @pass_session
 def delete(session: Session, name: str) -> None:
-    """Forget a virtual appliance that is not deployed."""
+    """Forget one that is not deployed."""
     session.delete(VAPP, name)

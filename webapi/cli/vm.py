@@ -61,7 +61,7 @@ def list_(session: Session, vapp: str | None, state: str | None, limit: int) -> 
 @name_argument
 @pass_session
 def show(session: Session, name: str) -> None:
-    """Show a VM whole: its state, what holds it, its definition."""
+    """Show a VM whole, with its definition."""
     session.show(find(session.client, VM, name))
 
 
@@ -114,7 +114,10 @@ def _changed(definition: Json, *, name: str | None, cpus: int | None, memory_mib
 def reconfigure(
     session: Session, /, name: str, *, path: Path | None, rename: str | None, wait: bool, **stated: Any
 ) -> None:
-    """Change the definition of a VM. One that is deployed must be off, and is changed at its hypervisor by a task."""
+    """Change the definition of a VM.
+
+    One that is deployed must be off; it is changed at its hypervisor by a task.
+    """
     if path is None and rename is None and not any(stated.values()):
         raise click.UsageError("Say what to change: --cpus, --memory-mib, --rename or --file.")
     found = find(session.client, VM, name)
@@ -150,7 +153,7 @@ def power(session: Session, action: str, name: str, *, timeout: int | None, wait
 @wait_option
 @pass_session
 def deploy(session: Session, name: str, *, wait: bool) -> None:
-    """Build a VM at a hypervisor and power it on."""
+    """Build a VM and power it on."""
     session.act(VM, name, "deploy", wait=wait)
 
 
@@ -159,7 +162,10 @@ def deploy(session: Session, name: str, *, wait: bool) -> None:
 @wait_option
 @pass_session
 def undeploy(session: Session, name: str, *, wait: bool) -> None:
-    """Power a VM off and remove it from its hypervisor, with its disks."""
+    """Power a VM off and remove it with its disks.
+
+    What is known of it stays, and it can be deployed again, from anew.
+    """
     session.act(VM, name, "undeploy", wait=wait)
 
 
@@ -168,7 +174,10 @@ def undeploy(session: Session, name: str, *, wait: bool) -> None:
 @wait_option
 @pass_session
 def refresh(session: Session, name: str, *, wait: bool) -> None:
-    """Read a VM's state at its hypervisor, and put right what is known of it."""
+    """Read a VM's state at its hypervisor.
+
+    What is known of it is put right.
+    """
     session.act(VM, name, "refresh", wait=wait)
 
 

@@ -73,6 +73,7 @@ def test_every_command_and_option_explains_itself_in_eighty_columns(path, comman
     assert command.help
     assert all(param.help for param in command.params if isinstance(param, click.Option))
     assert max(map(len, result.output.splitlines())) <= 80
+    assert "..." not in result.output.replace("[ARGS]...", "")
 
 
 def test_the_version_is_the_packages():

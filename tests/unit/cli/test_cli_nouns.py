@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.unit.cli.conftest import SHOP
 from webapi.cli.client import PAGE
+from webapi.cli.output import table
+from webapi.cli.vm import COLUMNS as VM_COLUMNS
 
 NOUNS = ["datacenter", "hypervisor", "template", "vdc", "vapp", "vm", "task", "event"]
 
@@ -158,7 +162,7 @@ def test_tasks_are_listed_newest_first_and_shown_by_the_id_of_the_table(ok, as_j
     listed = as_json("task", "list", "--type", "deploy")["items"]
     assert ok("task", "list").splitlines()[2].startswith(listed[0]["id"][:8])
     shown = ok("task", "show", listed[0]["id"][:8])
-    assert "deploy shop on kvm-1" in shown
+    assert "deploy shop at kvm-1" in shown
     assert "web2" in shown
 
 
@@ -167,6 +171,19 @@ def test_a_list_is_as_narrow_as_what_it_shows_and_cuts_nothing_in_a_pipe(ok, lab
     lines = ok("template", "list").splitlines()
     assert "x" * 200 in lines[-1]
     assert max(map(len, lines)) < 300
+
+
+def test_a_narrow_terminal_cuts_names_and_never_ids():
+    vm = {
+        "id": "0123456789", "name": "n" * 60, "state": "NOT_ALLOCATED", "locked_by": "a task",
+        "addresses": ["10.0.0.1"] * 4, "definition": {"cpu": {"count": 512}, "memory_mib": 16777216},
+        "hypervisor_name": "h" * 40,
+    }  # fmt: skip
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(table(VM_COLUMNS, [vm]))
+    lines = screen.file.getvalue().splitlines()
+    assert len(lines) == 3
+    assert all(whole in lines[2] for whole in ("01234567", "NOT_ALLOCATED, locked", "16777216", "nn…", "hh…"))
 
 
 def test_a_file_and_the_json_of_the_api_agree(tmp_path: Path, as_json, lab):

@@ -77,7 +77,7 @@ def test_the_client_knows_every_state_that_the_services_have():
 
 def test_a_tree_shows_state_time_and_why():
     assert [line.rstrip() for line in drawn(deploying())] == [
-        "⠋ deploy shop on kvm-1    5.0s",
+        "⠋ deploy shop at kvm-1    5.0s",
         "├── ✔ web1                4.0s",
         "│   ├── ✔ configure       3.0s",
         "│   └── ✔ power on        3.0s",
@@ -97,7 +97,7 @@ def test_a_tree_needs_no_more_than_ascii_where_there_is_no_more():
 def test_each_job_names_its_hypervisor_where_there_are_several():
     node = Node.of(task("shop", "STARTED", job("configure", "DONE"), job("configure", "DONE", hypervisor_name="kvm-2")))
     assert [line.split("  ")[0] for line in drawn(node)] == [
-        "⠋ deploy shop", "├── ✔ configure on kvm-1", "└── ✔ configure on kvm-2",
+        "⠋ deploy shop", "├── ✔ configure at kvm-1", "└── ✔ configure at kvm-2",
     ]  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def test_an_outcome_gives_each_failure_in_the_hypervisors_own_words():
     assert lines == [
         "Deploy shop failed after 4.0s.",
         "",
-        "web2 / configure on kvm-1 [driver.unreachable]",
+        "web2 / configure at kvm-1 [driver.unreachable]",
         "  Connecting to qemu://far failed",
         "  the hypervisor says: no route",
         "  to host",
@@ -213,7 +213,7 @@ def test_a_task_that_fails_ends_with_code_one_and_with_why(millwright, ok, shop)
     assert lines[-6:] == [
         "Deploy shop failed after ?s.",
         "",
-        "broken / power on on kvm-1 [driver.unreachable]",
+        "broken / power on at kvm-1 [driver.unreachable]",
         "  Powering on VM 'broken' at qemu:///system failed",
         "  the hypervisor says: Cannot recv data: Connection reset by peer",
         "  rolled back",
@@ -231,7 +231,7 @@ def test_a_finished_task_that_failed_is_shown_with_why(millwright, ok, as_json, 
 def test_who_does_not_wait_learns_how_to_watch(ok, as_json, shop):
     said = ok("vapp", "deploy", "shop", "--no-wait")
     task_id = as_json("task", "list", "--type", "DEPLOY")["items"][0]["id"]
-    assert said == f"Task {task_id} was accepted. Watch it: millwright task watch {task_id}\n"
+    assert said == f"Task {task_id} was accepted. Watch it:\n  millwright task watch {task_id}\n"
     assert "Deploy shop finished" in ok("task", "watch", task_id[:8])
 
 
@@ -245,7 +245,7 @@ def test_ctrl_c_leaves_the_task_and_says_how_to_watch_it(api, address, as_json, 
         _, said = run.communicate(timeout=20)
     task = as_json("task", "list", "--type", "DEPLOY")["items"][0]
     assert run.returncode == 130
-    assert said.strip() == f"The task goes on without you. Watch it: millwright task watch {task['id']}"
+    assert said.strip() == f"The task goes on without you. Watch it:\n  millwright task watch {task['id']}"
     assert task["state"] == "QUEUED"
 
 
@@ -255,6 +255,6 @@ def test_on_a_terminal_the_tree_stays_as_it_ended(address, as_json, shop):
     with Client(address, TOKEN) as client:
         ended = tree.follow(client, started["id"], screen)
     assert ended["state"] == "FINISHED_SUCCESSFULLY"
-    last = screen.file.getvalue().rpartition("deploy shop on kvm-1")[2]
+    last = screen.file.getvalue().rpartition("deploy shop at kvm-1")[2]
     assert last.count("✔") >= 6
     assert "Deploy shop finished in" in last
