@@ -77,10 +77,15 @@ class Turn:
         self._report(number, event, outcome)
         if outcome.ok:
             self._climb(number, None)
-        elif not self._undo(number):
-            self._climb(number, outcome.error)
         else:
-            self._remember_error(number, outcome.error)
+            self._job_failed(number, outcome.error)
+
+    def _job_failed(self, number: int, error: ErrorReport | None) -> None:
+        self._stop_atomic_above(number)
+        if self._undo(number):
+            self._set(number, error=error)
+        else:
+            self._climb(number, error)
 
     def _tries_again(self, number: int, outcome: Outcome, phase: Phase) -> bool:
         node = self._nodes[number]
@@ -131,23 +136,24 @@ class Turn:
         return not self._undo_children(number)
 
     def _sibling_ended(self, number: int, *, failed: bool) -> bool:
-        task = self._task(number)
-        if failed:
-            already = self._nodes[number].stopping
-            self._set(number, stopping=True)
-            if task.atomic and not already:
-                self._stop_below(number)
         node = self._nodes[number]
-        self._set(number, open=node.open - 1)
+        stopping = node.stopping or failed
+        self._set(number, open=node.open - 1, stopping=stopping)
         if node.open > 1:
             return False
-        if not node.stopping:
-            self._set(number, phase=Phase.DONE)
-        elif not task.atomic:
-            self._set(number, phase=Phase.FAILED)
-        else:
+        if stopping and self._task(number).atomic:
             return not self._undo_children(number)
+        self._set(number, phase=Phase.FAILED if stopping else Phase.DONE)
         return True
+
+    def _stop_atomic_above(self, number: int) -> None:
+        """All tasks above fail with the job; the atomic ones among them stop at once, while it is being undone."""
+        parent = self._shape.parents[number]
+        while parent is not None:
+            if self._task(parent).atomic and not self._nodes[parent].stopping:
+                self._set(parent, stopping=True)
+                self._stop_below(parent)
+            parent = self._shape.parents[parent]
 
     def _stop_below(self, number: int) -> None:
         """Take back what is with the lanes and has not started; what runs is let end, and nothing comes after it."""
@@ -159,6 +165,7 @@ class Turn:
             elif node.phase is Phase.READY and node.tries == 0:
                 self._steps.append(Withdraw(self._job(child).id))
                 self._abort(child)
+                # The job that failed has not climbed yet, so that the atomic task does not end here.
                 self._climb(child, None, failed=True)
 
     def _abort(self, number: int) -> None:
@@ -256,10 +263,6 @@ class Turn:
 
     def _report(self, number: int, event: Event, outcome: Outcome | None = None) -> None:
         self._steps.append(Report(self._shape.nodes[number].id, event, outcome))
-
-    def _remember_error(self, number: int, error: ErrorReport | None) -> None:
-        """Of a failed job, until its undoing is over and the failure climbs."""
-        self._set(number, error=error)
 
     # -- access -------------------------------------------------------------------------------------------------------
 

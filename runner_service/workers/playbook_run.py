@@ -29,6 +29,8 @@ def run_playbook(
         settings={"pexpect_timeout": 0.5, "suppress_output_file": True}, fact_cache_type="", quiet=True,
         suppress_ansible_output=True, envvars={"PATH": _path()},
     )  # fmt: skip
+    # Empty, and named: so that no other configuration file is looked for.
+    (directory / "ansible.cfg").touch()
     config.prepare()
     config.env = environment_of(config.env, directory, collections_path)
     config.suppress_output_file = True
@@ -50,7 +52,7 @@ def environment_of(prepared: Mapping[str, str], directory: Path, collections_pat
         "PATH": _path(),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(directory),
-        "ANSIBLE_CONFIG": "/dev/null",
+        "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(directory / "ansible" / "tmp"),
         "ANSIBLE_REMOTE_TEMP": str(directory / "ansible" / "tmp"),

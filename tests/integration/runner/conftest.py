@@ -1,0 +1,157 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A runner process, the API's side of its queues, and a fake hypervisor in a directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pika
+import pytest
+from pika.adapters.blocking_connection import BlockingChannel
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from runner_service.contract.messages import TaskRequest, Update
+from runner_service.contract.states import Event
+from runner_service.contract.topology import REASON_HEADER, REQUESTS_EXCHANGE, Topology
+from runner_service.queue_manager.connection import declare
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+FINAL = {Event.DONE, Event.ERROR, Event.ABORTED, Event.CANCELLED}
+
+
+@dataclass
+class Api:
+    """The API's side of a datacenter's queues."""
+
+    channel: BlockingChannel
+    topology: Topology
+    updates: list[Update] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    def send(self, request: TaskRequest) -> None:
+        self.send_raw(request.encode(), self.topology.in_queue_for(request.hypervisor.id))
+
+    def send_raw(self, body: bytes, queue: str) -> None:
+        properties = pika.BasicProperties(delivery_mode=pika.DeliveryMode.Persistent)
+        self.channel.basic_publish(REQUESTS_EXCHANGE, queue, body, properties, mandatory=True)
+
+    def listen(self) -> None:
+        """Take updates and dead letters from now on."""
+        self.channel.basic_consume(self.topology.out_queue, self._updated, auto_ack=True)
+        self.channel.basic_consume(self.topology.dead_queue, self._buried, auto_ack=True)
+
+    def _updated(self, _channel: BlockingChannel, _method: object, _properties: object, body: bytes) -> None:
+        self.updates.append(Update.decode(body))
+
+    def _buried(
+        self, _channel: BlockingChannel, _method: object, properties: pika.BasicProperties, _body: bytes
+    ) -> None:
+        self.reasons.append(properties.headers[REASON_HEADER])
+
+    def read(self) -> list[Update]:
+        """All updates so far, in the order in which they came; dead letters' reasons are in ``reasons``."""
+        self.channel.connection.process_data_events(0)
+        return self.updates
+
+    def wait_for(self, node_id: str, *events: Event, timeout: float = 60) -> Update:
+        """The first update about the node with one of the events; without events, one that ends it."""
+        wanted = set(events) or FINAL
+
+        def found() -> Update | None:
+            matching = (update for update in self.read() if update.node_id == node_id and update.event in wanted)
+            return next(matching, None)
+
+        return wait_until(found, timeout, f"{' or '.join(wanted)} of {node_id}")
+
+    def events(self, node_id: str, attempt: int | None = None) -> list[Event]:
+        return [
+            update.event for update in self.updates if update.node_id == node_id and attempt in (None, update.attempt)
+        ]
+
+    def waiting(self) -> int:
+        """Requests that nobody holds."""
+        return sum(self._count(queue) for queue in self.topology.in_queues)
+
+    def _count(self, queue: str) -> int:
+        return int(self.channel.queue_declare(queue, passive=True).method.message_count)
+
+
+@pytest.fixture
+def api(amqp_vhost_url: str) -> Iterator[Api]:
+    connection = pika.BlockingConnection(pika.URLParameters(amqp_vhost_url))
+    channel = connection.channel()
+    topology = Topology("dc-1", partitions=2)
+    declare(channel, topology)
+    channel.confirm_delivery()
+    api = Api(channel, topology)
+    api.listen()
+    yield api
+    connection.close()
+
+
+@pytest.fixture
+def hypervisor(tmp_path: Path) -> Store:
+    """A fake hypervisor at ``fake://<directory>``."""
+    directory = tmp_path / "hypervisor"
+    directory.mkdir()
+    return Store(directory)
+
+
+@dataclass
+class RunnerProcess:
+    """``millwright runner`` as people start it."""
+
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", "from runner_service.commands import runner; runner()"]
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log, cwd=self.log.parent)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> int:
+        """SIGTERM, as an operator stops it; the exit status."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    @property
+    def said(self) -> str:
+        return self.log.read_text()
+
+
+@pytest.fixture
+def runner(amqp_vhost_url: str, api: Api, tmp_path: Path) -> Iterator[RunnerProcess]:
+    """A runner, running."""
+    run_dir = tmp_path / "runs"
+    run_dir.mkdir()
+    environment = os.environ | {
+        "PYTHONPATH": f"{ROOT}:{ROOT / '.collections'}",
+        "AMQP_URL": amqp_vhost_url,
+        "MILLWRIGHT_DATACENTER": api.topology.datacenter_id,
+        "MILLWRIGHT_PARTITIONS": str(api.topology.partitions),
+        "MILLWRIGHT_RUN_DIR": str(run_dir),
+        "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
+        "MILLWRIGHT_RETRY_DELAY": "0.1",
+        "MILLWRIGHT_GRACE": "30",
+    }
+    runner = RunnerProcess(environment, tmp_path / "runner.log")
+    runner.start()
+    yield runner
+    if runner.process is not None and runner.process.poll() is None:
+        runner.stop()

@@ -1,0 +1,213 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the orchestrator decides, by example."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from runner_service.contract.messages import Mode, Task
+from runner_service.contract.operations import Operation
+from runner_service.core.orchestrator import after, begin
+from runner_service.core.retry import RetryRule
+from runner_service.core.steps import Ended, Outcome, Start, Started
+from tests.drive import BROKEN, BUSY, Drive, failing
+from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, job
+
+ROLLED_BACK = ["START", "DONE", "ROLLBACK_START", "ROLLBACK_DONE"]
+
+
+def sequence(identity: str, *children: object) -> Task:
+    return Task(id=identity, children=children)  # type: ignore[arg-type]
+
+
+def at_once(identity: str, *children: object, atomic: bool = False) -> Task:
+    return Task(id=identity, children=children, mode=Mode.CONCURRENT, atomic=atomic)  # type: ignore[arg-type]
+
+
+def test_a_chain_runs_its_jobs_one_after_the_other() -> None:
+    drive = Drive(chain("web", *DEPLOY))
+    assert [start.job.id for start in drive.waiting] == ["web.configure"]
+    drive.start()
+    assert drive.waiting == []
+    drive.end()
+    assert [start.job.id for start in drive.waiting] == ["web.power_on"]
+
+
+def test_a_task_starts_with_its_first_job_and_ends_after_its_last() -> None:
+    drive = Drive(chain("web", *DEPLOY)).to_the_end()
+    assert [f"{node} {event}" for node, event in drive.reports] == [
+        "web.task START",
+        "web.configure START",
+        "web.configure DONE",
+        "web.power_on START",
+        "web.power_on DONE",
+        "web.task DONE",
+    ]
+    assert drive.finished == 1
+
+
+def test_nothing_is_reported_of_a_job_that_waits_for_its_lane() -> None:
+    drive = Drive(appliance("web", "db"))
+    assert len(drive.waiting) == 2
+    assert drive.reports == []
+
+
+def test_a_failed_job_is_undone_first_and_then_what_was_done_before_it() -> None:
+    drive = Drive(chain("web", *DEPLOY, Operation.PAUSE), failing("web.pause")).to_the_end()
+    assert drive.ran()[3:] == ["resume to undo web.pause", "power_off to undo web.power_on",
+                               "unconfigure to undo web.configure"]  # fmt: skip
+    assert drive.events("web.pause") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+    assert drive.events("web.configure") == ROLLED_BACK
+    assert drive.reports[-1] == ("web.task", "ERROR")
+
+
+def test_jobs_after_a_failed_one_are_aborted() -> None:
+    drive = Drive(chain("web", *DEPLOY), failing("web.configure")).to_the_end()
+    assert drive.events("web.power_on") == ["ABORTED"]
+
+
+def test_the_error_of_a_task_is_that_of_its_failed_job() -> None:
+    drive = Drive(appliance("web", "db"), failing("db.power_on")).to_the_end()
+    for task in ("db.task", "appliance"):
+        outcome = drive.outcomes[task, "ERROR"]  # type: ignore[index]
+        assert outcome is not None
+        assert outcome.error == BROKEN
+
+
+def test_a_failure_leaves_concurrent_siblings_alone() -> None:
+    drive = Drive(appliance("web", "db"), failing("db.configure")).to_the_end()
+    assert drive.events("web.configure") == ["START", "DONE"]
+    assert drive.events("web.power_on") == ["START", "DONE"]
+    assert drive.events("web.task") == ["START", "DONE"]
+    assert drive.events("appliance") == ["START", "ERROR"]
+
+
+def test_a_sibling_of_a_concurrent_task_is_settled_as_soon_as_it_ends() -> None:
+    drive = Drive(appliance("web", "db"))
+    for job_id in ("web.configure", "web.power_on"):
+        drive.start_job(job_id)
+        drive.end_job(job_id)
+    assert drive.reports[-1] == ("web.task", "DONE"), "its VM is unlocked without waiting for db"
+
+
+def test_an_atomic_task_lets_running_jobs_end_and_undoes_them() -> None:
+    drive = Drive(at_once("all", *(chain(vm, *DEPLOY) for vm in ("a", "b", "c")), atomic=True), failing("a.configure"))
+    drive.start_job("a.configure")
+    drive.start_job("b.configure")
+    drive.end_job("a.configure")
+    assert "c.configure" not in [start.job.id for start in drive.waiting]
+    assert drive.events("c.configure") == ["ABORTED"]
+    drive.to_the_end()
+    assert drive.events("b.configure") == ROLLED_BACK
+    assert drive.events("b.power_on") == ["ABORTED"]
+    assert {task: drive.events(task) for task in ("a.task", "b.task", "c.task", "all")} == {
+        "a.task": ["START", "ERROR"], "b.task": ["START", "ERROR"], "c.task": ["ABORTED"], "all": ["START", "ERROR"],
+    }  # fmt: skip
+
+
+def test_an_inner_task_that_may_still_be_undone_is_not_settled_yet() -> None:
+    inner = chain("web", *DEPLOY)
+    drive = Drive(sequence("outer", inner, job("db", "configure")), failing("db.configure")).to_the_end()
+    assert drive.events("web.task") == ["START", "ERROR"]
+    assert drive.events("web.power_on") == ROLLED_BACK
+    assert [f"{node} {event}" for node, event in drive.reports[-2:]] == ["web.task ERROR", "outer ERROR"]
+
+
+def test_a_failed_concurrent_step_of_a_chain_is_undone_with_the_siblings_that_were_done() -> None:
+    step = at_once("both", job("web", "configure"), job("db", "configure"))
+    drive = Drive(sequence("outer", job("lb", "configure"), step), failing("db.configure")).to_the_end()
+    assert drive.events("web.configure") == ROLLED_BACK
+    assert drive.events("lb.configure") == ROLLED_BACK
+    assert drive.ran()[-1] == "unconfigure to undo lb.configure"
+
+
+def test_a_failed_undoing_is_reported_and_the_others_go_on() -> None:
+    def verdict(start: Start) -> Outcome:
+        broken = start.job.id == "web.power_on"
+        return Outcome(error=BROKEN) if broken else Outcome(changed=True)
+
+    drive = Drive(chain("web", *DEPLOY), verdict).to_the_end()
+    assert drive.events("web.power_on") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
+    assert drive.events("web.configure") == ROLLED_BACK
+    assert drive.events("web.task") == ["START", "ERROR"]
+
+
+def test_an_operation_without_inverse_is_not_undone() -> None:
+    drive = Drive(chain("web", Operation.RESET, Operation.GET_STATE), failing("web.get_state")).to_the_end()
+    assert drive.events("web.reset") == ["START", "DONE"]
+    assert drive.events("web.get_state") == ["START", "ERROR"]
+    assert drive.finished == 1
+
+
+def test_what_was_so_before_the_task_is_not_undone() -> None:
+    def verdict(start: Start) -> Outcome:
+        return Outcome(error=BROKEN) if start.job.id == "web.power_on" else Outcome(changed=False)
+
+    drive = Drive(chain("web", *DEPLOY), verdict).to_the_end()
+    assert drive.events("web.configure") == ["START", "DONE"]
+    again = Drive(chain("web", *DEPLOY), verdict, attempt=2).to_the_end()
+    assert again.events("web.configure") == ROLLED_BACK, "after a crash the VM may be our own"
+
+
+def test_a_reconfigure_is_undone_with_the_definition_that_it_found() -> None:
+    found = definition("web", memory_mib=128)
+
+    def verdict(start: Start) -> Outcome:
+        if start.job.operation is Operation.POWER_ON:
+            return Outcome(error=BROKEN)
+        return Outcome(changed=True, before={"definition": found})
+
+    task = chain("web", Operation.RECONFIGURE, Operation.POWER_ON)
+    undo = Drive(task, verdict).to_the_end().starts[-1]
+    assert (undo.undo, undo.job.operation, undo.job.definition) == (True, Operation.RECONFIGURE, found)
+
+
+def test_a_reconfigure_that_found_nothing_out_is_undone_with_what_the_platform_knew() -> None:
+    known = definition("web", memory_mib=32)
+    task = sequence("web.task", job("web", "reconfigure", previous=known))
+    undo = Drive(task, failing("web.reconfigure")).to_the_end().starts[-1]
+    assert (undo.undo, undo.job.definition) == (True, known)
+    unknown = Drive(sequence("web.task", job("web", "reconfigure")), failing("web.reconfigure")).to_the_end()
+    assert unknown.events("web.reconfigure") == ["START", "ERROR"]
+
+
+def test_an_error_that_passes_is_tried_again_after_growing_pauses_and_reported_once() -> None:
+    drive = Drive(chain("web", *UNDEPLOY), lambda _start: Outcome(error=BUSY), retry=RetryRule(max_tries=3))
+    drive.to_the_end()
+    first = [start.delay for start in drive.starts if start.job.id == "web.power_off" and not start.undo]
+    assert first[0] == 0
+    assert 0.75 <= first[1] <= 1.25 < 1.5 <= first[2] <= 2.5
+    assert drive.events("web.power_off") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
+    assert len([start for start in drive.starts if start.undo]) == 3
+
+
+def test_what_comes_twice_changes_nothing() -> None:
+    state, _ = begin(chain("web", *DEPLOY))
+    state, _ = after(state, Started("web.configure"))
+    assert after(state, Started("web.configure")) == (state, ())
+    state, _ = after(state, Ended("web.configure", Outcome(changed=True)))
+    assert after(state, Ended("web.configure", Outcome(error=BROKEN))) == (state, ())
+    assert after(state, Ended("web.power_on", Outcome(changed=True))) == (state, ()), "it has not started"
+
+
+def test_a_state_is_a_value() -> None:
+    before, _ = begin(chain("web", *DEPLOY))
+    kept = list(before.nodes)
+    after(before, Started("web.configure"))
+    assert list(before.nodes) == kept
+
+
+@pytest.mark.parametrize("width", [200, 2000])
+def test_the_cost_of_a_step_hardly_grows_with_the_tree(width: int) -> None:
+    """Twenty times the measured cost is allowed: a scan of the tree at each step would need hundreds of times it."""
+    drive = Drive(appliance(*(f"vm{number}" for number in range(width))))
+    begun = time.process_time()
+    drive.waiting.reverse()
+    for _ in range(100):
+        drive.start(-1)
+        drive.end(-1)
+    assert time.process_time() - begun < 0.2
