@@ -74,7 +74,7 @@ def problems_of(raw: Any) -> list[Problem]:
     if not isinstance(raw, Mapping):
         return [Problem("", "must be a mapping of a VM's fields")]
     wanted = _wanted(raw)
-    problems = [Problem("uuid", "is chosen by Millwright; leave it out")] if "uuid" in raw else []
+    problems = [Problem("uuid", "is given by the platform; leave it out")] if "uuid" in raw else []
     if wanted.template is not None and not isinstance(wanted.template, str):
         problems.append(Problem("template", "must be the name or id of a template"))
     try:
@@ -95,7 +95,7 @@ def _with_first_disk(wanted: WantedVm) -> dict[str, Any]:
     disks = wanted.definition.get("disks")
     if not isinstance(disks, list) or not disks or not isinstance(disks[0], Mapping):
         return wanted.definition
-    return {**wanted.definition, "disks": [{"template": str(wanted.template), **disks[0]}, *disks[1:]]}
+    return {**wanted.definition, "disks": [{**disks[0], "template": str(wanted.template)}, *disks[1:]]}
 
 
 def _read_yaml(path: Path) -> Any:

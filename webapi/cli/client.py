@@ -19,6 +19,8 @@ from webapi.cli.errors import Refused, Unreachable
 BASE = "/api/v1"
 #: The API's own bound on one page.
 PAGE = 200
+#: Answers of an API that lacks something it needs, as its database, for a while.
+_COMES_BACK = frozenset({502, 503, 504})
 
 Json = dict[str, Any]
 
@@ -102,20 +104,17 @@ class Client:
             raise Unreachable(
                 f"what answers at {self.api} is not a Millwright API: HTTP {answer.status_code} without JSON"
             )
+        if answer.status_code in _COMES_BACK:
+            raise Unreachable(f"the API at {self.api} cannot work now: {body.get('message')} [{body.get('code')}]")
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            body["message"] = f"{body.get('message')}. Give it with --token or MILLWRIGHT_TOKEN."
         if answer.is_error:
-            raise Refused(answer.status_code, _with_hint(answer.status_code, body))
+            raise Refused(answer.status_code, body)
         return body
 
 
 def _page_size(limit: int, read: int = 0) -> int:
     return min(limit - read, PAGE) if limit else PAGE
-
-
-def _with_hint(status: int, body: Json) -> Json:
-    if status != httpx.codes.UNAUTHORIZED:
-        return body
-    hint = "Give a token with --token or MILLWRIGHT_TOKEN; millwright token makes one."
-    return {**body, "message": f"{body.get('message', 'the API does not know you')}. {hint}"}
 
 
 def _on_this_machine(api: str) -> bool:

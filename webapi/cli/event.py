@@ -14,7 +14,6 @@ from webapi.cli.session import Session, pass_session
 COLUMNS: Columns = {
     "Time": clock("created_at"),
     "Severity": field("severity"),
-    "Type": field("type"),
     "Text": field("text"),
 }
 
@@ -25,11 +24,11 @@ def event() -> None:
 
 
 @event.command("list")
-@click.option("--severity", metavar="SEVERITY", help="Only those of this severity: INFO, WARNING, CRITICAL.")
-@click.option("--type", "type_", metavar="TYPE", help="Only those of this type.")
+@click.option("--severity", metavar="SEVERITY", help="Only those of this severity: INFO, WARNING, ERROR, CRITICAL.")
+@click.option("--owner", "owner_id", metavar="ID", help="Only those of the VM, appliance or hypervisor with this id.")
 @limit_option
 @pass_session
-def list_(session: Session, severity: str | None, type_: str | None, limit: int) -> None:
+def list_(session: Session, severity: str | None, owner_id: str | None, limit: int) -> None:
     """List events, the newest first."""
     wanted = severity and severity.upper()
-    session.show_list(session.client.listing("/events", limit=limit, severity=wanted, type=type_), COLUMNS)
+    session.show_list(session.client.listing("/events", limit=limit, severity=wanted, owner_id=owner_id), COLUMNS)

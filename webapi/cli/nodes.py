@@ -125,6 +125,12 @@ class Node:
             return None
         return max(0.0, ((self.ended or now) - self.started).total_seconds())
 
+    @property
+    def own_failure(self) -> Failure | None:
+        """Why it failed, unless that is only why something below it did."""
+        below = [node.failure for child in self.children for node, _ in child.walk()]
+        return None if self.failure in below else self.failure
+
     def walk(self, above: tuple[Node, ...] = ()) -> Iterator[tuple[Node, tuple[Node, ...]]]:
         """Itself and everything below it in order, each with the tasks above it."""
         yield self, above

@@ -34,6 +34,7 @@ STYLES: dict[str, str] = {
     "FINISHED_SUCCESSFULLY": "green",
     "FINISHED_UNSUCCESSFULLY": "bold red",
     "WARNING": "yellow",
+    "ERROR": "red",
     "CRITICAL": "bold red",
 }
 

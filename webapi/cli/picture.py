@@ -121,8 +121,8 @@ def _remark(node: Node) -> str:
     words = node.status.value if node.status in (Status.WAITING, Status.FAILED) else ""
     if node.status is Status.DROPPED:
         words = node.state.lower()
-    if node.failure:
-        words = one_line(str(node.failure))
+    if node.own_failure:
+        words = one_line(str(node.own_failure))
     return ", ".join(part for part in (ROLLBACK_WORDS[node.rollback], words) if part)
 
 
@@ -152,7 +152,7 @@ def _sentence(node: Node, above: tuple[Node, ...]) -> str:
         words = node.state.lower()
     if node.ended and node.started:
         words += f" in {duration(node.seconds(node.ended))}"
-    remarks = (words, ROLLBACK_WORDS[node.rollback], one_line(str(node.failure)) if node.failure else "")
+    remarks = (words, ROLLBACK_WORDS[node.rollback], one_line(str(node.own_failure)) if node.own_failure else "")
     return f"{path}: {', '.join(part for part in remarks if part)}"
 
 
@@ -165,7 +165,7 @@ def outcome(task: Node) -> list[Text]:
     verdict = OUTCOMES.get(task.status, f"was {task.state.lower()} after")
     lines = [Text(f"{task.label[:1].upper()}{task.label[1:]} {verdict} {took}.", LOOKS[task.status].style)]
     for node, above in task.walk():
-        if node.failure or node.rollback is Rollback.FAILED:
+        if node.own_failure or node.rollback is Rollback.FAILED:
             lines += [Text(), *_explained(node, above)]
     return lines
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import click
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, VmState
 from webapi.cli.appliance import WantedVm, read_vm
 from webapi.cli.client import Json
+from webapi.cli.errors import InvalidFile
 from webapi.cli.lookup import HYPERVISOR, TEMPLATE, VAPP, VM, find, find_id
 from webapi.cli.noun import limit_option, name_argument, noun, wait_option
 from webapi.cli.output import Columns, field, short_id
@@ -121,12 +123,23 @@ def reconfigure(
     if path is None and rename is None and not any(stated.values()):
         raise click.UsageError("Say what to change: --cpus, --memory-mib, --rename or --file.")
     found = find(session.client, VM, name)
-    wanted = read_vm(path, rename).definition if path else found["definition"]
-    answer = session.client.put(VM.one(found["id"]), {"definition": _changed(wanted, name=rename, **stated)})
+    definition = _read_for(session, found, path, rename) if path else found["definition"]
+    answer = session.client.put(VM.one(found["id"]), {"definition": _changed(definition, name=rename, **stated)})
     if answer.get("kind") == "task":
         session.finish(answer, wait=wait)
     else:
         session.made(answer, f"VM {answer['name']} was changed.")
+
+
+def _read_for(session: Session, vm: Json, path: Path, name: str | None) -> Json:
+    """The definition in a file, for a VM that exists: it may name the VM's template, and no other."""
+    wanted = read_vm(path, name)
+    if wanted.template:
+        template = session.client.get(TEMPLATE.one(vm["template_id"])) if vm["template_id"] else {}
+        if wanted.template not in (template.get("name"), template.get("id")):
+            rule = f"cannot change: the VM is made from {template.get('name', 'no template')}"
+            raise InvalidFile(str(path), [Problem("template", rule)])
+    return wanted.definition
 
 
 @vm.command()

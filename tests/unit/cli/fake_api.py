@@ -136,7 +136,8 @@ class FakeApi:
         definition = _check(body["definition"], bool(body.get("template_id")), "definition")
         vm = self.add(
             "vms", name=definition["name"], virtualappliance_id=body["virtualappliance_id"], state="NOT_ALLOCATED",
-            locked_by=None, definition=definition, hypervisor_id=None, hypervisor_name=None, addresses=[],
+            locked_by=None, definition=definition, template_id=body.get("template_id"),
+            hypervisor_id=None, hypervisor_name=None, addresses=[],
             serial_log=None, power_changed_at=None, updated_at=fake_tasks.now(),
         )  # fmt: skip
         return {**vm, "native_name": f"{vm['name']}-{vm['id'][:8]}"}
@@ -144,7 +145,7 @@ class FakeApi:
     # What is asked --------------------------------------------------------------------------------------------------
 
     def change(self, vm: Json, body: Json) -> tuple[Json, int]:
-        definition = _check(body["definition"], False, "definition")
+        definition = _check(body["definition"], bool(vm["template_id"]), "definition")
         if vm["state"] == "NOT_ALLOCATED":
             vm.update(definition=definition, name=definition["name"])
             return vm, 200

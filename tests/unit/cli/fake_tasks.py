@@ -84,7 +84,9 @@ def begin(node: Json) -> Step:
 
 def end(node: Json, *, ok: bool, then: Callable[[], None] = nothing) -> Step:
     state = "FINISHED_SUCCESSFULLY" if ok else "FINISHED_UNSUCCESSFULLY"
-    return node, {"state": state, "ended_at": True}, then
+    # As the real one: a task failed for the reason of its first job that did.
+    error = None if ok else UNREACHABLE
+    return node, {"state": state, "ended_at": True, "error": error}, then
 
 
 def become(row: Json, state: str | None) -> None:

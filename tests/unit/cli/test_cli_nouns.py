@@ -121,6 +121,18 @@ def test_a_vm_that_is_nowhere_is_reconfigured_at_once(ok, as_json, shop):
     assert (definition["cpu"], definition["memory_mib"]) == ({"count": 2, "cores_per_socket": 1}, 256)
 
 
+def test_a_reconfiguration_from_a_file_keeps_the_template(ok, as_json, millwright, shop, tmp_path):
+    file = tmp_path / "vm.yml"
+    file.write_text("name: web1\ntemplate: tiny\nmemory_mib: 128\n")
+    assert ok("vm", "reconfigure", "web1", "-f", str(file)) == "VM web1 was changed.\n"
+    definition = as_json("vm", "show", "web1")["definition"]
+    assert (definition["memory_mib"], definition["disks"][0]["template"]) == (128, "/images/tiny.qcow2")
+    file.write_text("name: web1\ntemplate: other\nmemory_mib: 128\n")
+    refused = millwright("vm", "reconfigure", "web1", "-f", str(file))
+    assert refused.exit_code == 1
+    assert "template: cannot change: the VM is made from tiny" in refused.stderr
+
+
 def test_a_reconfiguration_must_say_what(millwright, shop):
     result = millwright("vm", "reconfigure", "web1")
     assert result.exit_code == 2
@@ -151,8 +163,8 @@ def test_a_list_reads_as_many_pages_as_it_needs_and_says_what_it_left_out(api, m
 
 
 def test_events_are_filtered(api, ok):
-    api.add("events", severity="INFO", type="VM_STATE", text="web1 is ON", owner=None, task_id=None)
-    api.add("events", severity="CRITICAL", type="ROLLBACK", text="disk left", owner=None, task_id=None)
+    api.add("events", severity="INFO", text="web1 is ON", owner=None, task_id=None)
+    api.add("events", severity="CRITICAL", text="disk left", owner=None, task_id=None)
     assert "web1 is ON" in ok("event", "list")
     assert "web1" not in ok("event", "list", "--severity", "critical")
 

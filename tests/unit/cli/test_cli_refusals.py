@@ -66,7 +66,10 @@ def test_a_wrong_file_is_refused_in_the_same_words_before_the_api_is_asked(millw
         ("{name: no, virtualdatacenter: lab}", "name: must be a string, not False"),
         ("{name: a, virtualdatacenter: b, vms: [web1]}", "vms[0]: must be a mapping"),
         ("{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, template: 7}]}", "vms[0].template: must be"),
-        ("{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, uuid: x}]}", "vms[0].uuid: is chosen by"),
+        (
+            "{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, uuid: x}]}",
+            "vms[0].uuid: is given by",
+        ),
         ("{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, disks: [{bus: scsi}]}]}", "size_mib"),
         ("name: [", "is not YAML"),
     ],
@@ -116,9 +119,9 @@ def test_an_ambiguous_beginning_of_an_id_lists_its_candidates(millwright, api):
     assert "abcd0001-0" in refused(millwright("task", "show", "abcd"))
 
 
-def test_an_unknown_token_says_how_to_get_one(address):
+def test_an_unknown_token_says_how_to_give_one(address):
     said = refused(run("vm", "list", api=address, token="wrong"))
-    assert "MILLWRIGHT_TOKEN; millwright token makes one. [auth.required]" in said
+    assert "Give it with --token or MILLWRIGHT_TOKEN. [auth.required]" in said
 
 
 def test_no_api_has_an_exit_code_of_its_own():
@@ -150,7 +153,7 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(address, monke
 
 
 def test_words_of_others_cannot_steer_the_terminal(ok, api, shop):
-    api.add("events", severity="INFO", type="X", text="a\x1b]0;owned\x07[red]b\u202e", owner=None, task_id=None)
+    api.add("events", severity="INFO", text="a\x1b]0;owned\x07[red]b\u202e", owner=None, task_id=None)
     shown = ok("event", "list")
     assert "a\\x1b]0;owned\\x07[red]b\\u202e" in shown
     vm = next(iter(api.rows["vms"].values()))

@@ -157,6 +157,20 @@ def test_an_outcome_gives_each_failure_in_the_hypervisors_own_words():
     ]
 
 
+def test_an_outcome_tells_a_failure_once_where_it_happened():
+    jobs = job("configure", "FAILED", error=UNREACHABLE)
+    part = task("web2", "FINISHED_UNSUCCESSFULLY", jobs, error=UNREACHABLE)
+    node = Node.of(task("shop", "FINISHED_UNSUCCESSFULLY", part, error=UNREACHABLE))
+    assert [line.plain for line in outcome(node)].count("  Connecting to qemu://far failed") == 1
+    assert sum("driver.unreachable" in line for line in drawn(node)) == 1
+
+
+def test_an_outcome_tells_a_failure_that_no_job_had():
+    dead = {"code": "request.dead", "message": "no runner could handle the request", "left": []}
+    lines = [line.plain for line in outcome(Node.of(task("shop", "FINISHED_UNSUCCESSFULLY", error=dead)))]
+    assert lines[2:] == ["deploy shop [request.dead]", "  no runner could handle the request"]
+
+
 def test_an_outcome_says_why_undoing_failed():
     error = {**UNREACHABLE, "rollback": {"code": "driver.failed", "message": "Deleting web2 failed"}}
     node = Node.of(
