@@ -43,8 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     CONTRACT: {VM},
     "runner_service/core": {CONTRACT, VM},
     "runner_service/queue_manager": {"runner_service", "pika"},
-    # yaml writes the inventory, and nothing else in the runner speaks it.
-    "runner_service/workers": {"runner_service", VM, "ansible_runner", "yaml"},
+    # yaml writes the inventory; nacl names the type of the key that a run's credentials are opened with.
+    "runner_service/workers": {"runner_service", VM, "ansible_runner", "yaml", "nacl"},
     # click is the command line's; nacl opens what the API sealed.
     "runner_service": {"runner_service", VM, "click", "nacl"},
     "webapi/messaging": {"webapi", CONTRACT, VM, "pika", "sqlalchemy", "flask"},
