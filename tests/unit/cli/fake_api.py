@@ -98,7 +98,7 @@ class FakeApi:
         rows = [row for row in rows if all(str(row.get(key)) == value for key, value in args.items())]
         if collection in NEWEST_FIRST:
             rows.reverse()
-        page = rows[after : after + limit]
+        page = [{key: value for key, value in row.items() if key != "children"} for row in rows[after : after + limit]]
         return {"items": page, "next": str(after + limit) if len(rows) > after + limit else None}
 
     def create(self, collection: str, body: Json) -> tuple[Json, int]:
@@ -107,7 +107,7 @@ class FakeApi:
 
     def create_datacenters(self, body: Json) -> Json:
         if any(row["name"] == body["name"] for row in self.rows["datacenters"].values()):
-            raise Refusal(409, "name.taken", f"there is a datacenter {body['name']!r} already")
+            raise Refusal(409, "datacenter.exists", f"there is a datacenter {body['name']!r} already")
         return self.add("datacenters", **{"partitions": 4, "public_key": None, **body})
 
     def create_hypervisors(self, body: Json) -> Json:
@@ -170,7 +170,8 @@ class FakeApi:
         self.guard(
             row, {"deploy": {"NOT_ALLOCATED"}, "refresh": {"ON", "OFF", "PAUSED"}}.get(action, {"ON", "OFF", "PAUSED"})
         )
-        return self.task(action.upper(), "vm", row, [(name, row) for name in JOBS[action.upper()]])
+        jobs = ["unconfigure"] if (action, row["state"]) == ("undeploy", "OFF") else JOBS[action.upper()]
+        return self.task(action.upper(), "vm", row, [(name, row) for name in jobs])
 
     def act_on_vapp(self, vapp: Json, action: str) -> Json:
         vms = self.vms_of(vapp["id"])
@@ -210,6 +211,9 @@ class FakeApi:
     def step(self, task_id: str) -> None:
         if (steps := self.steps.get(task_id)) and not self.holds:
             fake_tasks.take(steps.popleft())
+            for failed in fake_tasks.failed_parts(self.rows["tasks"][task_id]) if not steps else ():
+                text = f"{failed['type']} of {failed['name']} failed"
+                self.add("events", severity="ERROR", owner=failed["owner"], text=text, task_id=failed["id"])
 
 
 def _vapp_state(vms: list[Json]) -> str:

@@ -67,6 +67,12 @@ def script(task: Json, row: Json) -> Iterator[Step]:
     yield end(task, ok=True, then=lambda: release(row))
 
 
+def failed_parts(task: Json) -> Iterator[Json]:
+    if task["state"] == "FINISHED_UNSUCCESSFULLY":
+        yield from (part for part in task["children"] if part["state"] == "FINISHED_UNSUCCESSFULLY")
+        yield task
+
+
 def take(step: Step) -> None:
     changed, change, then = step
     times = {key: now() for key in change if key.endswith("_at")}
@@ -96,6 +102,6 @@ def become(row: Json, state: str | None) -> None:
 
 def release(row: Json) -> None:
     if "locked_by" in row:
-        row.update(locked_by=None, hypervisor_name="kvm-1")
+        row.update(locked_by=None, hypervisor_name="kvm-1", addresses=["192.0.2.7"])
     else:
         row.update(state="MANAGED")

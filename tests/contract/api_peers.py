@@ -1,0 +1,134 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The two APIs that the command line is tried against: the fake one of its unit tests, and the real one.
+
+Behind the real one stands a runner in name only: whenever a task is looked at, it reports that everything which was
+asked for is done, but for VMs whose name begins with "broken", which do not power on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from flask import Flask, request
+from flask_migrate import upgrade
+from sqlalchemy import select
+
+from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
+from tests.unit.cli import fake_api
+from tests.unit.cli.fake_tasks import UNREACHABLE
+from tests.unit.cli.serving import served
+from webapi.app import create_app
+from webapi.database import db
+from webapi.models import Request
+from webapi.services import tokens, updates
+from webapi.settings import Settings
+
+#: An API's address and a token for it.
+Peer = tuple[str, str]
+Report = tuple[str, Event, dict[str, Any]]
+
+POWER_AFTER = {
+    Operation.CONFIGURE: "off", Operation.POWER_ON: "on", Operation.POWER_OFF: "off", Operation.SHUTDOWN: "off",
+    Operation.PAUSE: "paused", Operation.RESUME: "on", Operation.RESET: "on", Operation.RECONFIGURE: "off",
+    Operation.GET_STATE: "off",
+}  # fmt: skip
+HOST = {
+    "name": "kvm-1", "hypervisor_type": "libvirt", "version": "9.0", "cores": 64, "memory_mib": 65536,
+    "free_memory_mib": 60000, "pools": {}, "networks": ["default"], "acceleration": "kvm",
+}  # fmt: skip
+
+
+@contextmanager
+def fake(_folder: Path) -> Iterator[Peer]:
+    with served(fake_api.make_app(fake_api.FakeApi())) as address:
+        yield address, fake_api.TOKEN
+
+
+@contextmanager
+def real(folder: Path) -> Iterator[Peer]:
+    app = create_app(Settings(database_url=f"sqlite:///{folder / 'millwright.sqlite'}"))
+    with app.app_context():
+        upgrade()
+        token = tokens.create("tester")
+    app.before_request(_work_if_a_task_is_looked_at)
+    with served(app) as address:
+        yield address, token
+    _close(app)
+
+
+PEERS: dict[str, Callable[[Path], Any]] = {"fake": fake, "real": real}
+
+
+def _close(app: Flask) -> None:
+    with app.app_context():
+        db.engine.dispose()
+
+
+def _work_if_a_task_is_looked_at() -> None:
+    if request.path.startswith("/api/v1/tasks/"):
+        for body in db.session.scalars(select(Request.body).filter_by(outcome=None)).all():
+            _carry_out(TaskRequest.decode(body.encode()))
+
+
+def _carry_out(wanted: TaskRequest) -> None:
+    numbers = count(1)
+    for node_id, event, more in _task_reports(wanted.task):
+        now = datetime.now(UTC).isoformat()
+        updates.apply(
+            Update(
+                request_id=wanted.id, attempt=1, sequence=next(numbers), node_id=node_id, event=event, at=now,
+                runner="runner-1", **more,
+            )
+        )  # fmt: skip
+
+
+def _task_reports(task: Task) -> Iterator[Report]:
+    yield task.id, Event.START, {}
+    done: list[Job] = []
+    for child in task.children:
+        if isinstance(child, Task):
+            yield from _task_reports(child)
+        elif _is_broken(child):
+            yield from _failure(child, done)
+        else:
+            yield from _success(child)
+            done.append(child)
+    yield task.id, Event.ERROR if any(map(_is_broken, task.jobs())) else Event.DONE, {}
+
+
+def _is_broken(job: Job) -> bool:
+    return job.operation is Operation.POWER_ON and job.definition["name"].startswith("broken")
+
+
+def _success(job: Job) -> Iterator[Report]:
+    yield job.id, Event.START, {}
+    if job.operation is Operation.DISCOVER:
+        yield job.id, Event.DONE, {"host": HOST}
+    else:
+        yield job.id, Event.DONE, {"changed": True, "vm": _observed(job)}
+
+
+def _failure(job: Job, done: list[Job]) -> Iterator[Report]:
+    yield job.id, Event.START, {}
+    yield job.id, Event.ERROR, {"error": ErrorReport(**{**UNREACHABLE, "left": ()})}
+    for undone in [job, *reversed(done)]:
+        yield undone.id, Event.ROLLBACK_START, {}
+        yield undone.id, Event.ROLLBACK_DONE, {}
+
+
+def _observed(job: Job) -> dict[str, Any] | None:
+    if job.operation not in POWER_AFTER:
+        return None
+    return {
+        "name": job.definition["name"], "uuid": job.vm_id, "power": POWER_AFTER[job.operation], "managed": True,
+        "addresses": ["192.0.2.7"], "serial_log": None, "definition": job.definition,
+    }  # fmt: skip
