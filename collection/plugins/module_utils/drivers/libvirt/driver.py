@@ -25,13 +25,9 @@ from .making import Making
 from .observation import Domain, definition_of
 from .storage import Storage
 
-#: A domain that is undefined takes these with it. libvirt's mock knows fewer.
-_WITH_IT = (
-    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
-    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
-    | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA
-)
-_WITH_FIRMWARE = _WITH_IT | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+#: What goes with a domain that is undefined; libvirt's mock knows no more than this.
+_MOCK_TAKES = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+_QEMU_TAKES = _MOCK_TAKES | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 
 
 class LibvirtDriver:
@@ -214,7 +210,7 @@ class LibvirtDriver:
         if told.serial_log:
             self._storage.refresh_around(told.serial_log)
         self._storage.remove_owned(domain.UUIDString())
-        domain.undefineFlags(_WITH_IT if is_test(self._url) else _WITH_FIRMWARE)
+        domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._asking(f"{action.value} of {ref}"):
