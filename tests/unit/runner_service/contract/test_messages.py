@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The message contract: samples, tolerance towards newer senders, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner_service.contract import messages
+from runner_service.contract.messages import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_JOBS,
+    ErrorReport,
+    Hypervisor,
+    InvalidMessage,
+    Job,
+    Task,
+    TaskRequest,
+    Update,
+)
+from runner_service.contract.states import Event
+from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, request
+
+SAMPLES = sorted((Path(messages.__file__).parent / "samples").glob("*.json"))
+KINDS = {"task_request": TaskRequest, "update": Update}
+
+
+def kind_of(sample: Path) -> type[TaskRequest] | type[Update]:
+    return next(kind for prefix, kind in KINDS.items() if sample.name.startswith(prefix))
+
+
+def decoded(kind: type[TaskRequest] | type[Update]) -> list[Any]:
+    return [kind.decode(sample.read_bytes()) for sample in SAMPLES if kind_of(sample) is kind]
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
+def test_a_sample_says_what_decoding_and_encoding_it_says(sample: Path) -> None:
+    message = kind_of(sample).decode(sample.read_bytes())
+    assert json.loads(message.encode()) == json.loads(sample.read_text())
+
+
+def test_every_event_and_every_field_of_an_update_has_a_sample() -> None:
+    updates = decoded(Update)
+    assert {update.event for update in updates} == set(Event)
+    for name in ("changed", "vm", "host", "error"):
+        assert any(getattr(update, name) is not None for update in updates), name
+    assert any(update.error and update.error.left and update.error.retryable for update in updates)
+
+
+def test_every_field_of_a_request_has_a_sample() -> None:
+    requests = decoded(TaskRequest)
+    jobs = [job for found in requests for job in found.task.jobs()]
+    assert any(found.hypervisor.sealed_credentials for found in requests)
+    for name in ("vm_id", "definition", "previous", "timeout"):
+        assert any(getattr(job, name) is not None for job in jobs), name
+    assert {type(child) for found in requests for child in found.task.children} == {Job, Task}
+
+
+@pytest.mark.parametrize("kind", [TaskRequest, Update, Task, Job, Hypervisor, ErrorReport])
+def test_messages_are_frozen(kind: type) -> None:
+    assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # every dataclass has them
+
+
+def raw() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(request(appliance("web")).encode())
+    return found
+
+
+def test_fields_of_a_newer_sender_are_passed_over() -> None:
+    newer = raw() | {"colour": "blue"}
+    newer["hypervisor"]["colour"] = newer["task"]["colour"] = "blue"
+    assert TaskRequest.decode(json.dumps(newer).encode()).task.id == "appliance"
+
+
+def test_a_field_that_is_unknown_in_a_definition_is_refused_because_it_would_be_lost() -> None:
+    newer = raw()
+    newer["task"]["children"][0]["children"][0]["definition"]["gpus"] = 2
+    with pytest.raises(InvalidMessage, match=r"definition\.gpus: unknown field"):
+        TaskRequest.decode(json.dumps(newer).encode())
+
+
+def nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {"kind": "job", "id": "j", "operation": "discover"}
+    for level in range(depth):
+        inner = {"kind": "task", "id": f"t{level}", "children": [inner]}
+    return inner
+
+
+def broken(**changes: Any) -> bytes:
+    return json.dumps(raw() | changes).encode()
+
+
+def task_with(**changes: Any) -> dict[str, Any]:
+    task = raw()["task"]
+    task["children"][0]["children"][0].update(changes)
+    return task  # type: ignore[no-any-return]  # it is the JSON of a task
+
+
+def many_jobs() -> dict[str, Any]:
+    children = [{"kind": "job", "id": f"j{number}", "operation": "discover"} for number in range(MAX_JOBS + 1)]
+    return {"id": "t", "children": children}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "not JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"[]", "must be a mapping"),
+        (b'"' + b"x" * MAX_BYTES + b'"', "bytes; at most"),
+        (broken(version=2), "newer than 1"),
+        (broken(version="1"), "version: must be a whole number"),
+        (broken(id="../../etc"), "id: must be like"),
+        (broken(task={"id": "t", "children": []}), "must not be empty"),
+        (broken(task={"id": "t", "mode": "random", "children": []}), "task.mode: must be one of"),
+        (broken(task=task_with(operation="__import__('os')")), r"operation: must be one of: configure"),
+        (broken(task=task_with(definition=None)), "configure needs a VM"),
+        (broken(task=task_with(vm_id=None)), "configure needs a VM"),
+        (
+            broken(task=task_with(definition=definition("web", memory_mib=4))),
+            r"definition\.memory_mib: must be at least",
+        ),
+        (broken(task=task_with(id="web.power_on")), "given 2 times"),
+        (broken(task=nested(MAX_DEPTH + 1)), "nested deeper"),
+        (broken(task=many_jobs()), f"at most {MAX_JOBS}"),
+        (broken(hypervisor={"id": "h", "type": "fake", "url": "fake:///x", "open_sessions": 0}), "open_sessions"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_what_is_wrong_is_refused_with_a_reason(body: bytes, reason: str) -> None:
+    with pytest.raises(InvalidMessage, match=reason):
+        TaskRequest.decode(body)
+
+
+def test_the_deepest_tree_that_is_allowed_is_read() -> None:
+    assert TaskRequest.decode(broken(task=nested(MAX_DEPTH)))
+
+
+def test_texts_of_users_travel_as_they_are() -> None:
+    name = "{{ lookup('pipe','id') }} '; DROP TABLE vms;-- <&>\""
+    sent = request(Task(id="t", children=chain("web", *UNDEPLOY).children))
+    job = Job(id="j", operation=DEPLOY[0], vm_id="v", definition=definition(name))
+    sent = request(Task(id="t", children=(job,)))
+    (received,) = TaskRequest.decode(sent.encode()).task.jobs()
+    assert received.vm is not None
+    assert received.vm.name == name
