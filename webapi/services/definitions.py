@@ -21,21 +21,23 @@ def with_template(raw: Mapping[str, Any], template: Template | None) -> dict[str
     if template is None:
         return dict(raw)
     source = {"template": template.path, "template_format": template.format.value}
-    disks = list(raw.get("disks") or [{"name": "root"}])
+    disks = raw.get("disks") or [{"name": "root"}]
+    if not isinstance(disks, list) or not isinstance(disks[0], Mapping):
+        return dict(raw)  # The check will say what is wrong with that.
     return {**raw, "disks": [{**disks[0], **source}, *disks[1:]]}
 
 
-def check(raw: Mapping[str, Any], path: str = "definition") -> dict[str, Any]:
+def check(raw: Mapping[str, Any]) -> dict[str, Any]:
     """The whole definition, with defaults, without uuid. Raises Invalid; the messages are those of the module."""
     try:
         definition = VmDefinition.from_dict(raw).to_dict()
     except ValueError as error:
-        raise Invalid(Problem(f"{path}.{p.path}", p.rule) for p in getattr(error, "problems", ())) from error
+        raise Invalid(Problem(f"definition.{p.path}", p.rule) for p in getattr(error, "problems", ())) from error
     if definition.pop("uuid") is not None:
-        raise Invalid([Problem(f"{path}.uuid", "is given by the platform; leave it out")])
+        raise Invalid([Problem("definition.uuid", "is given by the platform; leave it out")])
     if len(definition["name"]) > NAME_LENGTH:
         length = len(definition["name"])
-        raise Invalid([Problem(f"{path}.name", f"must have at most {NAME_LENGTH} characters, not {length}")])
+        raise Invalid([Problem("definition.name", f"must have at most {NAME_LENGTH} characters, not {length}")])
     return definition
 
 

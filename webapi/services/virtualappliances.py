@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import selectinload
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR
 
 from ..database import db, transaction
-from ..errors import Refused
+from ..errors import Invalid, Refused
 from ..models import Task, VirtualAppliance, VirtualDatacenter, VirtualMachine
 from . import placement, rows, tasks
 from .guards import Action, guard
@@ -25,10 +27,26 @@ from .vms import draft
 @transaction
 def create(*, virtualdatacenter_id: str, name: str, vms: Sequence[dict[str, Any]] = ()) -> VirtualAppliance:
     vdc = rows.find(VirtualDatacenter, virtualdatacenter_id)
-    drafts = [draft(vdc, **wanted, path=f"vms[{number}].definition") for number, wanted in enumerate(vms)]
-    vapp = VirtualAppliance(virtualdatacenter_id=vdc.id, name=name, vms=drafts)
+    vapp = VirtualAppliance(virtualdatacenter_id=vdc.id, name=name, vms=_drafts(vdc, vms))
     rows.add(vapp)
     return vapp
+
+
+def _drafts(vdc: VirtualDatacenter, vms: Sequence[dict[str, Any]]) -> list[VirtualMachine]:
+    """All VMs, or all that is wrong with them. Raises Invalid."""
+    drafts, problems = [], []
+    for number, wanted in enumerate(vms):
+        try:
+            drafts.append(draft(vdc, **wanted))
+        except Invalid as error:
+            problems += [Problem(f"vms[{number}].{problem.path}", problem.rule) for problem in error.problems]
+    names = Counter(vm.name for vm in drafts)
+    problems += [
+        Problem("vms", f"the name {name!r} is given {times} times") for name, times in names.items() if times > 1
+    ]
+    if problems:
+        raise Invalid(problems)
+    return drafts
 
 
 @transaction

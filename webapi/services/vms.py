@@ -27,13 +27,11 @@ def create(*, virtualappliance_id: str, hypervisor_id: str | None = None, **want
     return vm
 
 
-def draft(
-    vdc: VirtualDatacenter, *, definition: dict[str, Any], template_id: str | None = None, path: str = "definition"
-) -> VirtualMachine:
+def draft(vdc: VirtualDatacenter, *, definition: dict[str, Any], template_id: str | None = None) -> VirtualMachine:
     """A VM that is not written yet, checked."""
     template = _template(vdc, template_id)
     vm = VirtualMachine(template_id=template_id, addresses=[])
-    vm.redefine(definitions.check(definitions.with_template(definition, template), path))
+    vm.redefine(definitions.check(definitions.with_template(definition, template)))
     return vm
 
 

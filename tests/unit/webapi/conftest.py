@@ -1,0 +1,23 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API on SQLite: quick, and enough for what does not depend on the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.webapi_world import World, new_world
+from webapi.database import db
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    world = new_world(f"sqlite:///{tmp_path}/api.sqlite")
+    with world.app.app_context():
+        yield world
+        db.session.remove()
+        db.engine.dispose()

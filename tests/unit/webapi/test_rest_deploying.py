@@ -1,0 +1,222 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Deploying and undeploying through HTTP, with what runners report."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner_service.contract.messages import ErrorReport
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
+from tests.webapi_world import BROKEN, World, jobs_of, observed, small
+
+
+def test_a_deployed_appliance_is_on_and_unlocked(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    assert (task["type"], task["state"], task["mode"]) == ("DEPLOY", "QUEUED", "concurrent")
+    assert [job["operation"] for job in jobs_of(task)] == ["configure", "power_on"] * 2
+
+    ended = world.carry_out(task)
+
+    assert ended["state"] == "FINISHED_SUCCESSFULLY"
+    assert {job["state"] for job in jobs_of(ended)} == {"DONE"}
+    shop = world.get(f"/virtualappliances/{shop['id']}")
+    assert shop["state"] == "DEPLOYED"
+    assert [(vm["name"], vm["state"], vm["locked_by"]) for vm in shop["vms"]] == [
+        ("web", "ON", None),
+        ("db", "ON", None),
+    ]
+    assert shop["vms"][0]["addresses"] == ["192.0.2.7"]
+
+
+def test_the_answer_to_a_deploy_is_the_task_and_where_to_watch_it(world: World):
+    shop = world.site()
+    response = world.ask("POST", f"/virtualappliances/{shop['id']}/deploy")
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/api/v1/tasks/{response.json['id']}"
+    assert world.get(f"/tasks/{response.json['id']}") == response.json
+
+
+def test_while_it_is_deployed_the_appliance_is_locked_and_its_vms_are_allocated(world: World):
+    shop = world.site()
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    shop = world.get(f"/virtualappliances/{shop['id']}")
+    assert shop["state"] == "LOCKED"
+    assert shop["vms"][0]["state"] == "ALLOCATED"
+    assert shop["vms"][0]["locked_by"] == task["children"][0]["id"]
+    assert shop["vms"][0]["hypervisor_name"]
+
+
+def test_the_request_carries_the_vm_with_its_identity_and_a_name_that_cannot_collide(world: World):
+    shop = world.site("web")
+    [request] = world.requests(world.post(f"/virtualappliances/{shop['id']}/deploy"))
+    vm = shop["vms"][0]
+    for job in request.task.jobs():
+        assert job.vm.uuid == job.vm_id == vm["id"]
+        assert job.vm.name == vm["native_name"] == f"web-{vm['id'][:8]}"
+
+
+def test_a_vm_whose_deploy_fails_is_rolled_back_unlocked_and_has_no_place(world: World):
+    shop = world.site("web")
+    task = world.carry_out(world.post(f"/virtualappliances/{shop['id']}/deploy"), failing=[Operation.POWER_ON])
+    assert task["state"] == "FINISHED_UNSUCCESSFULLY"
+    assert task["error"]["code"] == "driver.failed"
+    configure, power_on = jobs_of(task)
+    assert (configure["state"], configure["rollback_state"]) == ("DONE", "DONE")
+    assert (power_on["state"], power_on["rollback_state"]) == ("FAILED", "DONE")
+    assert power_on["error"]["detail"] == "no such bridge"
+    vm = world.vm(shop["vms"][0])
+    assert (vm["state"], vm["locked_by"], vm["hypervisor_id"], vm["addresses"]) == ("NOT_ALLOCATED", None, None, [])
+
+
+def test_a_vm_that_failed_can_be_deployed_again(world: World):
+    shop = world.site("web")
+    world.carry_out(world.post(f"/virtualappliances/{shop['id']}/deploy"), failing=[Operation.CONFIGURE])
+    assert world.deployed(shop)["state"] == "DEPLOYED"
+
+
+def test_one_vm_that_fails_does_not_touch_the_others(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    runner = world.runner(task)
+    web, db = runner.root.children
+    runner.say(runner.root, Event.START)
+    runner._task(web, frozenset())
+    runner._task(db, frozenset([Operation.CONFIGURE]))
+    runner.say(runner.root, Event.ERROR)
+
+    shop = world.get(f"/virtualappliances/{shop['id']}")
+    assert shop["state"] == "NEEDS_SYNC"
+    assert [vm["state"] for vm in shop["vms"]] == ["ON", "NOT_ALLOCATED"]
+
+
+def test_a_second_deploy_takes_only_the_vms_that_are_left(world: World):
+    shop = world.site("web", "db")
+    world.carry_out(world.post(f"/vms/{shop['vms'][0]['id']}/deploy"))
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    assert [child["name"] for child in task["children"]] == ["db"]
+    assert world.carry_out(task)["state"] == "FINISHED_SUCCESSFULLY"
+    assert world.refused("POST", f"/virtualappliances/{shop['id']}/deploy")["code"] == "vapp.state"
+
+
+def test_undeploying_powers_off_what_runs_and_frees_the_place(world: World):
+    shop = world.deployed(world.site("web", "db"))
+    world.carry_out(world.post(f"/vms/{shop['vms'][1]['id']}/power", {"action": "off"}))
+    task = world.post(f"/virtualappliances/{shop['id']}/undeploy")
+    assert [job["operation"] for job in jobs_of(task)] == ["power_off", "unconfigure", "unconfigure"]
+    world.carry_out(task)
+    shop = world.get(f"/virtualappliances/{shop['id']}")
+    assert shop["state"] == "NOT_DEPLOYED"
+    assert all(vm["hypervisor_id"] is None and vm["locked_by"] is None for vm in shop["vms"])
+
+
+def test_a_rollback_that_fails_leaves_the_vm_unknown_and_says_what_is_left_where(world: World):
+    shop = world.site("web")
+    task = world.post(f"/vms/{shop['vms'][0]['id']}/deploy")
+    runner = world.runner(task)
+    configure, power_on = runner.root.children
+    runner.say(runner.root, Event.START)
+    runner.say(configure, Event.START)
+    runner.say(configure, Event.ERROR, error=BROKEN)
+    runner.say(configure, Event.ROLLBACK_START)
+    left = ErrorReport(code="driver.unreachable", message="removing VM failed", left=("web-root.qcow2",))
+    runner.say(configure, Event.ROLLBACK_ERROR, error=left)
+    runner.say(power_on, Event.ABORTED)
+    runner.say(runner.root, Event.ERROR)
+
+    vm = world.vm(shop["vms"][0])
+    assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
+    assert vm["hypervisor_id"], "what is left is there"
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert "web-root.qcow2" in event["text"] and vm["hypervisor_name"] in event["text"]
+    error = jobs_of(world.get(f"/tasks/{task['id']}"))[0]["error"]
+    assert (error["code"], error["left"], error["rollback"]["code"]) == (
+        "driver.failed", ["web-root.qcow2"], "driver.unreachable",
+    )  # fmt: skip
+    assert world.carry_out(world.post(f"/vms/{vm['id']}/undeploy"))["state"] == "FINISHED_SUCCESSFULLY"
+    assert world.vm(vm)["state"] == "NOT_ALLOCATED"
+
+
+@pytest.mark.parametrize(
+    ("action", "before", "after"),
+    [("off", "ON", "OFF"), ("shutdown", "ON", "OFF"), ("pause", "ON", "PAUSED"), ("reset", "ON", "ON")],
+)
+def test_power_actions_lead_where_they_say(world: World, action: str, before: str, after: str):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    assert vm["state"] == before
+    task = world.post(f"/vms/{vm['id']}/power", {"action": action, "timeout": 30})
+    assert world.requests(task)[0].task.children[0].timeout == 30
+    assert world.carry_out(task)["state"] == "FINISHED_SUCCESSFULLY"
+    assert world.vm(vm)["state"] == after
+
+
+def test_a_refresh_takes_over_what_the_hypervisor_says(world: World):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    runner = world.runner(world.post(f"/vms/{vm['id']}/refresh"))
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(runner.root.children[0], Event.DONE, changed=False, vm=observed("paused"))
+    runner.say(runner.root, Event.DONE)
+    assert world.vm(vm)["state"] == "PAUSED"
+
+
+def test_a_vm_that_has_gone_from_its_hypervisor_is_unknown_and_can_be_undeployed(world: World):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    runner = world.runner(world.post(f"/vms/{vm['id']}/refresh"))
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(runner.root.children[0], Event.DONE, changed=False)
+    runner.say(runner.root, Event.DONE)
+    assert world.vm(vm)["state"] == "UNKNOWN"
+    assert "not at" in world.get("/events?severity=WARNING")["items"][0]["text"]
+    task = world.post(f"/vms/{vm['id']}/undeploy")
+    assert [job["operation"] for job in task["children"]] == ["unconfigure"]
+
+
+def test_a_vm_that_is_not_deployed_is_redefined_at_once(world: World):
+    [vm] = world.site("web")["vms"]
+    response = world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("www", cpu={"count": 2})})
+    assert response.status_code == 200
+    assert (response.json["name"], response.json["definition"]["cpu"]["count"]) == ("www", 2)
+
+
+def _switched_off(world: World) -> dict:
+    [vm] = world.deployed(world.site("web"))["vms"]
+    world.carry_out(world.post(f"/vms/{vm['id']}/power", {"action": "off"}))
+    return vm
+
+
+def test_a_reconfigured_vm_has_its_new_definition_once_the_task_is_done(world: World):
+    vm = _switched_off(world)
+    response = world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("www", memory_mib=128)})
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/api/v1/tasks/{response.json['id']}"
+    [job] = world.requests(response.json)[0].task.children
+    assert (job.definition["memory_mib"], job.previous["memory_mib"]) == (128, 64)
+    assert (job.vm.name, job.previous["name"]) == (f"www-{vm['id'][:8]}", f"web-{vm['id'][:8]}")
+    assert world.vm(vm)["definition"]["memory_mib"] == 64
+
+    world.carry_out(response.json)
+
+    assert (world.vm(vm)["name"], world.vm(vm)["definition"]["memory_mib"]) == ("www", 128)
+    assert world.vm(vm)["state"] == "OFF"
+
+
+def test_a_vm_whose_reconfiguration_failed_keeps_its_definition(world: World):
+    vm = _switched_off(world)
+    task = world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("www")}).json
+    world.carry_out(task, failing=[Operation.RECONFIGURE])
+    assert (world.vm(vm)["name"], world.vm(vm)["state"], world.vm(vm)["locked_by"]) == ("web", "OFF", None)
+    second = world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("mail")}).json
+    world.carry_out(second)
+    assert world.vm(vm)["name"] == "mail"
+
+
+def test_a_vm_cannot_grow_beyond_its_host(world: World):
+    vm = _switched_off(world)
+    error = world.refused("PUT", f"/vms/{vm['id']}", {"definition": small("web", memory_mib=4096)})
+    assert error["code"] == "placement.none"
+    assert world.vm(vm)["locked_by"] is None
