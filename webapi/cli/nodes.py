@@ -91,6 +91,8 @@ class Node:
     started: datetime | None = None
     ended: datetime | None = None
     children: tuple[Node, ...] = ()
+    #: How many nodes this one stands for, where there is no room for each.
+    stands_for: int = 1
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], within: str = "") -> Node:
@@ -113,6 +115,12 @@ class Node:
     @property
     def status(self) -> Status:
         return STATUS[self.state]
+
+    @property
+    def apparent(self) -> Status:
+        """The status as it looks: a task that was started and has no job at work or failed, waits like its jobs."""
+        busy = any(node.is_job and node.status in (Status.RUNNING, Status.FAILED) for node, _ in self.walk())
+        return Status.WAITING if self.status is Status.RUNNING and not busy else self.status
 
     @property
     def has_ended(self) -> bool:

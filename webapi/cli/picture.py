@@ -56,7 +56,7 @@ def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -
     width = max(_INDENT * len(above) + len(_title(node, task)) for node, above in fitted.walk())
 
     def line(node: Node, depth: int) -> Text:
-        look = LOOKS[node.status]
+        look = LOOKS[node.apparent]
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{look.icon(now, ascii_only=ascii_only)} ", look.style)
         text.append(_title(node, task).ljust(width - _INDENT * depth), "" if node.is_job else "bold")
@@ -73,17 +73,17 @@ def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -
 
 
 def fit(task: Node, room: int) -> Node:
-    """The task in at most ``room`` lines: what is done or waits is folded first, then only counted; what runs or
-    failed stays."""
-    for shorter in (_whole, _folded, _counted):
-        fitted = shorter(task)
-        if sum(1 for _ in fitted.walk()) <= room:
-            break
-    return fitted
+    """The task in at most ``room`` lines, if it can be: what is done or waits is folded first, then only counted; then
+    what runs is told in one line each, and at last counted too. What failed stays longest."""
+    fitted = task
+    for shorter in (_folded, _counted, _told_briefly):
+        if _lines(fitted) > room:
+            fitted = shorter(task)
+    return fitted if _lines(fitted) <= room else _cut(fitted, room)
 
 
-def _whole(task: Node) -> Node:
-    return task
+def _lines(task: Node) -> int:
+    return sum(1 for _ in task.walk())
 
 
 def _folded(task: Node) -> Node:
@@ -91,34 +91,57 @@ def _folded(task: Node) -> Node:
 
 
 def _counted(task: Node) -> Node:
-    calm = Counter(child.state for child in task.children if _is_calm(child))
-    lively = tuple(child for child in task.children if not _is_calm(child))
-    counts = (
-        Node(id=state, is_job=True, label=f"{times} more {STATUS[state].value}", state=state)
-        for state, times in calm.items()
-    )
-    return replace(task, children=(*lively, *counts))
+    calm = [child for child in task.children if _is_calm(child)]
+    lively = [child for child in task.children if not _is_calm(child)]
+    return replace(task, children=(*lively, *_counts(calm)))
+
+
+def _told_briefly(task: Node) -> Node:
+    counted = _counted(task)
+    return replace(counted, children=tuple(_brief(child) for child in counted.children))
+
+
+def _cut(task: Node, room: int) -> Node:
+    """Failures are first, so that they are cut last."""
+    ranked = sorted(task.children, key=lambda child: child.apparent is not Status.FAILED)
+    kept, rest = ranked[: max(0, room - 1 - len(Status))], ranked[max(0, room - 1 - len(Status)) :]
+    return replace(task, children=(*kept, *_counts(rest)))
+
+
+def _counts(children: list[Node]) -> Iterator[Node]:
+    """A line for each status, with how many have it."""
+    for status, times in Counter(child.apparent for child in children for _ in range(child.stands_for)).items():
+        state = next(state for state, meaning in STATUS.items() if meaning is status)
+        label = f"{times} more {status.value}"
+        yield Node(id=status, is_job=True, label=label, state=state, stands_for=times)
 
 
 def _closed(node: Node) -> Node:
-    return replace(node, children=())
+    return replace(node, children=(), state="QUEUED" if node.apparent is Status.WAITING else node.state)
+
+
+def _brief(node: Node) -> Node:
+    """What runs, with what it is at."""
+    at_work = [job.label for job, _ in node.walk() if job.is_job and job.status is Status.RUNNING]
+    label = f"{node.label} / {at_work[0]}" if at_work and node.children else node.label
+    return replace(node, children=(), label=label) if node.apparent is Status.RUNNING else node
 
 
 def _is_calm(node: Node) -> bool:
-    return node.status in (Status.DONE, Status.WAITING)
+    return node.apparent in (Status.DONE, Status.WAITING, Status.DROPPED)
 
 
 def _title(node: Node, task: Node) -> str:
     """A place is named once if it is the same for all."""
     places = {each.place for each, _ in task.walk() if each.place}
     if len(places) == 1:
-        return f"{node.label} at {places.pop()}" if node is task else node.label
+        return f"{node.label} at {places.pop()}" if node.id == task.id else node.label
     return f"{node.label} at {node.place}" if node.place else node.label
 
 
 def _remark(node: Node) -> str:
     """What there is to say about a node beside its icon."""
-    words = node.status.value if node.status in (Status.WAITING, Status.FAILED) else ""
+    words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for > 1 else ""
     if node.status is Status.DROPPED:
         words = node.state.lower()
     if node.own_failure:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..models import Datacenter
 from ..schemas.base import page_of
 from ..schemas.datacenters import DatacenterInput, DatacenterList, DatacenterSchema
 from ..services import datacenters
 from ..services.paging import Page
+from .strict import Blueprint
 
 blueprint = Blueprint("datacenters", __name__, description="Sets of hypervisors served by one set of runners")
 

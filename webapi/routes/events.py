@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..models import Event
 from ..schemas.base import page_of
 from ..schemas.events import EventList, EventSchema
 from ..services import events
 from ..services.paging import Page
+from .strict import Blueprint
 
 blueprint = Blueprint("events", __name__, description="What happened")
 

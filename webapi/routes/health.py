@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..schemas.health import HealthSchema
 from ..services import health
+from .strict import Blueprint
 
 blueprint = Blueprint("health", __name__, description="Whether the service works")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..auth import asker
 from ..models import Hypervisor
 from ..schemas.base import page_of
@@ -17,6 +15,7 @@ from ..schemas.tasks import TaskSchema
 from ..services import hypervisors
 from ..services.paging import Page
 from .answers import Accepted, accepted
+from .strict import Blueprint
 
 blueprint = Blueprint("hypervisors", __name__, description="Management endpoints that VMs run on")
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..models import Task
 from ..schemas.base import page_of
 from ..schemas.tasks import TaskList, TaskSchema, TaskSummarySchema
 from ..services import tasks
 from ..services.paging import Page
+from .strict import Blueprint
 
 blueprint = Blueprint("tasks", __name__, description="What was asked for, and what became of it")
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..models import Template
 from ..schemas.base import page_of
 from ..schemas.templates import TemplateInput, TemplateList, TemplateSchema
 from ..services import templates
 from ..services.paging import Page
+from .strict import Blueprint
 
 blueprint = Blueprint("templates", __name__, description="Disk images that VMs are made from")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..auth import asker
 from ..models import VirtualAppliance
 from ..schemas.base import page_of
@@ -17,6 +15,7 @@ from ..schemas.virtualappliances import VirtualApplianceInput, VirtualApplianceL
 from ..services import virtualappliances
 from ..services.paging import Page
 from .answers import Accepted, accepted
+from .strict import Blueprint
 
 blueprint = Blueprint("virtualappliances", __name__, description="VMs that are deployed together")
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask_smorest import Blueprint
-
 from ..models import VirtualDatacenter
 from ..schemas.base import page_of
 from ..schemas.virtualdatacenters import VirtualDatacenterInput, VirtualDatacenterList, VirtualDatacenterSchema
 from ..services import virtualdatacenters
 from ..services.paging import Page
+from .strict import Blueprint
 
 blueprint = Blueprint("virtualdatacenters", __name__, description="Tenants' slices of datacenters")
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Response, jsonify, make_response, url_for
-from flask_smorest import Blueprint
 
 from ..auth import asker
 from ..models import Task, VirtualMachine
@@ -19,6 +18,7 @@ from ..services import vms
 from ..services.guards import Action
 from ..services.paging import Page
 from .answers import Accepted, accepted
+from .strict import Blueprint
 
 blueprint = Blueprint("vms", __name__, description="Virtual machines")
 

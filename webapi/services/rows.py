@@ -41,23 +41,21 @@ def lock_all(model: type[M], ids: list[str]) -> list[M]:
 
 def add(row: Base) -> None:
     """Write a new row. Raises Refused if one with the same name, or whatever must be unique, is there already."""
+    noun, name = _noun(type(row)), getattr(row, "name", "")
     db.session.add(row)
     try:
         db.session.flush()
     except IntegrityError as error:
-        noun = _noun(type(row))
-        name = getattr(row, "name", "")
         raise Refused(f"there is a {noun} like {name!r} already", code=f"{noun}.exists") from error
 
 
 def remove(row: Base) -> None:
     """Delete a row. Raises Refused while others refer to it."""
+    noun, name = _noun(type(row)), getattr(row, "name", "")
     db.session.delete(row)
     try:
         db.session.flush()
     except IntegrityError as error:
-        noun = _noun(type(row))
-        name = getattr(row, "name", "")
         raise Refused(f"the {noun} {name!r} is in use", code=f"{noun}.in_use") from error
 
 

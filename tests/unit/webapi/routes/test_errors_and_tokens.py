@@ -1,0 +1,149 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every answer that is not what was asked for: its shape, its code, and who gets in at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.webapi_world import BASE, World, small
+from webapi.auth import OPEN_ENDPOINTS
+from webapi.services import tokens, virtualdatacenters
+
+
+def test_no_route_lets_anybody_in_without_a_token_but_the_open_ones(world: World):
+    tried = set()
+    for rule in world.app.url_map.iter_rules():
+        for method in rule.methods - {"HEAD", "OPTIONS"}:
+            path = rule.build(dict.fromkeys(rule.arguments, "x"))[1]
+            status = world.client.open(path, method=method).status_code
+            assert (status != 401) == (rule.endpoint in OPEN_ENDPOINTS), f"{method} {path} answers {status}"
+            tried.add(rule.endpoint)
+    assert len(tried) > 30
+    assert tried >= OPEN_ENDPOINTS
+    assert len(OPEN_ENDPOINTS) == 3, "health, the OpenAPI document, and the same as a page"
+
+
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer nobody", "Basic dGVzdGVyOng=", "Bearer ' OR 1=1 --"]
+)
+def test_what_is_no_token_of_ours_is_refused_with_a_hint(world: World, header: str):
+    response = world.client.get(f"{BASE}/vms", headers={"Authorization": header})
+    assert (response.status_code, response.json["code"]) == (401, "auth.required")
+    assert "millwright token create" in response.json["message"]
+
+
+def test_a_revoked_token_opens_nothing(world: World):
+    assert world.ask("GET", "/vms").status_code == 200
+    tokens.revoke("tester")
+    assert world.ask("GET", "/vms").status_code == 401
+
+
+def test_the_table_of_tokens_does_not_hold_the_tokens(world: World):
+    [row] = tokens.list_tokens()
+    assert world.token not in (row.digest, row.name, row.id)
+    assert len(row.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/vms/nobody", 404, "not_found"),
+        ("GET", "/tasks/' OR 1=1 --", 404, "not_found"),
+        ("POST", "/virtualappliances/nobody/deploy", 404, "not_found"),
+        ("PATCH", "/vms", 405, "method_not_allowed"),
+        ("GET", "/vms?limit=0", 422, "request.invalid"),
+        ("GET", "/vms?limit=201", 422, "request.invalid"),
+        ("GET", "/vms?after=nonsense", 422, "request.invalid"),
+        ("GET", "/vms?state=SLEEPY", 422, "request.invalid"),
+        ("GET", "/vms?colour=red", 422, "request.invalid"),
+    ],
+)
+def test_errors_have_one_shape(world: World, method: str, path: str, status: int, code: str):
+    error = world.refused(method, path, status=status)
+    assert error["code"] == code
+    assert error["message"]
+
+
+def test_a_body_that_is_no_json_is_refused(world: World):
+    headers = {"Authorization": f"Bearer {world.token}", "Content-Type": "application/json"}
+    response = world.client.post(f"{BASE}/datacenters", data=b"{ no", headers=headers)
+    assert (response.status_code, response.json["code"]) == (422, "request.invalid")
+
+
+def test_a_bug_gives_an_id_and_no_trace(world: World, monkeypatch: pytest.MonkeyPatch, caplog):
+    def broken(_: str) -> None:
+        raise RuntimeError("the secret is hunter2")
+
+    monkeypatch.setattr(virtualdatacenters, "get", broken)
+    response = world.ask("GET", "/virtualdatacenters/x")
+    assert (response.status_code, response.json["code"]) == (500, "internal")
+    assert "hunter2" not in response.text and "RuntimeError" not in response.text
+    assert response.json["details"]["error_id"] in caplog.text
+
+
+def test_every_field_that_is_wrong_is_named_with_its_rule(world: World):
+    error = world.refused("POST", "/datacenters", {"nam": "x"}, status=422)
+    assert {(problem["path"], problem["rule"]) for problem in error["problems"]} == {
+        ("name", "is required"), ("nam", "unknown field"),
+    }  # fmt: skip
+
+
+def test_a_wrong_definition_is_refused_in_the_words_of_the_definition(world: World):
+    vdc = world.vdc(world.datacenter())
+    wrong = small("web", memory_mib=4, disks=[{"name": "root", "size_mib": 5, "bus": "floppy"}])
+    body = {
+        "virtualdatacenter_id": vdc["id"],
+        "name": "shop",
+        "vms": [{"definition": small("ok")}, {"definition": wrong}],
+    }
+    error = world.refused("POST", "/virtualappliances", body, status=422)
+    assert error["code"] == "definition.invalid"
+    assert {(problem["path"], problem["rule"]) for problem in error["problems"]} == {
+        ("vms[1].definition.memory_mib", "must be at least 16, not 4"),
+        ("vms[1].definition.disks[0].bus", "must be one of: virtio, scsi, sata, not 'floppy'"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("definition", "path"),
+    [
+        (small("x" * 72), "definition.name"),
+        (small("web", uuid="6d1f0a52-6f3c-5e0b-9a55-3d3b6f0f7a11"), "definition.uuid"),
+        (small("web", colour="red"), "definition.colour"),
+        (small("web", disks="none"), "definition.disks"),
+        (small("web", disks=["x"]), "definition.disks[0]"),
+        ("web", "definition"),
+        ({}, "definition.name"),
+    ],
+)
+def test_a_vm_is_refused_by_the_path_of_what_is_wrong(world: World, definition: object, path: str):
+    site = world.site()
+    body = {"virtualappliance_id": site["id"], "definition": definition}
+    error = world.refused("POST", "/vms", body, status=422)
+    assert error["code"] == "definition.invalid"
+    assert path in [problem["path"] for problem in error["problems"]]
+
+
+def test_two_vms_of_one_name_are_refused(world: World):
+    vdc = world.vdc(world.datacenter())
+    body = {"virtualdatacenter_id": vdc["id"], "name": "a", "vms": [{"definition": small("web")}] * 2}
+    error = world.refused("POST", "/virtualappliances", body, status=422)
+    assert error["problems"] == [{"path": "vms", "rule": "the name 'web' is given 2 times"}]
+
+
+@pytest.mark.parametrize("noun", ["datacenters", "templates", "virtualdatacenters", "hypervisors"])
+def test_a_name_is_given_once(world: World, noun: str):
+    datacenter = world.datacenter()
+    body = {
+        "datacenters": {"name": "one"},
+        "templates": {"datacenter_id": datacenter["id"], "name": "one", "path": "/t"},
+        "virtualdatacenters": {"datacenter_id": datacenter["id"], "name": "one", "hypervisor_type": "fake"},
+        "hypervisors": {"datacenter_id": datacenter["id"], "name": "one", "type": "fake", "url": "fake:///x"},
+    }[noun]
+    world.post(f"/{noun}", body)
+    assert world.refused("POST", f"/{noun}", body)["code"] == f"{noun.removesuffix('s')}.exists"
+    if noun != "datacenters":
+        assert world.refused("POST", f"/{noun}", body | {"datacenter_id": "nobody"}, status=404)["code"] == "not_found"

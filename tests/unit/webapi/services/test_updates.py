@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Updates are applied in order, once, and to nothing that has ended."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner_service.contract.messages import Job, Task
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
+from tests.webapi_world import Runner, World, jobs_of, observed
+from webapi.services import updates
+from webapi.services.updates import Inapplicable, overall
+
+
+@pytest.fixture
+def deploy(world: World) -> dict:
+    """The task of a VM that is being deployed."""
+    [vm] = world.site("web")["vms"]
+    return world.post(f"/vms/{vm['id']}/deploy")
+
+
+def _state(world: World, task: dict) -> dict:
+    return world.get(f"/tasks/{task['id']}")
+
+
+def test_an_update_that_comes_twice_changes_nothing(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    configure = runner.root.children[0]
+    said = [runner.say(runner.root, Event.START), runner.say(configure, Event.START)]
+    said.append(runner.say(configure, Event.DONE, changed=True, vm=observed("off")))
+    before = _state(world, deploy)
+    for update in said:
+        updates.apply(update)
+    assert _state(world, deploy) == before
+
+
+def test_an_update_of_an_earlier_attempt_changes_nothing(world: World, deploy: dict):
+    first, second = world.runner(deploy), world.runner(deploy, attempt=2)
+    configure = first.root.children[0]
+    late = [first.update(first.root.id, Event.START), first.update(configure.id, Event.START)]
+    late.append(first.update(configure.id, Event.ERROR))
+    second.say(second.root, Event.START)
+    second.say(second.root.children[0], Event.START)
+    for update in late:
+        updates.apply(update)
+    job = jobs_of(_state(world, deploy))[0]
+    assert (job["state"], job["attempt"]) == ("STARTED", 2)
+
+
+def test_a_second_attempt_may_start_what_had_ended(world: World, deploy: dict):
+    first = world.runner(deploy)
+    configure = first.root.children[0]
+    first.say(first.root, Event.START)
+    first.say(configure, Event.START)
+    first.say(configure, Event.DONE, changed=True, vm=observed("off"))
+    world.runner(deploy, attempt=2).work()
+    task = _state(world, deploy)
+    assert task["state"] == "FINISHED_SUCCESSFULLY"
+    assert {job["attempt"] for job in jobs_of(task)} == {2}
+
+
+def test_a_second_attempt_believes_its_eyes(world: World, deploy: dict):
+    """The first attempt powered the VM on and died; configuring again finds it running."""
+    runner = world.runner(deploy, attempt=2)
+    configure = runner.root.children[0]
+    runner.say(runner.root, Event.START)
+    runner.say(configure, Event.START)
+    runner.say(configure, Event.DONE, changed=False, vm=observed("on"))
+    assert world.vm({"id": deploy["owner"]["id"]})["state"] == "ON"
+
+
+def test_after_its_end_nothing_about_a_task_changes(world: World, deploy: dict):
+    world.carry_out(deploy, failing=[Operation.POWER_ON])
+    before = _state(world, deploy)
+    world.runner(deploy, attempt=2).work()
+    assert _state(world, deploy) == before
+    assert world.vm({"id": deploy["owner"]["id"]})["state"] == "NOT_ALLOCATED"
+
+
+def test_a_part_that_has_ended_is_not_touched_by_a_later_attempt_of_the_whole(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    first = world.runner(task)
+    first.say(first.root, Event.START)
+    web = first.root.children[0]
+    assert isinstance(web, Task)
+    first._task(web, frozenset())
+    paused = world.post(f"/vms/{shop['vms'][0]['id']}/power", {"action": "pause"})
+
+    world.runner(task, attempt=2).work()
+
+    vm = world.vm(shop["vms"][0])
+    assert (vm["state"], vm["locked_by"]) == ("ON", paused["id"])
+    assert _state(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+
+
+def test_an_update_proves_that_its_request_was_published(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    published = []
+    from webapi.services import outbox
+
+    outbox.publish_pending(lambda *message: published.append(message))
+    ids = [Runner(request).request.id.encode() for request in world.requests(deploy)]
+    assert not [body for _, _, body in published if ids[0] in body]
+
+
+@pytest.mark.parametrize("what", ["request", "node", "order"])
+def test_what_cannot_be_applied_is_said_to_be_so_and_changes_nothing(world: World, deploy: dict, what: str):
+    runner = world.runner(deploy)
+    job = runner.root.children[0]
+    assert isinstance(job, Job)
+    before = _state(world, deploy)
+    wrong = {
+        "request": Runner(world.requests(world.post(f"/hypervisors/{_host(world)}/discover"))[0]).update(
+            "x", Event.START
+        ),
+        "node": runner.update("nobody", Event.START),
+        "order": runner.update(job.id, Event.DONE),
+    }[what]
+    with pytest.raises(Inapplicable):
+        updates.apply(wrong)
+    assert _state(world, deploy) == before
+
+
+def _host(world: World) -> str:
+    return world.get("/hypervisors")["items"][0]["id"]
+
+
+def test_a_vm_is_not_left_locked_by_a_runner_that_forgot_a_part(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    runner = world.runner(task)
+    runner.say(runner.root, Event.START)
+    runner._task(runner.root.children[0], frozenset())
+    runner.say(runner.root, Event.ERROR)
+    assert [vm["locked_by"] for vm in world.get(f"/virtualappliances/{shop['id']}")["vms"]] == [None, None]
+    assert _state(world, task)["children"][1]["error"]["code"] == "runner.silent"
+
+
+def test_a_task_over_two_hypervisors_ends_when_both_parts_have(world: World):
+    shop = world.site("a", "b", hypervisors=2)
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    assert len(world.requests(task)) == 2
+    world.runner(task, number=0).work()
+    assert _state(world, task)["state"] == "STARTED"
+    world.runner(task, number=1).work([Operation.CONFIGURE])
+    assert _state(world, task)["state"] == "FINISHED_UNSUCCESSFULLY"
+    assert sorted(child["state"] for child in _state(world, task)["children"]) == [
+        "FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "whole"),
+    [
+        ({Event.DONE}, Event.DONE),
+        ({Event.DONE, Event.ERROR}, Event.ERROR),
+        ({Event.DONE, Event.ABORTED}, Event.ERROR),
+        ({Event.ABORTED}, Event.ABORTED),
+        ({Event.ABORTED, Event.CANCELLED}, Event.CANCELLED),
+    ],
+)
+def test_a_task_went_well_only_if_all_its_requests_did(outcomes: set[Event], whole: Event):
+    assert overall(outcomes) is whole
+
+
+def test_a_request_that_no_runner_took_ends_as_failed_with_the_reason_and_the_vm_is_free(world: World, deploy: dict):
+    [request] = world.requests(deploy)
+    assert updates.give_up(request.id, "nobody could read it")
+    task = _state(world, deploy)
+    assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+    assert "nobody could read it" in task["error"]["message"]
+    assert {job["state"] for job in jobs_of(task)} == {"ABORTED"}
+    vm = world.vm({"id": deploy["owner"]["id"]})
+    assert (vm["state"], vm["locked_by"], vm["hypervisor_id"]) == ("NOT_ALLOCATED", None, None)
+
+
+def test_a_vm_that_a_dead_request_had_begun_to_work_on_is_unknown(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    assert updates.give_up(runner.request.id, "its runner died again and again")
+    vm = world.vm({"id": deploy["owner"]["id"]})
+    assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
+    assert vm["native_name"] in world.get("/events?severity=CRITICAL")["items"][0]["text"]
+
+
+def test_a_dead_request_of_somebody_else_is_not_ours(world: World):
+    assert not updates.give_up("nobody", "rubbish")
+
+
+def test_a_discovery_that_fails_makes_the_hypervisor_unreachable_with_the_error(world: World):
+    datacenter = world.datacenter()
+    host = world.hypervisor(datacenter)
+    assert (host["state"], host["host"]["memory_mib"], host["error"]) == ("MANAGED", 1024, None)
+    task = world.carry_out(world.post(f"/hypervisors/{host['id']}/discover"), failing=[Operation.DISCOVER])
+    assert task["state"] == "FINISHED_UNSUCCESSFULLY"
+    host = world.get(f"/hypervisors/{host['id']}")
+    assert (host["state"], host["error"]["detail"]) == ("UNREACHABLE", "no such bridge")
+    assert host["host"]["memory_mib"] == 1024, "what it last said about itself stays"
