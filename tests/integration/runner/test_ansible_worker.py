@@ -1,0 +1,199 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The worker that runs Ansible: untrusted texts, secrets, deadlines, and runs that go wrong."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from nacl.public import PrivateKey, SealedBox
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from runner_service.contract.messages import Hypervisor, Job
+from runner_service.contract.operations import OPERATIONS, Operation
+from runner_service.core.steps import Outcome
+from runner_service.ports import Work
+from runner_service.workers.ansible_worker import AnsibleWorker
+from runner_service.workers.run_directories import MARK, RunDirectories, end_processes_of, sweep
+from tests.requests import definition, vm_id
+from tests.waiting import wait_until
+
+ROOT = Path(__file__).parents[3]
+COLLECTIONS = str(ROOT / ".collections")
+CANARY = "canary-4f1d-{{ 7*7 }}"
+KEY = PrivateKey.generate()
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> Path:
+    (tmp_path / "runs").mkdir()
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def directories(runs: Path) -> Iterator[RunDirectories]:
+    directories = RunDirectories(runs)
+    yield directories
+    directories.close()
+
+
+def work(hypervisor: Store, operation: str, *, sealed: str | None = None, **fields: object) -> Work:
+    job = Job(id="job-1", operation=Operation(operation), vm_id=vm_id("web"), definition=definition("web") | fields)
+    url = f"fake://{hypervisor.directory}"
+    return Work(
+        request_id="r-1", job=job, hypervisor=Hypervisor(id="h-1", type="fake", url=url, sealed_credentials=sealed)
+    )
+
+
+def seal(username: str, password: str) -> str:
+    text = json.dumps({"username": username, "password": password}).encode()
+    return base64.b64encode(SealedBox(KEY.public_key).encrypt(text)).decode()
+
+
+def run(directories: RunDirectories, work: Work, cancelled: bool = False) -> Outcome:
+    return AnsibleWorker(directories, COLLECTIONS, KEY).run(work, lambda: cancelled)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{ lookup('pipe', 'touch PWNED') }}",
+        "{% for x in [1] %}{{ x }}{% endfor %}",
+        "{# gone? #}",
+        "'; DROP TABLE vms;-- \"<&>",
+        "!unsafe x: [1, {a: b}] # no comment",
+        "${HOME} $(id) `id`",
+    ],
+)
+def test_texts_of_users_are_never_evaluated(directories: RunDirectories, hypervisor: Store, text: str) -> None:
+    asked = work(
+        hypervisor, "configure", name=text, description=f"two\nlines of {text}", tags={text: text},
+        cloud_init={"user_data": f"#cloud-config\n{text}\n"},
+    )  # fmt: skip
+    assert run(directories, asked).ok
+    (machine,) = hypervisor.read().machines.values()
+    assert machine.name == text
+    assert machine.definition is not None
+    assert machine.definition["tags"] == {text: text}
+    assert machine.definition["description"] == f"two\nlines of {text}"
+    assert not list(hypervisor.directory.parent.rglob("PWNED"))
+
+
+def processes_and_files(runs: Path) -> str:
+    """All that other users or a crash dump of the run's files could show, but for the credentials file."""
+    shown = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (process / "environ").read_bytes()
+            if str(runs).encode() in environment:
+                shown += [environment, (process / "cmdline").read_bytes()]
+        except OSError:
+            continue
+    for path in runs.rglob("*"):
+        try:
+            if path.is_file() and path.name != "credentials.json":
+                shown.append(path.read_bytes())
+        except OSError:
+            continue
+    return b"\n".join(shown).decode(errors="replace")
+
+
+@pytest.mark.parametrize("told", [{}, {"failures": [{"operation": "create"}]}], ids=["success", "failure"])
+def test_a_password_is_nowhere_but_in_its_file_of_the_run(
+    directories: RunDirectories, hypervisor: Store, runs: Path, told: dict[str, object]
+) -> None:
+    hypervisor.tell({"accounts": {"admin": CANARY}, "delays": {"create": 1.5}, **told})
+    outcomes: list[Outcome] = []
+    asked = work(hypervisor, "configure", sealed=seal("admin", CANARY))
+    thread = threading.Thread(target=lambda: outcomes.append(run(directories, asked)))
+    thread.start()
+    wait_until(lambda: hypervisor.read().pools["default"].volumes, 30, "the middle of the run")
+    shown = processes_and_files(runs)
+    (file,) = runs.rglob("credentials.json")
+    modes = [file.stat().st_mode & 0o777, file.parent.stat().st_mode & 0o777]
+    thread.join(60)
+    assert "millwright_vm" in shown, "the run was looked at while it ran"
+    assert CANARY not in shown
+    assert modes == [0o600, 0o700]
+    assert outcomes[0].ok is (told == {})
+    assert CANARY not in repr(outcomes)
+    assert list(runs.rglob("*")) == list(runs.glob("*")), "nothing of the run is left"
+
+
+def test_a_wrong_password_is_an_error_that_does_not_show_it(directories: RunDirectories, hypervisor: Store) -> None:
+    hypervisor.tell({"accounts": {"admin": "right"}})
+    outcome = run(directories, work(hypervisor, "configure", sealed=seal("admin", CANARY)))
+    assert outcome.error is not None
+    assert outcome.error.code == "driver.authentication_failed"
+    assert CANARY not in repr(outcome)
+
+
+def test_credentials_for_another_key_fail_the_job_before_it_begins(
+    directories: RunDirectories, hypervisor: Store
+) -> None:
+    asked = work(hypervisor, "configure", sealed=seal("admin", CANARY))
+    outcome = AnsibleWorker(directories, COLLECTIONS, PrivateKey.generate()).run(asked, lambda: False)
+    assert outcome.error is not None
+    assert outcome.error.code == "credentials.unreadable"
+    assert hypervisor.operations() == []
+
+
+def test_a_run_past_its_deadline_is_ended_with_all_its_processes(
+    directories: RunDirectories, hypervisor: Store, runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OPERATIONS, Operation.CONFIGURE, replace(OPERATIONS[Operation.CONFIGURE], deadline=3))
+    hypervisor.tell({"delays": {"create": 60}})
+    begun = time.monotonic()
+    outcome = run(directories, work(hypervisor, "configure"))
+    assert time.monotonic() - begun < 30
+    assert outcome.error is not None
+    assert outcome.error.code == "runner.deadline"
+    assert outcome.error.message.startswith(f"configure of VM 'web' on fake fake://{hypervisor.directory} did not end")
+    assert processes_and_files(runs) == ""
+
+
+def test_a_cancelled_run_ends_soon(directories: RunDirectories, hypervisor: Store) -> None:
+    hypervisor.tell({"delays": {"create": 60}})
+    begun = time.monotonic()
+    outcome = run(directories, work(hypervisor, "configure"), cancelled=True)
+    assert time.monotonic() - begun < 20
+    assert not outcome.ok
+
+
+def test_a_run_that_cannot_begin_says_what_ansible_said(directories: RunDirectories, tmp_path: Path) -> None:
+    hypervisor = Store(tmp_path)
+    outcome = AnsibleWorker(directories, str(tmp_path), KEY).run(work(hypervisor, "configure"), lambda: False)
+    assert outcome.error is not None
+    assert outcome.error.code == "runner.no_result"
+    assert "millwright.virt.configure" in outcome.error.detail
+
+
+def test_an_invalid_definition_is_reported_with_its_code(directories: RunDirectories, hypervisor: Store) -> None:
+    outcome = run(directories, work(hypervisor, "configure", memory_mib=4))
+    assert outcome.error is not None
+    assert outcome.error.code == "definition.invalid"
+    assert "memory_mib" in outcome.error.message
+
+
+def test_what_a_killed_runner_left_is_ended_and_removed_and_a_living_ones_is_not(runs: Path) -> None:
+    living, dead = RunDirectories(runs), RunDirectories(runs)
+    left = next(base for base in runs.iterdir() if base != living._base)
+    assert dead._lock is not None
+    os.close(dead._lock)
+    process = os.spawnve(os.P_NOWAIT, "/bin/sleep", ["sleep", "60"], {MARK: str(left / "run-1" / "artifacts")})
+    wait_until(lambda: b"sleep" in Path(f"/proc/{process}/cmdline").read_bytes(), 10, "the process")
+    end_processes_of(left / "run")
+    assert os.waitpid(process, os.WNOHANG) == (0, 0), "run-1 is not in the directory run"
+    sweep(runs)
+    assert os.waitpid(process, 0)[0] == process
+    assert list(runs.iterdir()) == [living._base]
+    living.close()

@@ -1,0 +1,144 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Around a run: its inventory, its environment, and the verdict on what Ansible said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner_service.contract.messages import Hypervisor, Job
+from runner_service.contract.operations import Operation
+from runner_service.ports import Work
+from runner_service.workers.inventory import inventory_of, to_yaml
+from runner_service.workers.playbook_run import environment_of
+from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
+from tests.requests import job
+
+TASK = "Millwright: configure"
+
+
+class TaggedLoader(yaml.SafeLoader):
+    """Tells strings that are tagged from those that Ansible would trust."""
+
+
+TaggedLoader.add_constructor("!unsafe", lambda loader, node: ("unsafe", loader.construct_scalar(node)))  # type: ignore[type-var]
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+def untagged(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {untagged(key): untagged(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [untagged(item) for item in value]
+    if isinstance(value, tuple):
+        return value[1]
+    assert not isinstance(value, str), f"{value!r} would be a template"
+    return value
+
+
+@given(plain)
+def test_every_string_of_an_inventory_is_data(value: Any) -> None:
+    assert untagged(yaml.load(to_yaml({"x": value}), TaggedLoader)) == {"x": value}  # a SafeLoader
+
+
+def work(**fields: Any) -> Work:
+    hypervisor = Hypervisor(id="h-1", type="fake", url="fake:///x", validate_certs=False)
+    return Work(request_id="r", hypervisor=hypervisor, job=job("web", "shutdown", **fields))
+
+
+def test_an_inventory_has_the_vm_as_host_in_the_hypervisor_as_group() -> None:
+    asked = work(timeout=30)
+    group = inventory_of(asked, Path("/run/x"))["all"]["children"]["hypervisor"]
+    assert group["hosts"] == {asked.job.vm_id: {"millwright_vm": asked.job.definition, "millwright_timeout": 30}}
+    assert group["vars"]["millwright_hypervisor"] == {
+        "type": "fake", "url": "fake:///x", "validate_certs": False, "credentials_file": "/run/x",
+    }  # fmt: skip
+
+
+def test_a_job_without_a_vm_has_the_hypervisor_as_host() -> None:
+    asked = Work(request_id="r", hypervisor=work().hypervisor, job=Job(id="j", operation=Operation.DISCOVER))
+    assert inventory_of(asked, None)["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
+
+
+def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
+    prepared = {
+        "AMQP_URL": "amqp://user:secret@host", "MILLWRIGHT_PRIVATE_KEY_FILE": "/key", "PYTHONPATH": "/evil",
+        "ANSIBLE_CONFIG": "/home/me/ansible.cfg", "LD_PRELOAD": "evil.so", "HOME": "/home/me",
+        "AWX_ISOLATED_DATA_DIR": "/run/1/artifacts/2", "ANSIBLE_CALLBACK_PLUGINS": "/callbacks",
+    }  # fmt: skip
+    environment = environment_of(prepared, Path("/run/1"), "/collections")
+    assert not {"AMQP_URL", "MILLWRIGHT_PRIVATE_KEY_FILE", "PYTHONPATH", "LD_PRELOAD"} & set(environment)
+    assert environment["ANSIBLE_CONFIG"] == "/run/1/ansible.cfg"
+    assert environment["AWX_ISOLATED_DATA_DIR"] == "/run/1/artifacts/2"
+    assert environment["ANSIBLE_COLLECTIONS_PATH"] == "/collections"
+
+
+def event(kind: str, task: str = TASK, **result: Any) -> dict[str, Any]:
+    return {"event": kind, "stdout": "line", "event_data": {"task": task, "res": result}}
+
+
+def heard(*events: dict[str, Any]) -> Listening:
+    listening = Listening(TASK)
+    for told in events:
+        assert listening.hear(told) is False, "no event is written to a file"
+    return listening
+
+
+def test_the_result_of_the_named_task_is_the_outcome() -> None:
+    vm = {"name": "web"}
+    outcome = outcome_of(
+        heard(event("runner_on_ok", "other", changed=False), event("runner_on_ok", changed=True, vm=vm)), "x", ()
+    )
+    assert (outcome.ok, outcome.changed, outcome.vm) == (True, True, vm)
+
+
+def test_a_failure_keeps_its_code_and_the_hypervisors_words() -> None:
+    told = {"msg": "m", "code": "driver.busy", "detail": "d", "retryable": True, "left": ["disk"]}
+    error = outcome_of(heard(event("runner_on_failed", **told)), "x", ()).error
+    assert error is not None
+    assert (error.code, error.message, error.detail, error.retryable, error.left) == (
+        "driver.busy", "m", "d", True, ("disk",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [],
+        [{"event": "verbose", "stdout": "line"}],
+        [event("runner_on_ok", "other", changed=True)],
+        [event("runner_on_skipped")],
+        [event("runner_on_failed", "other", msg="line: no such module")],
+        [event("runner_on_unreachable", msg="line: gone")],
+    ],
+)
+def test_a_run_without_a_result_is_an_error_with_what_was_said(events: list[dict[str, Any]]) -> None:
+    error = outcome_of(heard(*events), "configure of VM 'web'", ()).error
+    assert error is not None
+    assert (error.code, error.message) == ("runner.no_result", "configure of VM 'web' ended without a result")
+    assert error.detail.startswith("line" if events else "")
+
+
+def test_secrets_are_not_in_errors() -> None:
+    told = {"msg": "login hunter2 failed", "code": "driver.failed", "detail": "hunter2", "left": ["hunter2.iso"]}
+    error = outcome_of(heard(event("runner_on_failed", **told)), "x", ("hunter2",)).error
+    assert "hunter2" not in repr(error)
+    assert "hunter2" not in repr(outcome_of(heard({"event": "verbose", "stdout": "hunter2"}), "x", ("hunter2",)))
+
+
+def test_texts_are_bounded_and_keep_their_end() -> None:
+    assert scrub("x" * MAX_TEXT * 2 + "end", ())[-4:] == "xend"
+    assert len(scrub("x" * MAX_TEXT * 2, ())) == MAX_TEXT
+    assert scrub(None, ("abcd",)) == ""
