@@ -91,8 +91,8 @@ class Node:
     started: datetime | None = None
     ended: datetime | None = None
     children: tuple[Node, ...] = ()
-    #: How many nodes this one stands for, where there is no room for each.
-    stands_for: int = 1
+    #: How many others this one stands for, where there is no room for each.
+    stands_for: int = 0
 
     @classmethod
     def of(cls, raw: Mapping[str, Any], within: str = "") -> Node:
@@ -120,7 +120,8 @@ class Node:
     def apparent(self) -> Status:
         """The status as it looks: a task that was started and has no job at work or failed, waits like its jobs."""
         busy = any(node.is_job and node.status in (Status.RUNNING, Status.FAILED) for node, _ in self.walk())
-        return Status.WAITING if self.status is Status.RUNNING and not busy else self.status
+        waits = self.status is Status.RUNNING and bool(self.children) and not busy
+        return Status.WAITING if waits else self.status
 
     @property
     def has_ended(self) -> bool:

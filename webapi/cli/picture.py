@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from rich.cells import cell_len
 from rich.text import Text
 from rich.tree import Tree
 
@@ -48,18 +49,22 @@ ROLLBACK_WORDS: dict[Rollback, str] = {
 _NEVER = datetime.max.replace(tzinfo=UTC)
 #: Columns that one level of a tree is indented by.
 _INDENT = 4
+#: Columns that titles may take, so that times and reasons are seen beside long names.
+_WIDEST = 48
 
 
 def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -> Tree:
     """The task as a tree of one line a node, and if it can be, of at most ``room`` lines."""
     fitted = fit(task, room)
-    width = max(_INDENT * len(above) + len(_title(node, task)) for node, above in fitted.walk())
+    width = max(_INDENT * len(above) + cell_len(_title(node, task)) for node, above in fitted.walk())
 
     def line(node: Node, depth: int) -> Text:
         look = LOOKS[node.apparent]
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{look.icon(now, ascii_only=ascii_only)} ", look.style)
-        text.append(_title(node, task).ljust(width - _INDENT * depth), "" if node.is_job else "bold")
+        title = Text(_title(node, task), "" if node.is_job else "bold")
+        title.truncate(min(width, _WIDEST) - _INDENT * depth, overflow="ellipsis", pad=True)
+        text.append(title)
         text.append(f"{duration(node.seconds(now)):>8}", "dim")
         text.append(f"  {_remark(node)}".rstrip(), look.style)
         return text
@@ -102,15 +107,16 @@ def _told_briefly(task: Node) -> Node:
 
 
 def _cut(task: Node, room: int) -> Node:
-    """Failures are first, so that they are cut last."""
-    ranked = sorted(task.children, key=lambda child: child.apparent is not Status.FAILED)
-    kept, rest = ranked[: max(0, room - 1 - len(Status))], ranked[max(0, room - 1 - len(Status)) :]
-    return replace(task, children=(*kept, *_counts(rest)))
+    """A line each, failures first, so that they are cut last."""
+    ranked = sorted(_told_briefly(task).children, key=lambda child: child.apparent is not Status.FAILED)
+    room_for = max(0, room - 1 - len(Status))
+    kept = [_closed(child) for child in ranked[:room_for]]
+    return replace(task, children=(*kept, *_counts(ranked[room_for:])))
 
 
 def _counts(children: list[Node]) -> Iterator[Node]:
     """A line for each status, with how many have it."""
-    for status, times in Counter(child.apparent for child in children for _ in range(child.stands_for)).items():
+    for status, times in Counter(child.apparent for child in children for _ in range(child.stands_for or 1)).items():
         state = next(state for state, meaning in STATUS.items() if meaning is status)
         label = f"{times} more {status.value}"
         yield Node(id=status, is_job=True, label=label, state=state, stands_for=times)
@@ -141,7 +147,7 @@ def _title(node: Node, task: Node) -> str:
 
 def _remark(node: Node) -> str:
     """What there is to say about a node beside its icon."""
-    words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for > 1 else ""
+    words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for else ""
     if node.status is Status.DROPPED:
         words = node.state.lower()
     if node.own_failure:
