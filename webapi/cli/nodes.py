@@ -119,9 +119,8 @@ class Node:
     @property
     def apparent(self) -> Status:
         """The status as it looks: a task that was started and has no job at work or failed, waits like its jobs."""
-        busy = any(node.is_job and node.status in (Status.RUNNING, Status.FAILED) for node, _ in self.walk())
-        waits = self.status is Status.RUNNING and bool(self.children) and not busy
-        return Status.WAITING if waits else self.status
+        busy = any(not node.children and node.status in (Status.RUNNING, Status.FAILED) for node, _ in self.walk())
+        return Status.WAITING if self.status is Status.RUNNING and not busy else self.status
 
     @property
     def has_ended(self) -> bool:

@@ -140,6 +140,7 @@ def test_what_runs_stays_where_a_hundred_vms_do_not_fit():
 
 def test_what_runs_is_told_briefly_where_it_is_much():
     lines = drawn(farm(done=60, running=12), room=22)
+    assert lines[0].startswith("⠋ deploy farm")
     assert lines[1].startswith("├── ⠋ running0 / power on")
     assert len(lines) == 14
 
