@@ -9,7 +9,10 @@ import libvirt
 
 from ..base import HostFacts
 from . import features, planning
+from .faults import unless
 from .storage import MIB, Storage
+
+KIB_PER_MIB = 1024
 
 
 def features_of(connection: libvirt.virConnect) -> features.Features:
@@ -36,14 +39,14 @@ def _cpu_features(connection: libvirt.virConnect, described: str) -> frozenset[s
 
 
 def facts_of(connection: libvirt.virConnect, storage: Storage, seen: features.Features) -> HostFacts:
-    _, memory_mib, cores, *_ = connection.getInfo()
+    memory_mib, free_mib = _memory_mib(connection)
     return HostFacts(
         name=connection.getHostname(),
         hypervisor_type="libvirt",
         version=_version(connection),
-        cores=cores,
+        cores=connection.getInfo()[2],
         memory_mib=memory_mib,
-        free_memory_mib=min(_free_memory_mib(connection) or memory_mib, memory_mib),
+        free_memory_mib=free_mib,
         pools={pool.name(): _space(pool.info()) for pool in storage.pools()},
         networks=tuple(sorted(network.name() for network in planning.networks(connection))),
         acceleration=seen.domain_type,
@@ -63,13 +66,15 @@ def _dotted(number: int) -> str:
     return f"{number // 1_000_000}.{number // 1000 % 1000}.{number % 1000}"
 
 
-def _free_memory_mib(connection: libvirt.virConnect) -> int:
-    """With what the host's kernel only caches; 0 if it cannot be told."""
-    try:
-        stats = connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
-        return sum(stats.get(key, 0) for key in ("free", "buffers", "cached")) // 1024
-    except libvirt.libvirtError:
-        return 0
+def _memory_mib(connection: libvirt.virConnect) -> tuple[int, int]:
+    """All of it, and what is free or only caches files. A hypervisor that cannot tell (the mock) is taken as free."""
+    stats = unless(
+        libvirt.VIR_ERR_NO_SUPPORT, lambda: connection.getMemoryStats(libvirt.VIR_NODE_MEMORY_STATS_ALL_CELLS)
+    )
+    if not stats:
+        return connection.getInfo()[1], connection.getInfo()[1]
+    free = sum(stats.get(key, 0) for key in ("free", "buffers", "cached"))
+    return stats["total"] // KIB_PER_MIB, free // KIB_PER_MIB
 
 
 def addresses_of(domain: libvirt.virDomain) -> tuple[str, ...]:
