@@ -73,7 +73,12 @@ class Topology:
 
     @staticmethod
     def plain_arguments() -> dict[str, str | int | bool]:
-        """Arguments that ``out_queue``, ``dead_queue`` and ``rubbish_queue`` are declared with.
+        """Arguments that ``out_queue`` and ``dead_queue`` are declared with.
 
         One consumer at a time, so that a second relay that stands by never applies updates out of order."""
         return {"x-queue-type": "quorum", "x-single-active-consumer": True}
+
+    @staticmethod
+    def rubbish_arguments() -> dict[str, str | int | bool]:
+        """Arguments that ``rubbish_queue`` is declared with: people may look into it message by message."""
+        return {"x-queue-type": "quorum"}
