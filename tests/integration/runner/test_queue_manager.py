@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The queue manager against a real broker, over connections that break."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from runner_service.contract.messages import Update
+from runner_service.contract.states import Event
+from runner_service.ports import Delivery
+from runner_service.queue_manager import QueueManager
+from runner_service.queue_manager.connection import Amqp
+from tests.integration.runner.conftest import Api
+from tests.proxy import CuttableProxy
+from tests.requests import DEPLOY, chain, request
+from tests.waiting import wait_until
+
+
+@dataclass
+class Heard:
+    """A listener that remembers."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    losses: int = 0
+
+    def take(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+
+    def connection_lost(self) -> None:
+        self.losses += 1
+
+    def wait_for(self, count: int) -> Delivery:
+        wait_until(lambda: len(self.deliveries) >= count, 30, f"{count} deliveries")
+        return self.deliveries[count - 1]
+
+
+@dataclass
+class Line:
+    """A queue manager whose connections can be cut."""
+
+    manager: QueueManager
+    heard: Heard
+    proxy: CuttableProxy
+
+
+@pytest.fixture
+def line(api: Api, amqp_vhost_url: str) -> Iterator[Line]:
+    proxy = CuttableProxy(amqp_vhost_url)
+    line = Line(QueueManager(Amqp(proxy.url), api.topology, prefetch=10), Heard(), proxy)
+    line.manager.start(line.heard)
+    yield line
+    line.manager.close(5)
+    proxy.close()
+
+
+def update(sequence: int) -> Update:
+    return Update(request_id="r", attempt=1, sequence=sequence, node_id="n", event=Event.START, at="now")
+
+
+def test_a_request_that_is_not_acknowledged_comes_again_and_is_counted(api: Api, line: Line) -> None:
+    sent = request(chain("web", *DEPLOY))
+    api.send(sent)
+    first = line.heard.wait_for(1)
+    assert (first.request, first.attempt) == (sent, 1)
+    line.proxy.cut()
+    again = line.heard.wait_for(2)
+    assert (again.request, again.attempt) == (sent, 2)
+    assert again.tag.connection == first.tag.connection + 1
+    assert line.heard.losses == 1
+
+
+def test_an_acknowledged_request_does_not_come_again(api: Api, line: Line) -> None:
+    api.send(request(chain("web", *DEPLOY)))
+    line.manager.acknowledge(line.heard.wait_for(1).tag)
+    later = request(chain("db", *DEPLOY))
+    api.send(later)
+    line.heard.wait_for(2)
+    line.proxy.cut()
+    assert line.heard.wait_for(3).request.id == later.id
+    assert len(line.heard.deliveries) == 3
+
+
+def test_an_acknowledgement_that_is_too_late_takes_nobody_elses_place(api: Api, line: Line) -> None:
+    api.send(request(chain("web", *DEPLOY)))
+    old = line.heard.wait_for(1)
+    line.proxy.cut()
+    line.heard.wait_for(2)
+    line.manager.acknowledge(old.tag)
+    line.proxy.cut()
+    assert line.heard.wait_for(3).attempt == 3
+
+
+def test_updates_survive_broken_connections_in_their_order(api: Api, line: Line) -> None:
+    for sequence in range(1, 301):
+        line.manager.publish(update(sequence))
+        if sequence % 100 == 0:
+            wait_until(lambda: api.read(), 30, "the first updates")
+            line.proxy.cut()
+    wait_until(lambda: api.read() and api.updates[-1].sequence == 300, 30, "the last update")
+    once = dict.fromkeys(found.sequence for found in api.updates)
+    assert list(once) == list(range(1, 301)), "each came, at least once, none before an earlier one"
+
+
+def test_a_request_is_not_acknowledged_before_its_updates_are_with_the_broker(api: Api, line: Line) -> None:
+    api.send(request(chain("web", *DEPLOY)))
+    line.heard.wait_for(1)
+    line.proxy.refuse(refusing=True)
+    line.manager.publish(update(1))
+    line.manager.acknowledge(line.heard.deliveries[0].tag)
+    line.proxy.refuse(refusing=False)
+    assert line.heard.wait_for(2).attempt == 2
+    wait_until(lambda: api.read(), 30, "the update")
+    assert [found.sequence for found in api.updates] == [1]
+
+
+def test_rubbish_is_buried_with_its_reason_even_if_the_connection_breaks(api: Api, line: Line) -> None:
+    line.proxy.refuse(refusing=True)
+    api.send_raw(b'{"id": "\xff"}', api.topology.in_queue(1))
+    api.send_raw(b'{"version": 99}', api.topology.in_queue(1))
+    line.proxy.refuse(refusing=False)
+    wait_until(lambda: api.read() is api.updates and len(set(api.reasons)) == 2, 30, "two dead letters")
+    assert "not JSON" in api.reasons[0]
+    assert line.heard.deliveries == []
+
+
+def test_a_listener_on_another_queue_is_not_kept_from_its_requests(api: Api, line: Line) -> None:
+    """Prefetch is per queue, so that a partition with much to do does not hold another one up."""
+    busy = [request(chain(f"vm{number}", *DEPLOY), id="h1") for number in range(12)]
+    other = next(f"h{number}" for number in range(100) if api.topology.in_queue_for(f"h{number}")
+                 != api.topology.in_queue_for("h1"))  # fmt: skip
+    for sent in [*busy, request(chain("other", *DEPLOY), id=other)]:
+        api.send(sent)
+    wait_until(lambda: other in [found.request.hypervisor.id for found in line.heard.deliveries], 30, "the other")
+    assert len([found for found in line.heard.deliveries if found.request.hypervisor.id == "h1"]) == 10
