@@ -36,8 +36,8 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
     for queue in topology.in_queues:
         _bind(channel, REQUESTS_EXCHANGE, queue, topology.in_arguments())
     _bind(channel, UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments())
-    for queue in (topology.dead_queue, topology.rubbish_queue):
-        _bind(channel, DEAD_EXCHANGE, queue, topology.plain_arguments())
+    _bind(channel, DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments())
+    _bind(channel, DEAD_EXCHANGE, topology.rubbish_queue, topology.rubbish_arguments())
 
 
 def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[str, str | int | bool]) -> None:

@@ -1,0 +1,248 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The relay between a real MariaDB and a real RabbitMQ, with a runner that answers over the broker."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pika
+import pytest
+from sqlalchemy import select, update
+
+from runner_service.contract.messages import Job, Task, TaskRequest
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
+from runner_service.contract.topology import DEAD_EXCHANGE, REASON_HEADER, UPDATES_EXCHANGE, Topology
+from tests.waiting import wait_until
+from tests.webapi_world import Json, Runner, World, jobs_of
+from webapi.database import db, utc_now
+from webapi.messaging import broker
+from webapi.messaging.relay import Relay
+from webapi.models import Request
+from webapi.services import outbox
+
+DEADLINE = 30
+
+
+class RemoteRunner(Runner):
+    """Says over the broker what it has to say."""
+
+    def __init__(self, request: TaskRequest, send: Callable[[bytes], None]):
+        super().__init__(request)
+        self._send = send
+
+    def say(self, node: Job | Task, event: Event, **more: Any):
+        update = self.update(node.id, event, **more)
+        self._send(update.encode())
+        return update
+
+
+class Site:
+    """The far side of the broker: a datacenter's queues."""
+
+    def __init__(self, url: str, datacenter: Json):
+        self.topology = Topology(datacenter["id"], datacenter["partitions"])
+        self._connection = pika.BlockingConnection(pika.URLParameters(url))
+        self.channel = self._connection.channel()
+        self.channel.confirm_delivery()
+        broker.declare(self.channel, self.topology)
+        self._taken: list[bytes] = []
+        for queue in self.topology.in_queues:
+            self.channel.basic_consume(queue, lambda *delivery: self._taken.append(delivery[3]), auto_ack=True)
+
+    def next_request(self) -> TaskRequest:
+        wait_until(self._look, DEADLINE, "a request")
+        return TaskRequest.decode(self._taken.pop(0))
+
+    def _look(self) -> bool:
+        self._connection.process_data_events(time_limit=0.02)
+        return bool(self._taken)
+
+    def rubbish(self) -> tuple[str, bytes]:
+        """The next message of the rubbish, with its reason."""
+
+        def look() -> Any:
+            method, properties, body = self.channel.basic_get(self.topology.rubbish_queue, auto_ack=True)
+            return method and (properties.headers[REASON_HEADER], body)
+
+        return wait_until(look, DEADLINE, "rubbish")
+
+    def send_update(self, body: bytes) -> None:
+        self.channel.basic_publish(UPDATES_EXCHANGE, self.topology.out_queue, body, mandatory=True)
+
+    def send_dead(self, body: bytes, reason: str) -> None:
+        properties = pika.BasicProperties(headers={REASON_HEADER: reason})
+        self.channel.basic_publish(DEAD_EXCHANGE, self.topology.dead_queue, body, properties, mandatory=True)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+@contextmanager
+def running(world: World, url: str) -> Iterator[Relay]:
+    relay = Relay(world.app, url)
+    relay.start()
+    try:
+        yield relay
+    finally:
+        relay.stop()
+
+
+@pytest.fixture
+def shop(world: World) -> Json:
+    return world.site("web")
+
+
+@pytest.fixture
+def site(world: World, shop: Json, amqp_vhost_url: str) -> Iterator[Site]:
+    db.session.execute(update(Request).values(published_at=utc_now()))  # The discovery, which has ended.
+    db.session.commit()
+    site = Site(amqp_vhost_url, world.get("/datacenters")["items"][0])
+    yield site
+    site.close()
+
+
+def _ended(world: World, task: Json) -> Json:
+    def look() -> Json | None:
+        now = world.get(f"/tasks/{task['id']}")
+        return now if now["ended_at"] else None
+
+    return wait_until(look, DEADLINE, "the end of the task")
+
+
+def test_a_deploy_goes_to_the_runner_and_its_end_comes_back(world: World, shop: Json, site: Site, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        RemoteRunner(site.next_request(), site.send_update).work()
+        assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+    assert world.get(f"/virtualappliances/{shop['id']}")["state"] == "DEPLOYED"
+
+
+def test_a_datacenter_that_comes_later_is_served_without_a_restart(world: World, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url):
+        datacenter = world.datacenter()
+        body = {"datacenter_id": datacenter["id"], "name": "h", "type": "fake", "url": "fake:///x"}
+        task = world.post("/hypervisors", body)
+        late = Site(amqp_vhost_url, datacenter)
+        RemoteRunner(late.next_request(), late.send_update).work()
+        assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+        late.close()
+    assert world.get("/hypervisors")["items"][0]["state"] == "MANAGED"
+
+
+def test_a_relay_that_dies_between_publishing_and_marking_publishes_again_the_same_request(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    world.post(f"/virtualappliances/{shop['id']}/deploy")
+    sent = []
+
+    def publish_and_die(topology: Topology, hypervisor_id: str, body: bytes) -> None:
+        sent.append(body)
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        outbox.publish_pending(publish_and_die)
+    with running(world, amqp_vhost_url):
+        request = site.next_request()
+    assert request == TaskRequest.decode(sent[0])
+
+
+def test_two_relays_publish_every_request_once_and_apply_every_update_in_order(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    host = world.get("/hypervisors")["items"][0]
+    with running(world, amqp_vhost_url), running(world, amqp_vhost_url):
+        asked = [world.post(f"/hypervisors/{host['id']}/discover") for _ in range(20)]
+        taken = [site.next_request() for _ in asked]
+        for request in taken:
+            RemoteRunner(request, site.send_update).work()
+        assert {_ended(world, task)["state"] for task in asked} == {"FINISHED_SUCCESSFULLY"}
+    assert [request.task.id for request in taken] == [task["id"] for task in asked]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [(b"{ no json", "not JSON"), (b'{"version": 1}', "is required"), (b"\xff\xfe", "not JSON"), (b"[]", "mapping")],
+)
+def test_an_update_that_nobody_can_read_is_put_aside_with_the_reason_and_the_next_is_applied(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, body: bytes, reason: str
+):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        site.send_update(body)
+        RemoteRunner(site.next_request(), site.send_update).work()
+        said, kept = site.rubbish()
+        assert kept == body and reason in said
+        assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert reason in event["text"] and event["owner"]["type"] == "datacenter"
+
+
+def test_a_request_among_the_dead_letters_ends_its_task_with_the_reason(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        site.send_dead(site.next_request().encode(), "no such operation")
+        ended = _ended(world, task)
+    assert (ended["state"], ended["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+    assert "no such operation" in ended["error"]["message"]
+    [vm] = world.get(f"/virtualappliances/{shop['id']}")["vms"]
+    assert (vm["state"], vm["locked_by"]) == ("NOT_ALLOCATED", None)
+
+
+def test_a_dead_letter_that_is_no_request_is_kept_for_people(world: World, site: Site, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url):
+        site.send_dead(b"what is this", "not JSON in UTF-8")
+        assert site.rubbish() == ("not JSON in UTF-8", b"what is this")
+
+
+def test_updates_wait_while_the_relay_is_down(world: World, shop: Json, site: Site, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
+    RemoteRunner(request, site.send_update).work([Operation.POWER_ON])
+    assert world.get(f"/tasks/{task['id']}")["state"] == "QUEUED"
+    with running(world, amqp_vhost_url):
+        ended = _ended(world, task)
+    assert jobs_of(ended)[0]["rollback_state"] == "DONE"
+    assert world.get(f"/virtualappliances/{shop['id']}")["state"] == "NOT_DEPLOYED"
+
+
+def test_a_relay_that_finds_no_broker_keeps_trying_and_stops_when_told(world: World, caplog):
+    relay = Relay(world.app, "amqp://guest:guest@127.0.0.1:1/%2F")
+    relay.start()
+    wait_until(lambda: caplog.text.count("trying again") >= 3, DEADLINE, "the relay to try again")
+    relay.stop()
+    assert "guest:guest" not in caplog.text
+
+
+def test_the_relay_gives_signs_of_life(world: World, site: Site, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url):
+        wait_until(lambda: world.get("/health")["relay"], DEADLINE, "a sign of life")
+
+
+def test_a_relay_passes_over_what_another_one_is_publishing(world: World, shop: Json, site: Site):
+    world.post(f"/virtualappliances/{shop['id']}/deploy")
+    seen: list[int] = []
+
+    def publish(*_: object) -> None:
+        """Another relay that looks now finds the row locked, and takes nothing."""
+        with world.app.app_context():
+            done = threading.Thread(target=lambda: seen.append(_publish_elsewhere(world)))
+            done.start()
+            done.join()
+
+    assert outbox.publish_pending(publish) == 1
+    assert seen == [0]
+    assert db.session.scalars(select(Request).filter_by(published_at=None)).all() == []
+
+
+def _publish_elsewhere(world: World) -> int:
+    with world.app.app_context():
+        return outbox.publish_pending(lambda *_: pytest.fail("published twice"))
