@@ -1,0 +1,66 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API and the relay as processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.waiting import wait_until
+from tests.webapi_world import World
+
+MILLWRIGHT = Path(sys.executable).with_name("millwright")
+
+
+@contextmanager
+def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    started = subprocess.Popen([MILLWRIGHT, *arguments], env={**os.environ, **environment})
+    try:
+        yield started
+    finally:
+        started.kill()
+        started.wait()
+
+
+@pytest.fixture
+def address() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def _answer(url: str) -> httpx.Response | None:
+    try:
+        return httpx.get(url, trust_env=False)
+    except httpx.TransportError:
+        return None
+
+
+def test_the_api_serves_and_ends_when_told(world: World, database_url: str, address: str):
+    with process("api", "--bind", address, DATABASE_URL=database_url) as api:
+        health = wait_until(lambda: _answer(f"http://{address}/api/v1/health"), 30, "the API")
+        assert health.json()["status"] == "ok"
+        headers = {"Authorization": f"Bearer {world.token}"}
+        assert httpx.get(f"http://{address}/api/v1/vms", headers=headers, trust_env=False).json()["items"] == []
+        api.send_signal(signal.SIGTERM)
+        assert api.wait(30) == 0
+
+
+def test_the_relay_works_as_soon_as_there_is_a_broker_and_ends_when_told(
+    world: World, database_url: str, amqp_vhost_url: str
+):
+    with process("relay", DATABASE_URL=database_url, AMQP_URL=amqp_vhost_url) as relay:
+        wait_until(lambda: world.get("/health")["relay"], 30, "the relay's sign of life")
+        relay.send_signal(signal.SIGTERM)
+        assert relay.wait(30) == 0

@@ -1,0 +1,68 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The commands that look after the API."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from webapi.commands import api, db, relay, token
+from webapi.settings import Settings
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/api.sqlite")
+
+    def run(command: click.Command, *arguments: str) -> Result:
+        return CliRunner().invoke(command, arguments)
+
+    return run
+
+
+@pytest.mark.parametrize("command", [api, relay])
+def test_a_service_refuses_a_database_that_is_not_migrated_and_says_what_to_run(run, command: click.Command):
+    result = run(command)
+    assert result.exit_code == 1
+    assert "millwright db upgrade" in result.output
+
+
+def test_a_token_is_made_listed_and_revoked(run):
+    assert run(db, "upgrade").exit_code == 0
+    made = run(token, "create", "alice")
+    assert made.exit_code == 0
+    assert made.stdout.startswith("mw_") and len(made.stdout.split()) == 1, "nothing but the token, for scripts"
+    assert "alice" in run(token, "list").output
+    again = run(token, "create", "alice")
+    assert (again.exit_code, "already" in again.output) == (1, True)
+    assert run(token, "revoke", "alice").exit_code == 0
+    assert run(token, "list").output == ""
+    gone = run(token, "revoke", "alice")
+    assert (gone.exit_code, "no token 'alice'" in gone.output) == (1, True)
+
+
+def test_the_database_is_upgraded_and_downgraded(run, capsys: pytest.CaptureFixture[str]):
+    assert run(db, "upgrade").exit_code == 0
+    assert run(db, "upgrade").exit_code == 0
+    run(db, "history")
+    assert "0001" in capsys.readouterr().out, "Alembic writes to the process's own output"
+    assert run(db, "downgrade", "base").exit_code == 0
+    assert "db upgrade" in run(token, "list").output
+
+
+@pytest.mark.parametrize("command", [api, relay, db, token])
+def test_help_names_every_setting_and_its_default(run, command: click.Command):
+    said = " ".join(run(command, "--help").output.split())
+    for name in ("DATABASE_URL", "AMQP_URL", "MILLWRIGHT_API_BIND"):
+        assert name in said
+    assert Settings().api_bind in said
+
+
+def test_settings_come_from_the_environment_and_empty_ones_count_as_unset():
+    settings = Settings.from_environment({"DATABASE_URL": "sqlite://", "AMQP_URL": "", "MILLWRIGHT_OTHER": "x"})
+    assert settings == Settings(database_url="sqlite://")
