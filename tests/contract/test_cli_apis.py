@@ -63,6 +63,16 @@ TYPED = [
     "vm undeploy data",
     "vm delete data",
     "vapp deploy shop",
+    "vapp delete shop",
+    "vdc delete lab",
+    "template delete tiny",
+    "hypervisor delete kvm-1",
+    "vapp deploy shop --no-wait",
+    "vapp undeploy shop",
+    "vm power off broken",
+    "vm delete broken",
+    "task watch {task}",
+    "task show {task}",
     "vm list --vapp shop",
     "vm list --state on",
     "vm undeploy web1",
@@ -82,7 +92,8 @@ class Answer:
     exit_code: int
     #: The stable codes of errors.
     codes: list[str]
-    shape: Any
+    #: What was answered, in JSON.
+    body: Any
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +109,16 @@ def answers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, list
 
 
 def _typed(name: str, folders: pytest.TempPathFactory) -> list[Answer]:
+    answers: list[Answer] = []
     with PEERS[name](folders.mktemp(name)) as (address, token):
-        return [_answer(words, address, token) for words in TYPED]
+        for words in TYPED:
+            answers.append(_answer(words.format(task=_last_task(answers)), address, token))
+    return answers
+
+
+def _last_task(answers: list[Answer]) -> str:
+    tasks = [answer.body["id"] for answer in answers if answer.body and answer.body.get("kind") == "task"]
+    return tasks[-1] if tasks else ""
 
 
 def _answer(words: str, address: str, token: str) -> Answer:
@@ -113,7 +132,7 @@ def _answer(words: str, address: str, token: str) -> Answer:
 def test_both_apis_answer_alike(answers, place):
     fake, real = (answers[name][place] for name in ("fake", "real"))
     assert (fake.exit_code, fake.codes) == (real.exit_code, real.codes)
-    assert list(_disagreements(fake.shape, real.shape, "")) == []
+    assert list(_disagreements(fake.body, real.body, "")) == []
 
 
 #: Fields whose very words matter to a client.

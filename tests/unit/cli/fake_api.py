@@ -19,30 +19,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import InvalidDefinition, VmDefinition
 from tests.unit.cli import fake_tasks
+from tests.unit.cli.fake_rules import IN_USE, JOBS, POWER_FROM, Refusal, check, invalid, vapp_state
 from tests.unit.cli.fake_tasks import Json, Step
 
 TOKEN = "a-token"
 
-JOBS = {
-    "DEPLOY": ["configure", "power_on"],
-    "UNDEPLOY": ["power_off", "unconfigure"],
-    "RECONFIGURE": ["reconfigure"],
-    "REFRESH": ["get_state"],
-}
-POWER_FROM = {
-    "on": {"OFF"}, "off": {"ON", "PAUSED"}, "shutdown": {"ON"}, "pause": {"ON"}, "resume": {"PAUSED"}, "reset": {"ON"},
-}  # fmt: skip
 NEWEST_FIRST = {"tasks", "events"}
-
-
-class Refusal(Exception):
-    """What the API answers instead."""
-
-    def __init__(self, status: int, code: str, message: str, **more: Any):
-        super().__init__(message)
-        self.status, self.body = status, {"code": code, "message": message, **more}
 
 
 class FakeApi:
@@ -85,7 +68,7 @@ class FakeApi:
         if collection != "virtualappliances":
             return row
         vms = self.vms_of(row["id"])
-        return {**row, "vms": vms, "state": _vapp_state(vms)}
+        return {**row, "vms": vms, "state": vapp_state(vms)}
 
     def vms_of(self, vapp_id: str) -> list[Json]:
         return [vm for vm in self.rows["vms"].values() if vm["virtualappliance_id"] == vapp_id]
@@ -93,7 +76,7 @@ class FakeApi:
     def listing(self, collection: str, args: dict[str, str]) -> Json:
         limit, after = int(args.pop("limit", 25)), int(args.pop("after", 0))
         if limit > 200:
-            raise _invalid("limit", "must be at most 200")
+            raise invalid("limit", "must be at most 200")
         rows = [self.shown(collection, row) for row in self.rows[collection].values()]
         rows = [row for row in rows if all(str(row.get(key)) == value for key, value in args.items())]
         if collection in NEWEST_FIRST:
@@ -126,14 +109,14 @@ class FakeApi:
     def create_virtualappliances(self, body: Json) -> Json:
         vms = body.pop("vms", [])
         for place, vm in enumerate(vms):
-            _check(vm["definition"], bool(vm.get("template_id")), f"vms[{place}].definition")
+            check(vm["definition"], bool(vm.get("template_id")), f"vms[{place}].definition")
         made = self.add("virtualappliances", **body)
         for vm in vms:
             self.create_vms({**vm, "virtualappliance_id": made["id"]})
         return self.shown("virtualappliances", made)
 
     def create_vms(self, body: Json) -> Json:
-        definition = _check(body["definition"], bool(body.get("template_id")), "definition")
+        definition = check(body["definition"], bool(body.get("template_id")), "definition")
         vm = self.add(
             "vms", name=definition["name"], virtualappliance_id=body["virtualappliance_id"], state="NOT_ALLOCATED",
             locked_by=None, definition=definition, template_id=body.get("template_id"),
@@ -145,7 +128,7 @@ class FakeApi:
     # What is asked --------------------------------------------------------------------------------------------------
 
     def change(self, vm: Json, body: Json) -> tuple[Json, int]:
-        definition = _check(body["definition"], bool(vm["template_id"]), "definition")
+        definition = check(body["definition"], bool(vm["template_id"]), "definition")
         if vm["state"] == "NOT_ALLOCATED":
             vm.update(definition=definition, name=definition["name"])
             return vm, 200
@@ -154,9 +137,14 @@ class FakeApi:
         return self.task("RECONFIGURE", "vm", vm, [("reconfigure", vm)]), 202
 
     def delete(self, collection: str, row: Json) -> None:
-        if collection == "vms":
-            self.guard(row, {"NOT_ALLOCATED"})
-        del self.rows[collection][row["id"]]
+        for vm in [row] if collection == "vms" else self.vms_of(row["id"]):
+            self.guard(vm, {"NOT_ALLOCATED"})
+            self.rows["vms"].pop(vm["id"], None)
+        if collection in IN_USE:
+            title, others, field = IN_USE[collection]
+            if any(other[field] == row["id"] for other in self.rows[others].values()):
+                raise Refusal(409, f"{title}.in_use", f"the {title} {row['name']!r} is in use")
+        self.rows[collection].pop(row["id"], None)
 
     def act(self, collection: str, row: Json, action: str, body: Json) -> Json:
         if collection == "hypervisors":
@@ -177,8 +165,12 @@ class FakeApi:
         vms = self.vms_of(vapp["id"])
         if not vms:
             raise Refusal(409, "vapp.empty", f"the virtual appliance {vapp['name']!r} has no VMs to {action}")
+        allowed = {"NOT_ALLOCATED"} if action == "deploy" else {"ON", "OFF", "PAUSED"}
+        vms = [vm for vm in vms if vm["state"] in allowed or (vm["locked_by"] and action == "undeploy")]
+        if not vms:
+            raise Refusal(409, "vapp.state", f"the virtual appliance {vapp['name']!r} has nothing to {action}")
         for vm in vms:
-            self.guard(vm, {"NOT_ALLOCATED"} if action == "deploy" else {"ON", "OFF", "PAUSED"})
+            self.guard(vm, allowed)
         jobs = JOBS[action.upper()]
         children = [self.task(action.upper(), "vm", vm, [(job, vm) for job in jobs], root=False) for vm in vms]
         root = fake_tasks.root(action.upper(), "virtualappliance", vapp, "concurrent", children)
@@ -203,6 +195,7 @@ class FakeApi:
         task = fake_tasks.root(type, owner, row, "sequential", children)
         if owner == "vm":
             row["locked_by"] = task["id"]
+            row["hypervisor_id"] = row["hypervisor_id"] or next(iter(self.rows["hypervisors"]), None)
         self.steps[task["id"]] = deque(fake_tasks.script(task, row))
         if root:
             self.rows["tasks"][task["id"]] = task
@@ -214,32 +207,6 @@ class FakeApi:
             for failed in fake_tasks.failed_parts(self.rows["tasks"][task_id]) if not steps else ():
                 text = f"{failed['type']} of {failed['name']} failed"
                 self.add("events", severity="ERROR", owner=failed["owner"], text=text, task_id=failed["id"])
-
-
-def _vapp_state(vms: list[Json]) -> str:
-    states = {vm["state"] for vm in vms}
-    if any(vm["locked_by"] for vm in vms):
-        return "LOCKED"
-    if states <= {"ON", "OFF", "PAUSED"}:
-        return "DEPLOYED" if states else "EMPTY"
-    return "NOT_DEPLOYED" if states == {"NOT_ALLOCATED"} else "NEEDS_SYNC"
-
-
-def _check(definition: Json, has_template: bool, path: str) -> Json:
-    disks = definition.get("disks") or ([{"name": "root"}] if has_template else [])
-    if has_template:
-        disks = [{**disks[0], "template": "/images/tiny.qcow2"}, *disks[1:]]
-    try:
-        plain = VmDefinition.from_dict({**definition, "disks": disks}).to_dict()
-    except InvalidDefinition as error:
-        problems = [{"path": f"{path}.{each.path}", "rule": each.rule} for each in error.problems]
-        raise Refusal(422, "definition.invalid", str(error), problems=problems) from error
-    del plain["uuid"]
-    return plain
-
-
-def _invalid(path: str, rule: str) -> Refusal:
-    return Refusal(422, "request.invalid", f"{path}: {rule}", problems=[{"path": path, "rule": rule}])
 
 
 def make_app(api: FakeApi) -> Flask:

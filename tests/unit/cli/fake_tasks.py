@@ -21,6 +21,8 @@ UNREACHABLE = {
     "retryable": True,
     "left": [],
 }
+PLACED: Json = {"hypervisor_name": "kvm-1", "addresses": ["192.0.2.7"]}
+GONE: Json = {"hypervisor_id": None, "hypervisor_name": None, "addresses": []}
 STATE_AFTER = {
     "configure": "OFF", "power_on": "ON", "power_off": "OFF", "shutdown": "OFF", "pause": "PAUSED", "resume": "ON",
     "reset": "ON", "unconfigure": "NOT_ALLOCATED",
@@ -60,7 +62,7 @@ def script(task: Json, row: Json) -> Iterator[Step]:
             for done in reversed(task["children"][: place + 1]):
                 yield done, {"rollback_state": "STARTED"}, nothing
                 yield done, {"rollback_state": "DONE"}, nothing
-            yield end(task, ok=False, then=lambda: row.update(state="NOT_ALLOCATED", locked_by=None))
+            yield end(task, ok=False, then=lambda: become(row, "NOT_ALLOCATED") or release(row))
             return
         after = STATE_AFTER.get(each["operation"])
         yield each, {"state": "DONE", "changed": True, "ended_at": True}, lambda after=after: become(row, after)
@@ -102,6 +104,6 @@ def become(row: Json, state: str | None) -> None:
 
 def release(row: Json) -> None:
     if "locked_by" in row:
-        row.update(locked_by=None, hypervisor_name="kvm-1", addresses=["192.0.2.7"])
+        row.update(locked_by=None, **(GONE if row["state"] == "NOT_ALLOCATED" else PLACED))
     else:
         row.update(state="MANAGED")
