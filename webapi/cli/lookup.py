@@ -13,7 +13,8 @@ from webapi.cli.client import Client, Json
 from webapi.cli.errors import Ambiguous, NoSuchName, Refused
 
 _WHOLE_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_SHORT_ID = re.compile(r"[0-9a-f]{4}[0-9a-f-]*")
+#: At least what the tables show: a word that happens to look like the beginning of an id must not hit a stranger.
+_SHORT_ID = re.compile(r"[0-9a-f]{8}[0-9a-f-]*")
 #: How many resources, in the API's order, are searched for an id that begins so.
 SEARCHED = 1000
 

@@ -32,7 +32,8 @@ def follow(client: Client, task_id: str, console: Console) -> Json:
 
     Raises Unreachable when the API is gone for longer than PATIENCE. Interrupting harms nothing: the task goes on.
     """
-    with _display(client, console) as show:
+    live = console.is_terminal and not console.is_dumb_terminal
+    with _live_tree(client, console) if live else _lines(console) as show:
         for task in _looks(client, task_id):
             show(Node.of(task))
     for line in outcome(Node.of(task)):
@@ -65,12 +66,6 @@ def _looks(client: Client, task_id: str) -> Iterator[Json]:
                 return
         time.sleep(pause)
         pause = min(pause * 1.3, LONGEST_PAUSE)
-
-
-@contextmanager
-def _display(client: Client, console: Console) -> Iterator[Show]:
-    with _live_tree(client, console) if console.is_terminal else _lines(console) as show:
-        yield show
 
 
 @contextmanager

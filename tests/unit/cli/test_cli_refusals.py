@@ -115,8 +115,14 @@ def test_an_ambiguous_name_lists_its_candidates(millwright, ok, as_json, shop):
 
 def test_an_ambiguous_beginning_of_an_id_lists_its_candidates(millwright, api):
     for number in range(2):
-        api.rows["tasks"][f"abcd000{number}-0"] = {"id": f"abcd000{number}-0"}
-    assert "abcd0001-0" in refused(millwright("task", "show", "abcd"))
+        api.rows["tasks"][f"abcdabcd-000{number}"] = {"id": f"abcdabcd-000{number}"}
+    assert "abcdabcd-0001" in refused(millwright("task", "show", "abcdabcd"))
+
+
+def test_a_word_that_looks_like_an_id_hits_nobody(millwright, api, shop):
+    vm = next(iter(api.rows["vms"].values()))
+    api.rows["vms"] = {"cafe": {**vm, "id": "cafe1234-0000-4000-8000-000000000000"}}
+    assert "there is no VM 'cafe'" in refused(millwright("vm", "delete", "cafe"))
 
 
 def test_an_unknown_token_says_how_to_give_one(address):
