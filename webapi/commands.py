@@ -63,6 +63,8 @@ def api(bind: str | None, workers: int, threads: int) -> None:
         "threads": threads,
         "worker_class": "gthread",
         "proc_name": "millwright-api",
+        # It would be a file in the user's home, the same one for all APIs of the user.
+        "control_socket_disable": True,
     }
     _Server(_migrated_app(), options).run()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -164,10 +165,10 @@ def _wait_for_guests(console: Console, started: set[str], before: dict[str, int]
 
 
 def _show(console: Console, appliance: Json) -> None:
-    """The VMs, and what each said last."""
+    """The VMs, and the two first words of what each said last."""
     said = POOL.consoles()
-    table = Table(title=f"Virtual appliance {VAPP!r}: {appliance['state']}", title_justify="left")
-    for column in ("VM", "state", "said last on its serial line"):
+    table = Table(title=f"Virtual appliance {VAPP!r}: {appliance['state']}", title_justify="left", box=SIMPLE)
+    for column in ("VM", "State", "Said last on its serial line"):
         table.add_column(column)
     for vm in appliance["vms"]:
         table.add_row(vm["name"], vm["state"], _last_line(said.get(vm["id"], "")))
@@ -177,7 +178,7 @@ def _show(console: Console, appliance: Json) -> None:
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if "MILLWRIGHT-GUEST" in line]
-    return lines[-1] if lines else ""
+    return " ".join(lines[-1].split()[:2]) if lines else ""
 
 
 def _client_settings(house: Stack) -> Path:
@@ -218,4 +219,4 @@ def _stage(console: Console, text: str) -> Iterator[None]:
     started = monotonic()
     with console.status(text):
         yield
-    console.print(f"[green]ok[/] {text} [dim]({monotonic() - started:.1f} s)[/]")
+    console.print(f"[green]ok[/] {text} [dim]({monotonic() - started:.1f} s)[/]", soft_wrap=True)
