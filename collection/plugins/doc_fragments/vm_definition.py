@@ -51,7 +51,7 @@ options:
       - Firmware that boots the VM.
     type: str
     choices: [bios, uefi]
-    default: bios
+    default: "bios"
   disks:
     description:
       - Disks, the first one is the boot disk.
@@ -73,7 +73,7 @@ options:
           - Format of the template. It is never guessed.
         type: str
         choices: [qcow2, raw]
-        default: qcow2
+        default: "qcow2"
       size_mib:
         description:
           - Size in MiB. Required for an empty disk; for one from a template it is at least the template's
@@ -84,19 +84,19 @@ options:
           - Format of the disk.
         type: str
         choices: [qcow2, raw]
-        default: qcow2
+        default: "qcow2"
       clone:
         description:
           - V(linked) keeps only the differences to the template, which must stay; V(full) copies it.
         type: str
         choices: [linked, full]
-        default: linked
+        default: "linked"
       bus:
         description:
           - How the disk is attached.
         type: str
         choices: [virtio, scsi, sata]
-        default: virtio
+        default: "virtio"
       pool:
         description:
           - Storage pool or datastore that holds the disk.
@@ -129,7 +129,7 @@ options:
           - Card that the guest sees.
         type: str
         choices: [virtio, e1000, rtl8139]
-        default: virtio
+        default: "virtio"
       vlan:
         description:
           - VLAN tag, where the network or bridge takes one.
@@ -151,7 +151,8 @@ options:
     suboptions:
       user_data:
         description:
-          - User data, for example a text that begins with #cloud-config.
+          - >-
+            User data, for example a text that begins with #cloud-config.
         type: str
       meta_data:
         description:
@@ -171,7 +172,7 @@ options:
           - V(vnc) gives a screen that no network listener exposes.
         type: str
         choices: [none, vnc]
-        default: vnc
+        default: "vnc"
       serial_log:
         description:
           - Keep what the guest writes to its first serial port beside its disks.
