@@ -84,7 +84,8 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
 def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str | int | bool | None) -> None:
     """Make a hypervisor known and test it.
 
-    The test connects to it, and learns what it is and has free.
+    The test connects to it, and learns what it is and has free. If it fails the hypervisor stays known, as UNREACHABLE;
+    millwright hypervisor discover tests it again.
     """
     fields["type"] = fields.pop("type_")
     body = {name: value for name, value in fields.items() if value is not None}

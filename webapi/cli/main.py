@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Iterable
 from importlib import import_module, metadata
 from typing import Any
@@ -70,6 +72,13 @@ def _service_commands() -> dict[str, metadata.EntryPoint]:
     return {entry.name: entry for entry in metadata.entry_points(group=SERVICE_COMMANDS)}
 
 
+def _survive_narrow_encodings() -> None:
+    """A character that the terminal cannot show is no reason to fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def _print_version(context: click.Context, _parameter: click.Parameter, value: Any) -> None:
     if value:
         click.echo(f"millwright {metadata.version('millwright')}")
@@ -114,5 +123,6 @@ def main(context: click.Context, api: str, token: str | None, output: str) -> No
     \b
       eval "$(_MILLWRIGHT_COMPLETE=bash_source millwright)"
     """
+    _survive_narrow_encodings()
     context.obj = Session(api=api, token=token, output=output)
     context.call_on_close(context.obj.close)

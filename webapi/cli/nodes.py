@@ -88,6 +88,8 @@ class Node:
     state: str
     rollback: Rollback = Rollback.NONE
     failure: Failure | None = None
+    #: Which delivery of the request this is of; more than one says that a runner died.
+    attempt: int = 1
     started: datetime | None = None
     ended: datetime | None = None
     children: tuple[Node, ...] = ()
@@ -107,6 +109,7 @@ class Node:
             state=raw["state"],
             rollback=Rollback(raw.get("rollback_state") or Rollback.NONE),
             failure=Failure.of(raw.get("error")),
+            attempt=raw.get("attempt") or 1,
             started=_time(raw["started_at"]),
             ended=_time(raw["ended_at"]),
             children=tuple(cls.of(child, raw["type"]) for child in raw.get("children") or ()),

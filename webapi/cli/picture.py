@@ -152,7 +152,8 @@ def _remark(node: Node) -> str:
         words = node.state.lower()
     if node.own_failure:
         words = one_line(str(node.own_failure))
-    return ", ".join(part for part in (ROLLBACK_WORDS[node.rollback], words) if part)
+    attempt = f"attempt {node.attempt}" if node.attempt > 1 else ""
+    return ", ".join(part for part in (attempt, ROLLBACK_WORDS[node.rollback], words) if part)
 
 
 def news(before: Node | None, after: Node) -> list[str]:

@@ -89,6 +89,11 @@ def test_a_tree_needs_no_more_than_ascii_where_there_is_no_more():
     assert "x web2" in drawn(deploying(), ascii_only=True)[4]
 
 
+def test_a_job_that_runs_again_says_so():
+    node = Node.of(task("web1", "STARTED", job("configure", "STARTED", attempt=2)))
+    assert drawn(node)[1].rstrip().endswith("attempt 2")
+
+
 def test_each_job_names_its_hypervisor_where_there_are_several():
     node = Node.of(
         task(

@@ -88,6 +88,16 @@ def test_ctrl_c_leaves_the_task_and_says_how_to_watch_it(api, address, as_json, 
     assert task["state"] == "QUEUED"
 
 
+def test_a_terminal_that_knows_ascii_only_sees_the_tree_too(address, ok, as_json, shop):
+    ok("vm", "reconfigure", "web1", "--rename", "wéb☃")
+    ok("vapp", "deploy", "shop")
+    task_id = as_json("task", "list", "--type", "DEPLOY")["items"][0]["id"]
+    program = [sys.executable, "-c", "from webapi.cli.main import main; main()", "task", "show", task_id]
+    environment = {**os.environ, "MILLWRIGHT_API": address, "MILLWRIGHT_TOKEN": TOKEN, "PYTHONIOENCODING": "ascii"}
+    shown = subprocess.run(program, env=environment, capture_output=True, check=True).stdout.decode("ascii")
+    assert "+-- + w?b?" in shown
+
+
 def test_on_a_terminal_the_tree_stays_as_it_ended(address, as_json, shop):
     started = as_json("vapp", "deploy", "shop", "--no-wait")
     screen = Console(file=io.StringIO(), force_terminal=True, width=80, height=24)
