@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from .connection import connection_of, open_hypervisor
-from .drivers.base import Capability
+from .drivers.base import Capability, Connection, VmDriver
 from .drivers.errors import AuthenticationFailed
 from .drivers.registry import open_driver
 from .sessions import drop_session, keep_session
@@ -24,11 +24,21 @@ def log_in(params: dict[str, Any], hidden: set[str], *, dry_run: bool) -> dict[s
             return {"changed": False, "session": False}
         connection, session = connection_of(params), driver.session()
         changed = session is not None and session != connection.session
-        if changed and dry_run:
-            driver.logout()
-        elif changed:
-            keep_session(path, connection, session)
+        if changed:
+            _keep_or_end(driver, path, connection, dry_run=dry_run)
         return {"changed": changed, "session": session is not None}
+
+
+def _keep_or_end(driver: VmDriver, path: str, connection: Connection, *, dry_run: bool) -> None:
+    """No session that nobody can find again stays at the hypervisor."""
+    kept = False
+    try:
+        if not dry_run:
+            keep_session(path, connection, driver.session())
+            kept = True
+    finally:
+        if not kept:
+            driver.logout()
 
 
 def log_out(params: dict[str, Any], *, dry_run: bool) -> dict[str, bool]:

@@ -1,0 +1,272 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Each module, run for real against a fake hypervisor: what it answers, and what it never shows."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+
+SMALL = {"name": "web", "memory_mib": 64, "disks": [{"template": "/templates/guest.qcow2"}]}
+PASSWORD = "canary-4711"
+Run = Callable[..., dict[str, Any]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    directory = tmp_path / "hypervisor"
+    directory.mkdir()
+    return Store(directory)
+
+
+@pytest.fixture
+def run(store: Store, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a module and gives its answer, which is all that it prints."""
+
+    def run_module(name: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
+        module = importlib.import_module(f"ansible_collections.millwright.virt.plugins.modules.{name}")
+        where = {"hypervisor_type": "fake", "url": f"fake://{store.directory}"}
+        with patch_module_args({**where, **options, "_ansible_check_mode": check}), pytest.raises(SystemExit):
+            module.main()
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return json.loads(printed.out)
+
+    return run_module
+
+
+# --- vm ---
+
+
+def test_vm_makes_changes_and_removes(run: Run):
+    assert run("vm", **SMALL)["changed"] is True
+    assert run("vm", **SMALL)["changed"] is False
+    changed = run("vm", **{**SMALL, "memory_mib": 96})
+    assert changed["changes"] == [{"path": "memory_mib", "before": 64, "after": 96}]
+    assert (changed["diff"]["before"]["memory_mib"], changed["diff"]["after"]["memory_mib"]) == (64, 96)
+    assert run("vm", name="web", state="absent")["changed"] is True
+    assert run("vm", name="web", state="absent")["changed"] is False
+
+
+def test_vm_in_check_mode_says_the_same_and_does_nothing(run: Run):
+    plan = run("vm", check=True, **SMALL)
+    assert run("vm_info")["vms"] == []
+    done = run("vm", **SMALL)
+    for key in ("changed", "before", "changes", "removed"):
+        assert plan[key] == done[key]
+    assert plan["vm"]["definition"] | {"uuid": None} == done["vm"]["definition"] | {"uuid": None}
+
+
+def test_vm_refuses_a_wrong_definition_by_field_and_rule(run: Run):
+    refused = run("vm", **{**SMALL, "disks": [{"name": "root"}]})
+    assert (refused["failed"], refused["code"]) == (True, "definition.invalid")
+    assert refused["problems"] == [{"path": "disks[0].size_mib", "rule": "is required for a disk without a template"}]
+    assert "disks[0].size_mib" in refused["msg"]
+
+
+def test_vm_needs_memory_only_to_be_there(run: Run):
+    assert "memory_mib" in run("vm", name="web")["msg"]
+    assert "failed" not in run("vm", name="web", state="absent")
+
+
+def test_vm_that_must_be_there_already_is_not_made(run: Run):
+    refused = run("vm", **SMALL, create=False)
+    assert (refused["failed"], refused["code"], refused["retryable"]) == (True, "driver.vm_not_found", False)
+    assert run("vm_info")["vms"] == []
+
+
+def test_vm_never_shows_user_data(run: Run, store: Store):
+    store.tell({"failures": [{"operation": "create", "times": 1}]})
+    secret = {**SMALL, "cloud_init": {"user_data": f"#cloud-config\npassword: {PASSWORD}"}}
+    failed = run("vm", **secret)
+    assert failed["failed"]
+    for answer in (failed, run("vm", **secret), run("vm_info"), run("vm", **secret, check=True)):
+        assert PASSWORD not in json.dumps(answer)
+
+
+# --- vm_power, vm_info, hypervisor_info ---
+
+
+def test_vm_power_brings_a_vm_into_its_state(run: Run):
+    run("vm", **SMALL)
+    seen = []
+    for state in ("on", "on", "paused", "on", "paused", "resumed", "reset", "shutdown", "off"):
+        done = run("vm_power", name="web", state=state)
+        seen.append((state, done["vm"]["power"], done["changed"]))
+    assert seen == [
+        ("on", "on", True),
+        ("on", "on", False),
+        ("paused", "paused", True),
+        ("on", "on", True),
+        ("paused", "paused", True),
+        ("resumed", "on", True),
+        ("reset", "on", True),
+        ("shutdown", "off", True),
+        ("off", "off", False),
+    ]
+
+
+def test_vm_power_does_not_resume_what_is_off(run: Run):
+    run("vm", **SMALL)
+    refused = run("vm_power", name="web", state="resumed")
+    assert refused["code"] == "driver.invalid_transition"
+    assert "it allows: on" in refused["msg"]
+
+
+def test_vm_power_in_check_mode_leaves_the_vm(run: Run):
+    run("vm", **SMALL)
+    assert run("vm_power", check=True, name="web", state="on")["vm"]["power"] == "on"
+    assert run("vm_info", name="web")["vm"]["power"] == "off"
+
+
+def test_vm_info_tells_of_one_or_of_all(run: Run):
+    made = run("vm", **SMALL)["vm"]
+    run("vm", **{**SMALL, "name": "db"})
+    assert [vm["name"] for vm in run("vm_info")["vms"]] == ["db", "web"]
+    assert run("vm_info", name="web")["vm"] == run("vm_info", uuid=made["uuid"])["vm"] == made
+    absent = run("vm_info", name="absent")
+    assert (absent["vm"], absent["vms"], absent["changed"]) == (None, [], False)
+
+
+def test_hypervisor_info_tells_what_there_is(run: Run):
+    run("vm", **SMALL)
+    told = run("hypervisor_info")
+    assert told["host"]["networks"] == ["default"]
+    assert told["host"]["pools"]["default"]["free_mib"] == told["host"]["pools"]["default"]["capacity_mib"] - 16
+    assert [vm["name"] for vm in told["vms"]] == ["web"]
+
+
+# --- login, logout, credentials ---
+
+
+@pytest.fixture
+def login(store: Store, tmp_path: Path) -> dict[str, str]:
+    store.tell({"accounts": {"admin": PASSWORD}})
+    return {"username": "admin", "password": PASSWORD, "session_file": str(tmp_path / "session")}
+
+
+def test_a_kept_session_saves_logins_until_logout(run: Run, store: Store, login):
+    assert {"changed": True, "session": True}.items() <= run("hypervisor_login", **login).items()
+    assert stat.S_IMODE(Path(login["session_file"]).stat().st_mode) == 0o600
+    assert run("hypervisor_login", **login)["changed"] is False
+    run("vm", **SMALL, **login)
+    run("vm_info", **login)
+    assert store.read().logins == 1
+    assert run("hypervisor_logout", **login)["changed"] is True
+    assert (store.read().sessions, Path(login["session_file"]).exists()) == ([], False)
+    assert run("hypervisor_logout", **login)["changed"] is False
+
+
+def test_a_session_serves_nobody_with_another_password(run: Run, store: Store, login):
+    run("hypervisor_login", **login)
+    kept = Path(login["session_file"]).read_text()
+    refused = run("vm_info", **{**login, "password": "wrong"})
+    assert (refused["failed"], refused["code"]) == (True, "driver.authentication_failed")
+    assert run("hypervisor_logout", **{**login, "password": "wrong"})["changed"] is False
+    assert Path(login["session_file"]).read_text() == kept
+
+
+def test_a_session_that_has_ended_is_made_anew(run: Run, store: Store, login):
+    run("hypervisor_login", **login)
+    with store.change() as world:
+        world.sessions.clear()
+    assert "failed" not in run("vm_info", **login)
+    assert run("hypervisor_login", **login)["changed"] is True
+    with store.change() as world:
+        world.sessions.clear()
+    assert run("hypervisor_logout", **login)["changed"] is True
+
+
+def test_login_and_logout_in_check_mode_leave_sessions_as_they_are(run: Run, store: Store, login):
+    assert run("hypervisor_login", check=True, **login)["changed"] is True
+    assert (store.read().sessions, Path(login["session_file"]).exists()) == ([], False)
+    run("hypervisor_login", **login)
+    assert run("hypervisor_logout", check=True, **login)["changed"] is True
+    assert (len(store.read().sessions), Path(login["session_file"]).exists()) == (1, True)
+
+
+def test_login_without_a_file_only_proves_the_login(run: Run, store: Store, login):
+    del login["session_file"]
+    proved = run("hypervisor_login", **login)
+    assert (proved["changed"], proved["session"], store.read().sessions) == (False, False, [])
+    assert run("hypervisor_login", **{**login, "password": "wrong"})["code"] == "driver.authentication_failed"
+
+
+def test_a_session_file_that_cannot_be_written_is_named(run: Run, store: Store, login):
+    refused = run("hypervisor_login", **{**login, "session_file": "/no/such/directory/session"})
+    assert "/no/such/directory/session" in refused["msg"]
+    assert store.read().sessions == []
+
+
+@pytest.mark.parametrize(
+    "rubbish", ["", "{}", "[]", "null", '{"key": 1, "session": 2}', '{"key": "ü", "session": "s"}']
+)
+def test_a_session_file_with_rubbish_is_not_used(run: Run, login, rubbish):
+    Path(login["session_file"]).write_text(rubbish)
+    assert "failed" not in run("vm_info", **login)
+
+
+def test_credentials_come_from_a_file(run: Run, store: Store, tmp_path: Path, login):
+    file = tmp_path / "credentials"
+    file.write_text(json.dumps({"username": "admin", "password": PASSWORD}))
+    assert "failed" not in run("vm_info", credentials_file=str(file))
+
+
+@pytest.mark.parametrize("content", [PASSWORD, "[]", f'{{"password": "{PASSWORD}"}}', None])
+def test_a_credentials_file_that_cannot_be_used_is_named_and_not_quoted(run: Run, tmp_path: Path, content):
+    file = tmp_path / "credentials"
+    if content is not None:
+        file.write_text(content)
+    refused = run("vm_info", credentials_file=str(file))
+    assert refused["code"] == "driver.authentication_failed"
+    assert str(file) in refused["msg"]
+    assert PASSWORD not in json.dumps(refused)
+
+
+def test_options_come_from_the_environment(run: Run, store: Store, login, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("MILLWRIGHT_USERNAME", "admin")
+    monkeypatch.setenv("MILLWRIGHT_PASSWORD", PASSWORD)
+    assert PASSWORD not in json.dumps(run("vm_info"))
+    assert store.read().logins == 1
+
+
+# --- what goes wrong ---
+
+
+def test_a_hypervisor_that_is_not_there_is_named_with_its_own_words(run: Run):
+    refused = run("vm_info", url="fake:///no/such/place")
+    assert (refused["code"], refused["retryable"]) == ("driver.unreachable", True)
+    assert "fake:///no/such/place" in refused["msg"]
+    assert "no such directory" in refused["detail"]
+
+
+def test_a_driver_without_its_library_says_which(run: Run, monkeypatch: pytest.MonkeyPatch):
+    from ansible_collections.millwright.virt.plugins.module_utils.drivers import registry
+
+    def needs_a_library(connection):
+        import no_such_library  # noqa: F401
+
+    monkeypatch.setitem(registry.DRIVERS, "fake", needs_a_library)
+    refused = run("vm_info")
+    assert refused["code"] == "driver.unsupported"
+    assert "no_such_library" in refused["msg"]
+
+
+def test_what_nobody_foresaw_fails_with_a_code_and_without_the_password(run: Run, store: Store, login, tmp_path: Path):
+    file = tmp_path / "credentials"
+    file.write_text(json.dumps({"username": "admin", "password": PASSWORD}))
+    store.tell({"accounts": {"admin": PASSWORD}, "delays": {"list_vms": f"not a number: {PASSWORD}"}})
+    refused = run("vm_info", credentials_file=str(file))
+    assert (refused["failed"], refused["code"]) == (True, "driver.failed")
+    assert "ValueError" in refused["msg"]
+    assert PASSWORD not in json.dumps(refused)
