@@ -128,10 +128,11 @@ def _add_devices(devices: Element, want: VmDefinition, media: Media) -> None:
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
     for disk in want.disks:
         _add_disk(devices, disk, media.disks[disk.name], next(letters[TARGETS[disk.bus]]))
-    # The drive of the VM's owner comes first: "boot from cdrom" means the first one.
-    for alias, source in ((names.CDROM, media.cdrom), (names.SEED, media.seed)):
-        if source:
-            _add_cdrom(devices, alias, source, next(letters["sd"]))
+    if media.cdrom:
+        _add_cdrom(devices, names.CDROM, media.cdrom, next(letters["sd"]))
+    if media.seed:
+        bus = _seed_bus(want)
+        _add_seed(devices, bus, media.seed, next(letters[TARGETS[bus]]))
     for nic in want.nics:
         _add_nic(devices, nic)
     _add_serial(devices, media.serial_log)
@@ -150,6 +151,22 @@ def _add_cdrom(devices: Element, alias: str, source: Source, target: str) -> Non
     SubElement(node, "target", dev=target, bus="sata")
     SubElement(node, "readonly")
     SubElement(node, "alias", name=alias)
+
+
+def _seed_bus(want: VmDefinition) -> DiskBus:
+    """The bus of the boot disk: the guest can read that one. Kernels made for clouds have no drivers for SATA."""
+    return want.disks[0].bus if want.disks else DiskBus.VIRTIO
+
+
+def _add_seed(devices: Element, bus: DiskBus, source: Source, target: str) -> None:
+    """A disk that cannot be written, where there is such a thing: on SATA there is not."""
+    if bus is DiskBus.SATA:
+        _add_cdrom(devices, names.SEED, source, target)
+        return
+    node = _drive(devices, "disk", "raw", source)
+    SubElement(node, "target", dev=target, bus=bus.value)
+    SubElement(node, "readonly")
+    SubElement(node, "alias", name=names.SEED)
 
 
 def _drive(devices: Element, device: str, image_format: str, source: Source) -> Element:

@@ -153,11 +153,15 @@ def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Dis
     for index, node in enumerate(domain.root.findall("devices/disk[@device='disk']")):
         bus, image_format = _word(DiskBus, node, "target", "bus"), _word(DiskFormat, node, "driver", "type")
         path = source_path(node)
-        if bus is None or image_format is None or path is None:
+        if bus is None or image_format is None or path is None or _is_seed(node):
             continue
         ours = by_volume.get(PurePosixPath(path).name)
         disk = ours or Disk(name=_alias(node, names.DISK) or f"disk{index}", pool=volumes.pool_of(path) or "default")
         yield replace(disk, bus=bus, format=image_format, size_mib=volumes.size_mib(path))
+
+
+def _is_seed(node: Element) -> bool:
+    return node.find(f"alias[@name='{names.SEED}']") is not None
 
 
 def source_path(node: Element) -> str | None:
@@ -190,7 +194,7 @@ def _boot_order(root: Element, said: tuple[BootDevice, ...]) -> tuple[BootDevice
 def _cdrom(root: Element, said: str | None) -> str | None:
     for node in root.findall("devices/disk[@device='cdrom']"):
         path = source_path(node)
-        if path and node.find(f"alias[@name='{names.SEED}']") is None:
+        if path and not _is_seed(node):
             return said if said in (path, PurePosixPath(path).name) else path
     return None
 

@@ -90,6 +90,18 @@ def test_a_domain_is_written_as_libvirt_expects_it():
     assert ElementTree.tostring(tree, encoding="unicode") + "\n" == GOLDEN.read_text()
 
 
+@pytest.mark.parametrize(
+    ("bus", "seed"), [("virtio", ("disk", "virtio")), ("scsi", ("disk", "scsi")), ("sata", ("cdrom", "sata"))]
+)
+def test_cloud_inits_data_are_where_the_guest_finds_its_boot_disk(bus: str, seed: tuple[str, str]):
+    raw = {"name": "web", "memory_mib": 64, "disks": [{"name": "a", "size_mib": 1, "bus": bus}], "cloud_init": {}}
+    want = VmDefinition.from_dict(raw)
+    node = ElementTree.fromstring(written(want)).find(f"devices/disk/alias[@name='{names.SEED}']/..")
+    assert (node.get("device"), node.find("target").get("bus")) == seed
+    assert node.find("readonly") is not None
+    assert seen(want, written(want)).disks == want.disks
+
+
 def test_a_secret_is_not_in_the_domain():
     assert "canary" not in written(FULL)
 
@@ -194,7 +206,6 @@ DRIFT = {
     "nics[back].bridge": ("br0", "br1"),
     "boot_order": ('<boot dev="cdrom" />', ""),
     "cdrom": ("/pool/debian.iso", "/pool/other.iso"),
-    "cloud_init": ("ua-cloud-init", "ua-other"),
     "console.serial_log": ('<log file="/pool/serial.log" append="on" />', ""),
     "console.graphics": ('type="vnc"', 'type="spice"'),
 }
@@ -206,6 +217,11 @@ def test_what_somebody_changes_by_hand_is_seen(path: str):
     changed = xml.replace(*DRIFT[path])
     assert changed != xml
     assert [change.path for change in changes(seen(FULL, changed), FULL)] == [path]
+
+
+def test_cloud_inits_data_that_somebody_replaced_are_missed_and_a_foreign_disk_is_seen():
+    changed = written(FULL).replace("ua-cloud-init", "ua-other")
+    assert [change.path for change in changes(seen(FULL, changed), FULL)] == ["disks[disk3]", "cloud_init"]
 
 
 def test_a_disk_that_was_grown_by_hand_is_seen():
