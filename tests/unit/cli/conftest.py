@@ -75,12 +75,12 @@ def as_json(ok: Callable[..., str]) -> Callable[..., dict]:
 
 
 @pytest.fixture
-def lab(ok: Callable[..., str]) -> None:
+def lab(api: FakeApi) -> None:
     """A datacenter with a hypervisor, a template and a virtual datacenter."""
-    ok("datacenter", "create", "dc1")
-    ok("hypervisor", "register", "kvm-1", "--type", "libvirt", "--url", "qemu:///system", "--datacenter", "dc1")
-    ok("template", "create", "tiny", "--datacenter", "dc1", "--path", "/images/tiny.qcow2")
-    ok("vdc", "create", "lab", "--datacenter", "dc1", "--type", "libvirt")
+    here = {"datacenter_id": api.create_datacenters({"name": "dc1"})["id"]}
+    api.create_hypervisors({"name": "kvm-1", "type": "libvirt", "url": "qemu:///system", **here})
+    api.create_templates({"name": "tiny", "path": "/images/tiny.qcow2", "format": "qcow2", **here})
+    api.create_virtualdatacenters({"name": "lab", "hypervisor_type": "libvirt", **here})
 
 
 @pytest.fixture

@@ -74,7 +74,9 @@ def test_a_password_comes_from_standard_input_and_is_never_shown(ok, api):
     assert "s3cret" not in said
 
 
-def test_registering_a_hypervisor_tests_the_connection(ok, as_json, lab):
+def test_registering_a_hypervisor_tests_the_connection(ok, as_json):
+    ok("datacenter", "create", "dc1")
+    ok("hypervisor", "register", "kvm-1", "--type", "libvirt", "--url", "qemu:///system", "--datacenter", "dc1")
     assert as_json("hypervisor", "show", "kvm-1")["state"] == "MANAGED"
     assert "Discover kvm-1 finished in" in ok("hypervisor", "discover", "kvm-1")
 
