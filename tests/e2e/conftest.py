@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -52,15 +53,20 @@ def site(house: Stack, client: Client, tmp_path: Path) -> Iterator[Site]:
 
 
 @pytest.fixture(scope="session")
-def guest_pool() -> Iterator[GuestPool]:
-    """A storage pool of real libvirt with the guest's template; removed afterwards with all that is in it."""
+def libvirt_host() -> Iterator[None]:
+    """libvirt answers on qemu:///system."""
     place = ROOT / ".run" / "test"
-    place.mkdir(mode=0o700, parents=True, exist_ok=True)
     libvirtd.ensure(place)
-    pool = GuestPool(f"millwright-test-{free_port()}")
+    yield
+    libvirtd.stop(place)
+
+
+@pytest.fixture
+def guest_pool(libvirt_host: None) -> Iterator[GuestPool]:
+    """A storage pool of real libvirt with the guest's template; removed afterwards with its guests and all disks."""
+    pool = GuestPool(f"millwright-test-{secrets.token_hex(4)}")
     pool.prepare(guest_image())
     try:
         yield pool
     finally:
         pool.remove()
-        libvirtd.stop(place)

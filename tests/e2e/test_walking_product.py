@@ -37,7 +37,7 @@ def test_an_appliance_of_three_vms_is_deployed_and_undeployed(site):
 def test_a_hypervisor_never_sees_more_operations_at_once_than_its_open_sessions(site):
     fake = site.fake(open_sessions=2)
     fake.store.tell({"delays": {"create": 1, "power_on": 1}})
-    task = site.ended(site.deploy(site.appliance([small(f"vm{number}") for number in range(5)])))
+    task = site.ended(site.deploy(site.appliance([small(f"vm{number}") for number in range(3)])))
     assert task["state"] == "FINISHED_SUCCESSFULLY"
     spans = [span for span in fake.store.operations() if span.operation in ("create", "power_on")]
     assert most_at_once(spans) == 2

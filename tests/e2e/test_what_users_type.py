@@ -22,12 +22,9 @@ from webapi.cli.errors import Refused
 
 HOSTILE = (
     "{{ lookup('pipe','id') }}",
-    "{% raw %}x",
-    "a\"b'c&<>]]>",
-    "'; DROP TABLE vms; --",
-    "$(id)`id`",
-    "!unsafe *x",
-    "naïve-🜚",
+    "{% raw %}a\"b'c&<>]]>",
+    "'; DROP TABLE vms; -- naïve-🜚",
+    "$(id)`id` !unsafe *x",
 )
 
 
@@ -46,7 +43,6 @@ def test_hostile_names_and_texts_arrive_as_they_were_typed(site, tmp_path: Path)
     kept = [machine.definition for machine in fake.store.read().machines.values()]
     assert {definition["description"] for definition in kept} == {text}
     assert not canary.exists()
-    assert site.ended(site.undeploy(shop))["state"] == "FINISHED_SUCCESSFULLY"
 
 
 @pytest.mark.qemu
@@ -78,13 +74,16 @@ WRONG = {
     "name": "web",
     "memory_mib": 4,
     "cpu": {"count": 3, "cores_per_socket": 2},
-    "disks": [{"name": "root", "size_mib": 16, "bus": "floppy"}],
+    "disks": [{"name": "root"}],
+    "nics": [{"network": "default", "mac": "fe:ed"}],
 }
 
 
 def test_a_wrong_definition_is_refused_alike_by_module_api_and_command_line(site, tmp_path: Path):
     by_module = _refused_by_module(tmp_path)
-    assert {path for path, _ in by_module} == {"memory_mib", "cpu.cores_per_socket", "disks[0].bus"}
+    assert {path for path, _ in by_module} == {
+        "memory_mib", "cpu.cores_per_socket", "disks[0].size_mib", "nics[0].mac"
+    }  # fmt: skip
 
     with pytest.raises(Refused) as refused:
         site.appliance([WRONG])
