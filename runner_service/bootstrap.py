@@ -18,7 +18,7 @@ from .orchestrator import Orchestrator, OrchestratorRules
 from .ports import JobRunner
 from .queue_manager import QueueManager
 from .queue_manager.connection import Amqp
-from .settings import Settings
+from .settings import InvalidSetting, Settings
 from .workers.ansible_worker import AnsibleWorker
 from .workers.run_directories import RunDirectories, sweep
 
@@ -30,8 +30,7 @@ FAREWELL = 10.0
 
 def run(settings: Settings) -> None:
     """Run a runner until SIGTERM or SIGINT."""
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("pika").setLevel(logging.ERROR)
+    begin_log(settings.log_level)
     key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
     sweep(Path(settings.run_dir))
     directories = RunDirectories(Path(settings.run_dir))
@@ -41,10 +40,19 @@ def run(settings: Settings) -> None:
         directories.close()
 
 
+def begin_log(level: str) -> None:
+    """Raises InvalidSetting."""
+    if level not in logging.getLevelNamesMapping():
+        raise InvalidSetting(f"MILLWRIGHT_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    # What pika says of a lost connection, we say too.
+    logging.getLogger("pika").setLevel(logging.CRITICAL)
+
+
 def serve(settings: Settings, worker: JobRunner) -> None:
     """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT."""
     topology = Topology(settings.datacenter, settings.partitions)
-    queues = QueueManager(Amqp(settings.amqp_url), topology, settings.prefetch)
+    queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
     retry = RetryRule(max_tries=settings.max_tries, first_delay=settings.retry_delay)
     rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry)
     orchestrator = Orchestrator(queues, worker, rules)
@@ -54,6 +62,16 @@ def serve(settings: Settings, worker: JobRunner) -> None:
     orchestrator.run()
     queues.close(FAREWELL)
     log.info("runner %s has stopped", settings.name)
+
+
+def broker_of(url: str) -> Amqp:
+    """Raises InvalidSetting, which does not show the password in the URL."""
+    try:
+        amqp = Amqp(url)
+        amqp.parameters("check")
+    except ValueError:
+        raise InvalidSetting("AMQP_URL must be like amqp://user:password@host:5672/vhost") from None
+    return amqp
 
 
 def stop_on_signals(orchestrator: Orchestrator, grace: float) -> None:

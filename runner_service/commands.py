@@ -16,7 +16,10 @@ from .settings import InvalidSetting, Settings
 @click.group(invoke_without_command=True)
 @click.pass_context
 def runner(context: click.Context) -> None:
-    """The runner service: takes tasks from a datacenter's queues and runs their jobs as playbooks."""
+    """The runner service: takes tasks from a datacenter's queues and runs their jobs as playbooks.
+
+    Without a command it serves, as `run` does.
+    """
     if context.invoked_subcommand is None:
         context.invoke(run)
 

@@ -32,12 +32,18 @@ class Amqp:
     url: str
 
     def connect(self, purpose: str) -> pika.BlockingConnection:
+        return pika.BlockingConnection(self.parameters(purpose))
+
+    def parameters(self, purpose: str) -> pika.URLParameters:
+        """Raises ValueError for what is no AMQP URL."""
+        if not self.url.startswith(("amqp://", "amqps://")):
+            raise ValueError("not an AMQP URL")
         parameters = pika.URLParameters(self.url)
         parameters.heartbeat = HEARTBEAT
         parameters.blocked_connection_timeout = 300
         parameters.socket_timeout = 10
         parameters.client_properties = {"connection_name": f"millwright runner: {purpose}"}
-        return pika.BlockingConnection(parameters)
+        return parameters
 
     def __repr__(self) -> str:
         return "Amqp(...)"
@@ -69,8 +75,12 @@ def keep_connected(
         try:
             serve_once(amqp.connect(purpose), serve)
         except (AMQPError, OSError) as error:
+            log.warning("%s: no connection to the broker: %r", purpose, error)
+        except Exception:  # the thread's outermost loop: a defect must not leave a runner that is deaf or dumb
+            log.exception("%s: the connection was given up", purpose)
+        if not closing.is_set():
             pause = FIRST_PAUSE if time.monotonic() - began > MAX_PAUSE else min(MAX_PAUSE, pause * 2)
-            log.warning("%s: no connection to the broker, next try in %.1f s: %r", purpose, pause, error)
+            log.info("%s: connecting again in %.1f s", purpose, pause)
             closing.wait(pause * random.uniform(0.75, 1.25))  # noqa: S311  # spreads runners, keeps no secret
 
 

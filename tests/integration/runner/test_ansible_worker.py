@@ -177,6 +177,16 @@ def test_a_run_that_cannot_begin_says_what_ansible_said(directories: RunDirector
     assert "millwright.virt.configure" in outcome.error.detail
 
 
+@pytest.mark.parametrize("identity", ["all", "ungrouped", "localhost", "-x", "...", "10.0.0.1", "_"])
+def test_every_id_that_a_message_may_have_is_just_a_label(
+    directories: RunDirectories, hypervisor: Store, identity: str
+) -> None:
+    asked = work(hypervisor, "get_state")
+    asked = replace(asked, job=replace(asked.job, vm_id=identity))
+    outcome = run(directories, asked)
+    assert (outcome.ok, outcome.vm) == (True, None), outcome
+
+
 def test_an_invalid_definition_is_reported_with_its_code(directories: RunDirectories, hypervisor: Store) -> None:
     outcome = run(directories, work(hypervisor, "configure", memory_mib=4))
     assert outcome.error is not None

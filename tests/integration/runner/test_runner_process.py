@@ -5,10 +5,15 @@
 
 from __future__ import annotations
 
+import base64
 import json
+from pathlib import Path
+
+from nacl.public import PublicKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store, most_at_once
 from runner_service.contract.states import Event
+from runner_service.credentials import make_key
 from tests.integration.runner.conftest import Api, RunnerProcess
 from tests.requests import UNDEPLOY, appliance, chain, job, request, vm_id
 from tests.waiting import wait_until
@@ -125,6 +130,28 @@ def test_a_hypervisor_that_does_not_answer_fails_the_job_with_its_words(
     assert "behaviour.json says so" in error.detail
     assert api.wait_for("appliance").event is Event.ERROR
     assert api.events("web.configure")[-1] is Event.ROLLBACK_ERROR
+
+
+def test_a_password_is_in_no_message_and_no_log(
+    api: Api, runner: RunnerProcess, hypervisor: Store, tmp_path: Path
+) -> None:
+    runner.stop()
+    public = PublicKey(base64.b64decode(make_key(tmp_path / "key")))
+    runner.environment |= {"MILLWRIGHT_PRIVATE_KEY_FILE": str(tmp_path / "key"), "MILLWRIGHT_LOG_LEVEL": "DEBUG"}
+    runner.start()
+    login = json.dumps({"username": "admin", "password": "canary-77aa"}).encode()
+    sealed = base64.b64encode(SealedBox(public).encrypt(login)).decode()
+    hypervisor.tell({"accounts": {"admin": "canary-77aa"}, "failures": [{"operation": "power_on", "vm": "db"}]})
+    api.send(request(appliance("web", "db"), url=at(hypervisor), sealed_credentials=sealed))
+    api.wait_for("appliance")
+    hypervisor.tell({"accounts": {"admin": "another"}})
+    api.send(request(chain("web", *UNDEPLOY), url=at(hypervisor), sealed_credentials=sealed))
+    error = api.wait_for("web.power_off", Event.ERROR).error
+    assert error is not None
+    assert error.code == "driver.authentication_failed"
+    assert power(hypervisor) == {"web": "on"}
+    assert "canary-77aa" not in runner.said
+    assert "canary-77aa" not in repr(api.updates)
 
 
 def test_sigterm_lets_the_running_job_end_and_hands_the_rest_back(

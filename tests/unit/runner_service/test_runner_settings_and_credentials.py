@@ -61,6 +61,25 @@ def test_a_runner_without_a_datacenter_says_what_it_misses() -> None:
     assert "MILLWRIGHT_DATACENTER is required" in result.output
 
 
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("MILLWRIGHT_LOG_LEVEL", "LOUD", "must be DEBUG, INFO"),
+        ("AMQP_URL", "http://user:secret@host", "AMQP_URL must be like amqp://"),
+        ("AMQP_URL", "amqp://user:secret@host:port", "AMQP_URL must be like amqp://"),
+        ("MILLWRIGHT_PRIVATE_KEY_FILE", "/nowhere/key", "/nowhere/key holds no private key"),
+    ],
+)
+def test_a_runner_that_cannot_start_says_why(variable: str, value: str, message: str, tmp_path: Path) -> None:
+    environment = {"MILLWRIGHT_DATACENTER": "dc-1", "MILLWRIGHT_RUN_DIR": str(tmp_path), variable: value}
+    result = CliRunner(env=environment).invoke(runner, ["run"])
+    assert result.exit_code == 1
+    assert message in result.output
+    assert "secret" not in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_keygen_keeps_the_private_key_and_prints_the_public_one(tmp_path: Path) -> None:
     path = tmp_path / "key"
     result = CliRunner().invoke(runner, ["keygen", "--out", str(path)])

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from runner_service.contract import messages
 from runner_service.contract.messages import (
@@ -137,6 +139,36 @@ def many_jobs() -> dict[str, Any]:
 def test_what_is_wrong_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         TaskRequest.decode(body)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+
+
+def paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path, *(found for key, child in children for found in paths(child, (*path, key)))]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_whatever_is_put_anywhere_is_read_or_refused(data: st.DataObject) -> None:
+    """A message that raised anything else would take the runner's consumer down."""
+    mutated = raw()
+    place = data.draw(st.sampled_from(paths(mutated)[1:]))
+    parent = mutated
+    for key in place[:-1]:
+        parent = parent[key]
+    parent[place[-1]] = data.draw(json_values)
+    try:
+        message = TaskRequest.decode(json.dumps(mutated).encode())
+    except InvalidMessage as error:
+        assert str(error)
+    else:
+        assert TaskRequest.decode(message.encode()) == message
 
 
 def test_the_deepest_tree_that_is_allowed_is_read() -> None:
