@@ -56,7 +56,7 @@ class Root(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         self._format_section(ctx, formatter, "Ask the API", NOUNS)
-        self._format_section(ctx, formatter, "Run a service", sorted(_service_commands()))
+        self._format_section(ctx, formatter, "Run the platform", sorted(_service_commands()))
 
     def _format_section(
         self, ctx: click.Context, formatter: click.HelpFormatter, title: str, names: Iterable[str]

@@ -90,6 +90,7 @@ class Node:
     failure: Failure | None = None
     #: Which delivery of the request this is of; more than one says that a runner died.
     attempt: int = 1
+    asked: datetime | None = None
     started: datetime | None = None
     ended: datetime | None = None
     children: tuple[Node, ...] = ()
@@ -110,6 +111,7 @@ class Node:
             rollback=Rollback(raw.get("rollback_state") or Rollback.NONE),
             failure=Failure.of(raw.get("error")),
             attempt=raw.get("attempt") or 1,
+            asked=_time(raw.get("created_at")),
             started=_time(raw["started_at"]),
             ended=_time(raw["ended_at"]),
             children=tuple(cls.of(child, raw["type"]) for child in raw.get("children") or ()),

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -47,6 +47,8 @@ ROLLBACK_WORDS: dict[Rollback, str] = {
 }
 
 _NEVER = datetime.max.replace(tzinfo=UTC)
+#: A runner takes a request within moments, even one that must wait for its turn.
+_SUSPICIOUS = timedelta(seconds=10)
 #: Columns that one level of a tree is indented by.
 _INDENT = 4
 #: Columns that titles may take, so that times and reasons are seen beside long names.
@@ -75,6 +77,13 @@ def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -
         return tree
 
     return branch(fitted, 0, Tree(line(fitted, 0), guide_style="dim"))
+
+
+def neglect(task: Node, now: datetime) -> str:
+    """What to look at if nobody has taken the task for suspiciously long; else nothing."""
+    if task.status is not Status.WAITING or task.asked is None or now - task.asked < _SUSPICIOUS:
+        return ""
+    return "No runner has taken it yet. Are millwright relay and a runner of the datacenter at work?"
 
 
 def fit(task: Node, room: int) -> Node:

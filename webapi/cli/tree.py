@@ -9,15 +9,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
+from rich.text import Text
 from rich.tree import Tree
 
 from webapi.cli.client import Client, Json
 from webapi.cli.errors import Unreachable
 from webapi.cli.lookup import TASK
 from webapi.cli.nodes import Node
-from webapi.cli.picture import news, outcome, picture
+from webapi.cli.picture import neglect, news, outcome, picture
 
 #: Seconds between two looks at a task: at first it may end at once, later nobody is in a hurry.
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 1.0
@@ -33,7 +34,7 @@ def follow(client: Client, task_id: str, console: Console) -> Json:
     Raises Unreachable when the API is gone for longer than PATIENCE. Interrupting harms nothing: the task goes on.
     """
     live = console.is_terminal and not console.is_dumb_terminal
-    with _live_tree(client, console) if live else _lines(console) as show:
+    with _live_tree(client, console) if live else _lines(client, console) as show:
         for task in _looks(client, task_id):
             show(Node.of(task))
     for line in outcome(Node.of(task)):
@@ -73,8 +74,12 @@ def _live_tree(client: Client, console: Console) -> Iterator[Show]:
     """Drawn anew between two looks too, so that times run."""
     node: Node | None = None
 
-    def draw() -> Tree | str:
-        return _drawn(node, client, console, room=console.height - 2) if node else ""
+    def draw() -> Group:
+        if node is None:
+            return Group()
+        hint = neglect(node, client.now())
+        tree = _drawn(node, client, console, room=console.height - 2 - bool(hint))
+        return Group(tree, Text(hint, "yellow")) if hint else Group(tree)
 
     def show(latest: Node) -> None:
         nonlocal node
@@ -85,12 +90,16 @@ def _live_tree(client: Client, console: Console) -> Iterator[Show]:
 
 
 @contextmanager
-def _lines(console: Console) -> Iterator[Show]:
+def _lines(client: Client, console: Console) -> Iterator[Show]:
     before: Node | None = None
+    hint = ""
 
     def show(latest: Node) -> None:
-        nonlocal before
-        for line in news(before, latest):
+        nonlocal before, hint
+        lines = news(before, latest)
+        if not hint and (hint := neglect(latest, client.now())):
+            lines.append(hint)
+        for line in lines:
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         before = latest
 

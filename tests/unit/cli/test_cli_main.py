@@ -63,7 +63,7 @@ def test_help_shows_the_way_and_every_noun(services):
     assert "millwright vapp deploy shop" in said
     assert "_MILLWRIGHT_COMPLETE=bash_source" in said
     assert all(f"\n  {noun} " in said for noun in NOUNS)
-    assert "Run a service" not in said
+    assert "Run the platform" not in said
 
 
 @pytest.mark.parametrize(("path", "command"), COMMANDS, ids=[" ".join(path) for path, _ in COMMANDS])
@@ -82,7 +82,7 @@ def test_the_version_is_the_packages():
 
 def test_a_service_brings_its_own_commands(services):
     services.add("serve", f"{__name__}:a_service")
-    assert "Run a service:\n  serve " in run("--help").output
+    assert "Run the platform:\n  serve " in run("--help").output
     assert run("serve").output == "serving\n"
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from runner_service.contract.states import FINAL_TASK_STATES, JobState, RollbackState, TaskState
 from webapi.cli.nodes import ENDED, STATUS, Node, Rollback
-from webapi.cli.picture import duration, fit, news, outcome, picture
+from webapi.cli.picture import duration, fit, neglect, news, outcome, picture
 
 START = datetime(2026, 1, 2, 12, 0, tzinfo=UTC)
 
@@ -186,6 +186,14 @@ def test_news_are_what_has_changed_in_order_of_time():
         "deploy shop: done in 4.0s",
     ]
     assert news(after, after) == []
+
+
+def test_a_task_that_nobody_takes_says_what_to_look_at():
+    queued = Node.of(task("shop", "QUEUED", created_at=START.isoformat()))
+    started = Node.of(task("shop", "STARTED", created_at=START.isoformat()))
+    assert neglect(queued, START + timedelta(seconds=9)) == ""
+    assert "millwright relay" in neglect(queued, START + timedelta(seconds=11))
+    assert neglect(started, START + timedelta(seconds=11)) == ""
 
 
 def test_the_first_news_pass_over_what_waits():

@@ -12,13 +12,16 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from subprocess import PIPE
 
+import pytest
 from rich.console import Console
 
 from tests.unit.cli.fake_api import TOKEN
-from webapi.cli import tree
+from webapi.cli import picture, tree
 from webapi.cli.client import Client
+from webapi.cli.errors import Unreachable
 
 
 def timeless(text: str) -> list[str]:
@@ -96,6 +99,21 @@ def test_a_terminal_that_knows_ascii_only_sees_the_tree_too(address, ok, as_json
     environment = {**os.environ, "MILLWRIGHT_API": address, "MILLWRIGHT_TOKEN": TOKEN, "PYTHONIOENCODING": "ascii"}
     shown = subprocess.run(program, env=environment, capture_output=True, check=True).stdout.decode("ascii")
     assert "+-- + w?b?" in shown
+
+
+@pytest.mark.parametrize("on_terminal", [True, False])
+def test_a_task_that_nobody_takes_is_told_of_once(api, address, as_json, shop, monkeypatch, on_terminal):
+    api.holds = True
+    started = as_json("vapp", "deploy", "shop", "--no-wait")
+    screen = Console(file=io.StringIO(), force_terminal=on_terminal, width=120, height=24)
+    monkeypatch.setattr(picture, "_SUSPICIOUS", timedelta(0))
+    monkeypatch.setattr(tree, "PATIENCE", 0)
+    api.down = range(len(api.asked) + 5, 10**6)
+    with Client(address, TOKEN) as client, pytest.raises(Unreachable):
+        tree.follow(client, started["id"], screen)
+    said = screen.file.getvalue()
+    assert "Are millwright relay and a runner of the datacenter at work?" in said
+    assert on_terminal or said.count("Are millwright relay") == 1
 
 
 def test_on_a_terminal_the_tree_stays_as_it_ended(address, as_json, shop):
