@@ -38,6 +38,10 @@ NODE = """<node>
 """
 
 
+#: What a domain may have beside its disks.
+REMAINS = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+
+
 class LibvirtPeer:
     """What both kinds have in common; they differ in the URL and in how a foreign guest runs."""
 
@@ -172,4 +176,4 @@ def _remove_domains(connection: libvirt.virConnect, peer: LibvirtPeer, directory
         if domain.UUIDString() in peer.foreign or str(directory) in domain.XMLDesc(0):
             if domain.isActive():
                 domain.destroy()
-            domain.undefineFlags(libvirt.VIR_DOMAIN_UNDEFINE_NVRAM)
+            domain.undefineFlags(REMAINS)

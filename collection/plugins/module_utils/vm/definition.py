@@ -26,8 +26,9 @@ NAMESPACE = uuid.UUID("6d1f0a52-6f3c-5e0b-9a55-3d3b6f0f7a11")
 _UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?"
 _LABEL_HELP = "1 to 32 lower-case letters, digits and inner hyphens"
-#: Text on one line: no control characters (C0, DEL, C1), no line or paragraph separators, no lone surrogates.
-_ONE_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+#: Text on one line that XML can carry: no control characters (C0, DEL, C1), no line or paragraph separators, no lone
+#: surrogates, no noncharacters of the first plane.
+_ONE_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
 #: Text that XML 1.0 and every hypervisor can carry: tabs and line ends, but no other control characters.
 _TEXT = r"(?s:[^\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]*)"
 

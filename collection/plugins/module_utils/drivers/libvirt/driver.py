@@ -172,6 +172,7 @@ class LibvirtDriver:
             told = Domain(xml)
             self._refuse_foreign(domain, told, "changed")
             self._refuse_unless_off(domain)
+            planning.refuse_what_the_host_lacks(want, self._features)
             self._refuse_name(replace(want, uuid=domain.UUIDString()))
             self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
             if want.name != domain.name():

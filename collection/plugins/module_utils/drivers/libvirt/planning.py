@@ -21,6 +21,10 @@ from .volume_xml import Image, volume_xml
 
 #: Pool for the files of a VM that has no disk.
 DEFAULT_POOL = Disk(size_mib=1).pool
+#: What a file system allows for a file's name, less what libvirt appends to a VM's.
+MAX_NAME_BYTES = 240
+#: libvirt puts so many characters of the name into the path of a socket, which the kernel keeps short.
+SOCKET_CHARACTERS, MAX_SOCKET_BYTES = 20, 58
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,5 +145,16 @@ def networks(connection: libvirt.virConnect) -> list[libvirt.virNetwork]:
 
 
 def refuse_what_the_host_lacks(want: VmDefinition, host: Features) -> None:
+    if not host.is_test:
+        _refuse_long_name(want.name)
     if host.max_vcpus is not None and want.cpu.count > host.max_vcpus:
         raise Unsupported(f"cpu.count {want.cpu.count} is more than a guest can have here, which is {host.max_vcpus}")
+
+
+def _refuse_long_name(name: str) -> None:
+    for what, part, most in (("name", name, MAX_NAME_BYTES), ("beginning", name[:SOCKET_CHARACTERS], MAX_SOCKET_BYTES)):
+        size = len(part.encode())
+        if size > most:
+            raise Unsupported(
+                f"the {what} {part!r} of a VM's name has {size} bytes and may have {most}: libvirt names files after it"
+            )

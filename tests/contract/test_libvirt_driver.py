@@ -1,0 +1,400 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the libvirt driver promises beyond the contract; ``mock`` is libvirt's own, ``qemu`` runs real guests."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import libvirt
+import pycdlib
+import pytest
+from libvirt_peers import LibvirtPeer, libvirt_mock, libvirt_qemu
+from peers import definition
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmRef
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
+    Conflict,
+    DriverError,
+    InsufficientResources,
+    InvalidTemplate,
+    NotFound,
+    Unreachable,
+    Unsupported,
+)
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
+
+WEB = VmRef(name="web")
+SOCKET = "/run/libvirt/libvirt-sock"
+
+
+@contextlib.contextmanager
+def driver_of(peer: LibvirtPeer) -> Iterator[LibvirtDriver]:
+    driver = LibvirtDriver.open(peer.connection)
+    driver.peer = peer
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
+    with libvirt_mock(tmp_path) as peer, driver_of(peer) as driver:
+        yield driver
+
+
+@pytest.fixture
+def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
+    with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
+        yield driver
+
+
+def wanted(driver: LibvirtDriver, **fields):
+    return definition(driver.peer, **fields)
+
+
+def pool_of(driver: LibvirtDriver) -> libvirt.virStoragePool:
+    return driver._connection.storagePoolLookupByName(driver.peer.pool)
+
+
+def directory_of(driver: LibvirtDriver) -> Path:
+    return Path("/var/tmp") / driver.peer.pool
+
+
+def domain_of(driver: LibvirtDriver) -> libvirt.virDomain:
+    return driver._connection.lookupByName("web")
+
+
+# --- templates, pools and space ------------------------------------------------------------------------------------
+
+
+def add_volume(driver: LibvirtDriver, name: str, image_format: str = "qcow2", more: str = "") -> str:
+    pool_of(driver).createXML(
+        f"<volume><name>{name}</name><capacity unit='MiB'>8</capacity><allocation unit='MiB'>1</allocation>"
+        f"<target><format type='{image_format}'/></target>{more}</volume>"
+    )
+    return name
+
+
+def refused(driver: LibvirtDriver, error: type[Exception], match: str, **disk: object) -> None:
+    want = wanted(driver, disks=[{"name": "root", "pool": driver.peer.pool, **disk}])
+    for attempt in (driver.check, driver.create):
+        with pytest.raises(error, match=match):
+            attempt(want)
+    assert driver.residue(WEB) == ()
+
+
+def test_a_template_that_reads_another_file_is_refused(mock: LibvirtDriver):
+    backing = "<backingStore><path>/etc/shadow</path><format type='raw'/></backingStore>"
+    name = add_volume(mock, "evil.qcow2", more=backing)
+    refused(mock, InvalidTemplate, "evil.qcow2.*flatten", template=name)
+    refused(mock, InvalidTemplate, "evil.qcow2.*flatten", template="/default/evil.qcow2", clone="full")
+
+
+def test_a_template_of_another_format_than_was_said_is_refused(mock: LibvirtDriver):
+    name = add_volume(mock, "plain.img", "raw")
+    refused(mock, InvalidTemplate, "is raw, not qcow2", template=name)
+    mock.create(wanted(mock, disks=[{"name": "root", "template": name, "template_format": "raw"}]))
+
+
+def test_a_disk_smaller_than_its_template_is_refused(mock: LibvirtDriver):
+    refused(mock, InvalidTemplate, "8 MiB", template="template.qcow2", size_mib=7)
+
+
+def test_a_disk_larger_than_its_pool_is_refused(mock: LibvirtDriver):
+    refused(mock, InsufficientResources, "102400 MiB", size_mib=200 * 1024)
+
+
+def test_a_copy_that_does_not_fit_any_more_is_refused(mock: LibvirtDriver):
+    pool_of(mock).createXML(
+        "<volume><name>ballast</name><capacity unit='GiB'>100</capacity><allocation unit='B'>107373133824</allocation>"
+        "<target><format type='raw'/></target></volume>"
+    )
+    refused(mock, InsufficientResources, "free", template="template.qcow2", clone="full")
+
+
+def test_an_inactive_pool_is_not_started_and_named(mock: LibvirtDriver):
+    mock._connection.storagePoolDefineXML(
+        "<pool type='dir'><name>cold</name><target><path>/cold</path></target></pool>"
+    )
+    refused(mock, NotFound, "'cold' is defined but inactive", size_mib=1, pool="cold")
+
+
+def test_a_missing_file_is_not_looked_for_on_this_host_when_the_hypervisor_is_elsewhere(mock: LibvirtDriver, tmp_path):
+    (tmp_path / "here.qcow2").write_bytes(b"")
+    refused(mock, NotFound, "here.qcow2", template=str(tmp_path / "here.qcow2"))
+
+
+@pytest.mark.parametrize("cdrom", ["install.iso", "/default/install.iso"])
+def test_a_cdrom_is_found_by_name_and_by_path(mock: LibvirtDriver, cdrom: str):
+    add_volume(mock, "install.iso", "raw")
+    want = wanted(mock, cdrom=cdrom, boot_order=["cdrom", "disk"])
+    mock.create(want)
+    assert changes(mock.find(WEB).definition, want) == ()
+
+
+# --- identity, drift and what others change ------------------------------------------------------------------------
+
+
+def test_the_same_create_twice_is_one_vm(mock: LibvirtDriver):
+    want = wanted(mock)
+    mock.create(want)
+    files = mock.peer.files(mock)
+    mock.create(want)
+    assert mock.peer.files(mock) == files
+
+
+def test_another_definition_of_the_same_identity_is_a_conflict(mock: LibvirtDriver):
+    mock.create(wanted(mock))
+    with pytest.raises(Conflict, match="identity"):
+        mock.create(wanted(mock, memory_mib=128))
+
+
+def test_what_somebody_changed_by_hand_is_put_right_and_the_rest_kept(mock: LibvirtDriver):
+    want = wanted(mock)
+    mock.create(want)
+    xml = domain_of(mock).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+    xml = xml.replace("<memory unit='KiB'>65536", "<memory unit='KiB'>131072").replace(
+        "</devices>", "<watchdog model='i6300esb' action='reset'/></devices>"
+    )
+    mock._connection.defineXML(xml)
+    done = ensure_present(mock, want, dry_run=False)
+    assert [(change.path, change.before, change.after) for change in done.changes] == [("memory_mib", 128, 64)]
+    assert "i6300esb" in domain_of(mock).XMLDesc(0)
+
+
+def test_a_vm_that_vanishes_while_it_is_listed_is_not_listed(mock: LibvirtDriver):
+    mock.create(wanted(mock))
+    domain = domain_of(mock)
+    domain.undefine()
+    assert mock._observed(domain) is None
+
+
+def test_after_the_connection_is_closed_the_hypervisor_is_unreachable(mock: LibvirtDriver):
+    mock.close()
+    with pytest.raises(Unreachable, match=r"listing VMs at test:///.* failed"):
+        mock.list_vms()
+
+
+def test_a_sleeping_guest_counts_as_paused(mock: LibvirtDriver):
+    mock.create(wanted(mock))
+    mock.power(WEB, PowerAction.ON, 10)
+    domain_of(mock).suspend()
+    assert mock.find(WEB).power is PowerState.PAUSED
+
+
+# --- real guests ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_everything_that_a_definition_can_say_starts(qemu: LibvirtDriver):
+    pool = qemu.peer.pool
+    add_volume(qemu, "install.iso", "raw")
+    want = wanted(
+        qemu,
+        cpu={"count": 4, "cores_per_socket": 2},
+        disks=[
+            {"name": "root", "template": "template.qcow2", "size_mib": 16, "pool": pool},
+            {
+                "name": "copy",
+                "template": "template.qcow2",
+                "size_mib": 12,
+                "clone": "full",
+                "bus": "scsi",
+                "pool": pool,
+            },
+            {
+                "name": "flat",
+                "template": "template.qcow2",
+                "clone": "full",
+                "format": "raw",
+                "bus": "sata",
+                "pool": pool,
+            },
+        ],
+        nics=[{"network": qemu.peer.network, "model": model} for model in ("virtio", "e1000", "rtl8139")],
+        boot_order=["cdrom", "network", "disk"],
+        cdrom="install.iso",
+        cloud_init={"user_data": "#cloud-config\n"},
+        console={"graphics": "vnc", "serial_log": True},
+    )
+    qemu.create(want)
+    assert changes(qemu.find(WEB).definition, want) == ()
+    qemu.power(WEB, PowerAction.ON, 60)
+    found = qemu.find(WEB)
+    assert (found.power, changes(found.definition, want)) == (PowerState.ON, ())
+    assert Path(found.serial_log).is_file()
+    live = domain_of(qemu).XMLDesc(0)
+    assert "<listen type='none'/>" in live
+    assert "type='tcp'" not in live
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_cloud_inits_data_is_on_the_drive_and_leaves_with_the_vm(qemu: LibvirtDriver):
+    text, files = "#cloud-config\n{{ canary }} '\"&<>\n", qemu.peer.files(qemu)
+    want = wanted(qemu, cloud_init={"user_data": text})
+    qemu.create(want)
+    image, read = directory_of(qemu) / f"{want.identity}-cloud-init.iso", io.BytesIO()
+    disc = pycdlib.PyCdlib()
+    disc.open(str(image))
+    disc.get_file_from_iso_fp(read, joliet_path="/user-data")
+    disc.close()
+    assert read.getvalue().decode() == text
+    qemu.delete(WEB)
+    assert qemu.peer.files(qemu) == files
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_serial_log_leaves_with_its_older_parts(qemu: LibvirtDriver):
+    files, want = qemu.peer.files(qemu), wanted(qemu, console={"serial_log": True})
+    qemu.create(want)
+    (directory_of(qemu) / f"{want.identity}-serial.log.0").write_text("an older part")
+    qemu.delete(WEB)
+    assert qemu.peer.files(qemu) == files
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_saved_guest_with_snapshots_is_deleted(qemu: LibvirtDriver):
+    files = qemu.peer.files(qemu)
+    qemu.create(wanted(qemu))
+    domain_of(qemu).snapshotCreateXML("<domainsnapshot><name>one</name></domainsnapshot>")
+    qemu.power(WEB, PowerAction.ON, 60)
+    domain_of(qemu).managedSave(0)
+    assert qemu.find(WEB).power is PowerState.OFF
+    qemu.delete(WEB)
+    assert (qemu.find(WEB), qemu.peer.files(qemu)) == (None, files)
+
+
+@pytest.fixture
+def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A directory of this host that is no pool."""
+    directory = Path("/var/tmp") / tmp_path_factory.mktemp("outside").name
+    directory.mkdir(mode=0o755)
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_template_outside_of_all_pools_can_be_linked_but_not_copied(qemu: LibvirtDriver, outside: Path):
+    template = outside / "t.qcow2"
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(template), "8M"], check=True)
+    refused(qemu, NotFound, "clone: linked", template=str(template), clone="full")
+    want = wanted(qemu, disks=[{"name": "root", "template": str(template), "pool": qemu.peer.pool}])
+    qemu.create(want)
+    assert qemu.find(WEB).definition.disks[0].size_mib == 8
+    qemu.delete(WEB)
+    assert template.is_file()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("trick", ["backing", "data_file"])
+@pytest.mark.parametrize("where", ["in the pool", "outside"])
+def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver, outside: Path, trick, where):
+    directory = outside if where == "outside" else directory_of(qemu)
+    (directory / "secret").write_bytes(bytes(1024 * 1024))
+    options = {"backing": ["-F", "raw", "-b", "secret"], "data_file": ["-o", "data_file=secret"]}[trick]
+    command = ["qemu-img", "create", "-q", "-f", "qcow2", *options, "evil.qcow2", "1M"]
+    subprocess.run(command, check=True, cwd=directory)
+    refused(qemu, InvalidTemplate, "another file", template=str(directory / "evil.qcow2"))
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_file_put_into_the_pool_is_found_without_a_refresh_by_hand(qemu: LibvirtDriver):
+    shutil.copy(directory_of(qemu) / "template.qcow2", directory_of(qemu) / "late.qcow2")
+    qemu.create(wanted(qemu, disks=[{"name": "root", "template": "late.qcow2", "pool": qemu.peer.pool}]))
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_more_processors_than_a_guest_can_have_are_refused(qemu: LibvirtDriver):
+    with pytest.raises(Unsupported, match=r"cpu.count 512"):
+        qemu.check(wanted(qemu, cpu={"count": 512}))
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_rename_that_fails_leaves_everything_as_it_was(qemu: LibvirtDriver):
+    ref = VmRef(name="web", uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10")
+    qemu.create(wanted(qemu, uuid=ref.uuid))
+    before = qemu.find(ref)
+    # libvirt does not rename what has something on disk under its old name.
+    qemu.power(ref, PowerAction.ON, 60)
+    domain_of(qemu).managedSave(0)
+    want = definition(qemu.peer, "shop", uuid=ref.uuid, memory_mib=128)
+    with pytest.raises(DriverError, match="changing VM 'web'"):
+        qemu.update(ref, want, changes(before.definition, want))
+    assert qemu.find(ref) == before
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_name_too_long_for_a_file_or_a_socket_is_refused(qemu: LibvirtDriver):
+    for name, size in (("x" * 20 + "\N{OX}" * 60, 260), ("\N{OX}" * 20, 80)):
+        with pytest.raises(Unsupported, match=f"{size} bytes"):
+            qemu.check(definition(qemu.peer, name))
+    want = definition(qemu.peer, "\N{SNOWMAN}" * 19 + "x" + "\N{OX}" * 45)
+    qemu.create(want)
+    qemu.power(VmRef.of(want), PowerAction.ON, 60)
+
+
+class Line:
+    """A line to libvirtd that can be cut."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._server = socket.socket(socket.AF_UNIX)
+        self._server.bind(str(path))
+        self._server.listen()
+        self._ends: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            near, _ = self._server.accept()
+            far = socket.socket(socket.AF_UNIX)
+            far.connect(SOCKET)
+            self._ends = [near, far]
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=self._carry, args=pair, daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while part := source.recv(65536):
+                sink.sendall(part)
+
+    def cut(self) -> None:
+        for end in [*self._ends, self._server]:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+
+@pytest.mark.qemu
+def test_a_connection_that_breaks_is_unreachable(tmp_path: Path):
+    if not Path(SOCKET).exists():
+        pytest.skip("no libvirtd here")
+    line = Line(tmp_path / "sock")
+    url = f"qemu+unix:///system?socket={line.path}"
+    driver = LibvirtDriver.open(Connection(hypervisor_type="libvirt", url=url))
+    driver.list_vms()
+    line.cut()
+    with pytest.raises(Unreachable, match="listing VMs"):
+        driver.list_vms()
+    driver.close()
