@@ -110,10 +110,10 @@ class World:
     """A client of the API, and what is at the other end of its outbox."""
 
     def __init__(self, app: Flask):
+        """The app's database must have its tables."""
         self.app = app
         self.client = app.test_client()
         with app.app_context():
-            flask_migrate.upgrade()
             self.token = tokens.create("tester")
         self._numbers = count(1)
 
@@ -207,5 +207,13 @@ def jobs_of(task: Json) -> list[Json]:
     return [job for child in task["children"] for job in jobs_of(child)]
 
 
-def new_world(database_url: str) -> World:
+def migrate(database_url: str) -> None:
+    """Give an empty database its tables."""
+    app = create_app(Settings(database_url=database_url))
+    with app.app_context():
+        flask_migrate.upgrade()
+        db.engine.dispose()
+
+
+def world_on(database_url: str) -> World:
     return World(create_app(Settings(database_url=database_url)))

@@ -13,8 +13,10 @@ import click
 import flask_migrate
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from sqlalchemy.exc import OperationalError
 
 from .app import create_app
+from .database import db as tables
 from .errors import ApiError
 from .services import health, tokens
 from .settings import Settings, explained
@@ -43,11 +45,18 @@ def _app() -> Flask:
 
 
 def _migrated_app() -> Flask:
-    """The app, on a database that has its tables. Raises ClickException, which says what to do."""
+    """The app, on a database that has its tables. Raises ClickException, which says what to do.
+
+    It keeps no connection: the workers that gunicorn forks must not share one."""
     app = _app()
     with app.app_context():
-        if not health.migrated():
-            raise click.ClickException(_NOT_MIGRATED)
+        try:
+            migrated = health.migrated()
+        except OperationalError as error:
+            raise click.ClickException(f"the database does not answer: {error.orig}") from error
+        tables.engine.dispose()
+    if not migrated:
+        raise click.ClickException(_NOT_MIGRATED)
     return app
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.topology import Topology
@@ -22,6 +23,9 @@ from ..services import outbox, rubbish, updates
 from . import broker
 
 _PREFETCH = 100
+
+#: The message is well, the database is not: it comes again on the next connection.
+DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
@@ -61,6 +65,11 @@ class Inbound:
             updates.apply(Update.decode(body))
         except InvalidMessage as error:
             self._put_aside(topology, body, f"{error.code}: {error}")
+        except DATABASE_GONE:
+            raise
+        except Exception as error:  # a message that trips us must not trip us again and again
+            log.exception("datacenter=%s update not applied", topology.datacenter_id)
+            self._put_aside(topology, body, f"update.inapplicable: {type(error).__name__}: {error}")
         channel.basic_ack(method.delivery_tag)
 
     def _on_dead(

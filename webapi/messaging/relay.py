@@ -77,5 +77,7 @@ class Relay:
                     work(connection).run(self._stop.is_set)
             except _GONE as error:
                 log.warning("broker or database gone, trying again in %.1f s: %s", pause, error or type(error).__name__)
-                self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads relays; guards nothing
-                pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)
+            except Exception:  # the outermost loop: a bug must not end the relay in silence
+                log.exception("trying again in %.1f s", pause)
+            self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads relays; guards nothing
+            pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

@@ -24,7 +24,9 @@ class Request(Base):
     """
 
     __tablename__ = "requests"
-    __table_args__ = table_arguments(Index(None, "published_at", "number"), Index(None, "task_id"))
+    __table_args__ = table_arguments(
+        Index(None, "published_at", "number"), Index(None, "task_id"), Index(None, "hypervisor_id")
+    )
 
     #: The order of publication.
     number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
@@ -28,7 +28,7 @@ class VirtualMachine(Base):
 
     __tablename__ = "vms"
     __table_args__ = table_arguments(
-        UniqueConstraint("virtualappliance_id", "name"), Index(None, "created_at", "id"), Index(None, "state")
+        Index(None, "virtualappliance_id", "name"), Index(None, "created_at", "id"), Index(None, "state")
     )
 
     id: Mapped[OwnId]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..database import transaction
 from ..models import Datacenter, Hypervisor, Task
-from . import rows, tasks
+from . import rows, tasks, updates
 from .paging import Page, listing
 from .sealing import seal
 
@@ -34,7 +34,10 @@ def discover(hypervisor_id: str, by: str) -> Task:
 
 @transaction
 def delete(hypervisor_id: str) -> None:
-    rows.remove(rows.lock(Hypervisor, hypervisor_id))
+    """What is still being asked of it ends as failed: nobody will answer any more. Raises Refused if VMs are on it."""
+    hypervisor = rows.lock(Hypervisor, hypervisor_id)
+    rows.remove(hypervisor)
+    updates.end_requests_of(hypervisor_id, f"the hypervisor {hypervisor.name} was deleted")
 
 
 def get(hypervisor_id: str) -> Hypervisor:

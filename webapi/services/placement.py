@@ -105,7 +105,7 @@ def _need(vm: VirtualMachine) -> Need:
 
 
 def _host(row: Hypervisor, used_mib: int) -> Host:
-    memory = row.host["memory_mib"] if row.host else 0
+    memory = int((row.host or {}).get("memory_mib", 0))
     return Host(id=row.id, name=row.name, state=row.state, memory_mib=memory, used_mib=used_mib)
 
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import lazyload
 
 from ..database import Base, db
 from ..errors import NotFound, Refused
@@ -33,10 +34,12 @@ def lock(model: type[M], row_id: str) -> M:
 
 
 def lock_all(model: type[M], ids: list[str]) -> list[M]:
-    """Those rows that exist, locked in the order of their ids: two transactions never wait for each other in a ring."""
+    """Those rows that exist, locked in the order of their ids: two transactions never wait for each other in a ring.
+
+    Nothing is joined to them, because MariaDB would lock that too."""
     key = model.__table__.c.id
-    chosen = select(model).where(key.in_(ids)).order_by(key)
-    return list(db.session.scalars(chosen.with_for_update(of=model).execution_options(populate_existing=True)))
+    chosen = select(model).where(key.in_(ids)).order_by(key).options(lazyload("*"))
+    return list(db.session.scalars(chosen.with_for_update().execution_options(populate_existing=True)))
 
 
 def add(row: Base) -> None:

@@ -226,10 +226,21 @@ def give_up(request_id: str, reason: str) -> bool:
     if request is None:
         return False
     if not request.outcome:
-        error = {"code": "request.dead", "message": f"no runner could handle the request: {reason}", "left": []}
-        _fail_parts(request, error)
-        _end_request(request, Event.ERROR, utc_now(), error)
+        _fail(request, f"no runner could handle the request: {reason}")
     return True
+
+
+def end_requests_of(hypervisor_id: str, reason: str) -> None:
+    """End what is still being asked of a hypervisor as failed. Part of the caller's transaction."""
+    open_ones = select(Request).filter_by(hypervisor_id=hypervisor_id, outcome=None)
+    for request in db.session.scalars(open_ones.with_for_update()).all():
+        _fail(request, reason)
+
+
+def _fail(request: Request, reason: str) -> None:
+    error = {"code": "request.dead", "message": reason, "left": []}
+    _fail_parts(request, error)
+    _end_request(request, Event.ERROR, utc_now(), error)
 
 
 def _fail_parts(request: Request, error: dict[str, Any]) -> None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import or_, select
+
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 
-from ..database import transaction
-from ..errors import Invalid
+from ..database import db, new_id, transaction
+from ..errors import Invalid, Refused
 from ..models import Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
 from . import definitions, placement, rows, tasks
 from .guards import Action, guard
@@ -19,9 +21,10 @@ from .paging import Page, listing
 
 @transaction
 def create(*, virtualappliance_id: str, hypervisor_id: str | None = None, **wanted: Any) -> VirtualMachine:
-    vapp = rows.find(VirtualAppliance, virtualappliance_id)
+    vapp = rows.lock(VirtualAppliance, virtualappliance_id)
     vm = draft(vapp.virtualdatacenter, **wanted)
     vm.virtualappliance_id = vapp.id
+    _refuse_taken_name(vm, vm.name)
     vm.wanted_hypervisor_id = _wanted_host(vapp.virtualdatacenter, hypervisor_id)
     rows.add(vm)
     return vm
@@ -30,7 +33,7 @@ def create(*, virtualappliance_id: str, hypervisor_id: str | None = None, **want
 def draft(vdc: VirtualDatacenter, *, definition: dict[str, Any], template_id: str | None = None) -> VirtualMachine:
     """A VM that is not written yet, checked."""
     template = _template(vdc, template_id)
-    vm = VirtualMachine(template_id=template_id, addresses=[])
+    vm = VirtualMachine(id=new_id(), template_id=template_id, addresses=[])
     vm.redefine(definitions.check(definitions.with_template(definition, template)))
     return vm
 
@@ -56,16 +59,32 @@ def _wanted_host(vdc: VirtualDatacenter, hypervisor_id: str | None) -> str | Non
 @transaction
 def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine | Task:
     """The VM with its new definition, or the task that will change it at its hypervisor."""
+    rows.lock(VirtualAppliance, rows.find(VirtualMachine, vm_id).virtualappliance_id)
     vm = rows.lock(VirtualMachine, vm_id)
     guard(vm, Action.RECONFIGURE)
     template = rows.find(Template, vm.template_id) if vm.template_id else None
     wanted = definitions.check(definitions.with_template(definition, template))
     wanted = definitions.with_secrets_of(vm.definition, wanted)
+    _refuse_taken_name(vm, wanted["name"])
     if vm.hypervisor is None:
         return _redefine(vm, wanted)
     placement.check_growth(vm, wanted["memory_mib"])
     vm.want(wanted)
     return tasks.ask_for_vm(vm, Action.RECONFIGURE, by)
+
+
+def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
+    """Two VMs of one appliance never have one name, nor would have once a reconfiguration is done. No constraint of the
+    table does this: it would refuse the end of a task, when it is too late. The appliance's row is locked meanwhile."""
+    others = select(VirtualMachine).where(
+        VirtualMachine.virtualappliance_id == vm.virtualappliance_id,
+        VirtualMachine.id != vm.id,
+        or_(VirtualMachine.name == name, VirtualMachine.pending_definition.is_not(None)),
+    )
+    with db.session.no_autoflush:
+        found = db.session.scalars(others).all()
+    if any(name in (other.name, (other.pending_definition or {}).get("name")) for other in found):
+        raise Refused(f"there is a vm like {name!r} already", code="vm.exists")
 
 
 def _redefine(vm: VirtualMachine, wanted: dict[str, Any]) -> VirtualMachine:

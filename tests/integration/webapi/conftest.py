@@ -9,13 +9,14 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.webapi_world import World, new_world
+from tests.webapi_world import World, migrate, world_on
 from webapi.database import db
 
 
 @pytest.fixture
 def world(database_url: str) -> Iterator[World]:
-    world = new_world(database_url)
+    migrate(database_url)
+    world = world_on(database_url)
     with world.app.app_context():
         yield world
         db.session.remove()

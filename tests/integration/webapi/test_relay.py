@@ -183,6 +183,25 @@ def test_an_update_that_nobody_can_read_is_put_aside_with_the_reason_and_the_nex
     assert reason in event["text"] and event["owner"]["type"] == "datacenter"
 
 
+def test_an_update_that_trips_the_relay_is_put_aside_and_the_next_is_applied(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
+        runner = RemoteRunner(request, site.send_update)
+        web = request.task.children[0]
+        runner.say(request.task, Event.START)
+        runner.say(web, Event.START)
+        runner.say(web.children[0], Event.START)
+        runner.say(web.children[0], Event.DONE, vm={"power": "off", "addresses": 5})
+        assert "TypeError" in site.rubbish()[0]
+        runner.say(web.children[0], Event.DONE, vm={"power": "off", "addresses": ["x" * 99], "serial_log": "y" * 9999})
+        assert "serial_log" in site.rubbish()[0]
+        runner.say(request.task, Event.ERROR)
+        assert _ended(world, task)["state"] == "FINISHED_UNSUCCESSFULLY"
+
+
 def test_a_request_among_the_dead_letters_ends_its_task_with_the_reason(
     world: World, shop: Json, site: Site, amqp_vhost_url: str
 ):

@@ -5,18 +5,28 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.webapi_world import World, new_world
+from tests.webapi_world import World, migrate, world_on
 from webapi.database import db
 
 
+@pytest.fixture(scope="session")
+def empty_tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with tables and nothing in them."""
+    path = tmp_path_factory.mktemp("webapi") / "empty.sqlite"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    world = new_world(f"sqlite:///{tmp_path}/api.sqlite")
+def world(empty_tables: Path, tmp_path: Path) -> Iterator[World]:
+    shutil.copy(empty_tables, tmp_path / "api.sqlite")
+    world = world_on(f"sqlite:///{tmp_path}/api.sqlite")
     with world.app.app_context():
         yield world
         db.session.remove()

@@ -46,11 +46,9 @@ def test_a_token_is_made_listed_and_revoked(run):
     assert (gone.exit_code, "no token 'alice'" in gone.output) == (1, True)
 
 
-def test_the_database_is_upgraded_and_downgraded(run, capsys: pytest.CaptureFixture[str]):
+def test_the_database_is_upgraded_and_downgraded(run):
     assert run(db, "upgrade").exit_code == 0
     assert run(db, "upgrade").exit_code == 0
-    run(db, "history")
-    assert "0001" in capsys.readouterr().out, "Alembic writes to the process's own output"
     assert run(db, "downgrade", "base").exit_code == 0
     assert "db upgrade" in run(token, "list").output
 

@@ -266,6 +266,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_requests_published_at_number"), "requests", ["published_at", "number"], unique=False)
     op.create_index(op.f("ix_requests_task_id"), "requests", ["task_id"], unique=False)
+    op.create_index(op.f("ix_requests_hypervisor_id"), "requests", ["hypervisor_id"], unique=False)
     op.create_table(
         "templates",
         sa.Column("id", sa.String(length=36), nullable=False),
@@ -359,11 +360,11 @@ def upgrade() -> None:
         ),
         sa.ForeignKeyConstraint(["wanted_hypervisor_id"], ["hypervisors.id"], name=op.f("fk_vms_wanted_hypervisor_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vms")),
-        sa.UniqueConstraint("virtualappliance_id", "name", name=op.f("uq_vms_virtualappliance_id_name")),
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
     )
     op.create_index(op.f("ix_vms_created_at_id"), "vms", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_vms_virtualappliance_id_name"), "vms", ["virtualappliance_id", "name"], unique=False)
     op.create_index(op.f("ix_vms_state"), "vms", ["state"], unique=False)
 
     # The relays' one row: whoever has it locked publishes.

@@ -118,6 +118,27 @@ def test_what_is_in_use_is_not_deleted(world: World):
     world.refused("GET", f"/vms/{vm['id']}", status=404)
 
 
+def test_a_hypervisor_that_never_answered_can_be_deleted_and_its_task_ends(world: World):
+    body = {"datacenter_id": world.datacenter()["id"], "name": "h", "type": "fake", "url": "fake:///x"}
+    task = world.post("/hypervisors", body)
+    assert world.ask("DELETE", f"/hypervisors/{task['owner']['id']}").status_code == 204
+    ended = world.get(f"/tasks/{task['id']}")
+    assert (ended["state"], "was deleted" in ended["error"]["message"]) == ("FINISHED_UNSUCCESSFULLY", True)
+
+
+def test_a_vm_cannot_have_the_name_of_another_of_its_appliance_nor_one_that_another_is_getting(world: World):
+    shop = world.deployed(world.site("web", "db"))
+    web, db_vm = shop["vms"]
+    for vm in (web, db_vm):
+        world.carry_out(world.post(f"/vms/{vm['id']}/power", {"action": "off"}))
+    assert world.refused("PUT", f"/vms/{db_vm['id']}", {"definition": small("web")})["code"] == "vm.exists"
+    world.ask("PUT", f"/vms/{web['id']}", {"definition": small("www")})
+    for taken in ("web", "www"):
+        assert world.refused("PUT", f"/vms/{db_vm['id']}", {"definition": small(taken)})["code"] == "vm.exists"
+        body = {"virtualappliance_id": shop["id"], "definition": small(taken)}
+        assert world.refused("POST", "/vms", body)["code"] == "vm.exists"
+
+
 def test_a_template_fills_the_first_disk_or_makes_one(world: World):
     datacenter = world.datacenter()
     vdc = world.vdc(datacenter)
