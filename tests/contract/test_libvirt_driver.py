@@ -20,7 +20,7 @@ import pytest
 from libvirt_peers import LibvirtPeer, libvirt_mock, libvirt_qemu
 from peers import definition
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmRef
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, Connection, VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
     Conflict,
     DriverError,
@@ -319,6 +319,23 @@ def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver
 def test_a_file_put_into_the_pool_is_found_without_a_refresh_by_hand(qemu: LibvirtDriver):
     shutil.copy(directory_of(qemu) / "template.qcow2", directory_of(qemu) / "late.qcow2")
     qemu.create(wanted(qemu, disks=[{"name": "root", "template": "late.qcow2", "pool": qemu.peer.pool}]))
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_uefi_guest_starts_and_leaves_with_its_variables(qemu: LibvirtDriver):
+    if Capability.UEFI not in qemu.capabilities:
+        pytest.skip("no UEFI firmware is installed")
+    want, files = wanted(qemu, firmware="uefi", memory_mib=128), qemu.peer.files(qemu)
+    qemu.create(want)
+    qemu.power(WEB, PowerAction.ON, 60)
+    assert changes(qemu.find(WEB).definition, want) == ()
+    assert "type='pflash'" in domain_of(qemu).XMLDesc(0)
+    qemu.power(WEB, PowerAction.OFF, 60)
+    bigger = wanted(qemu, firmware="uefi", memory_mib=192)
+    assert ensure_present(qemu, bigger, dry_run=False).changed
+    qemu.delete(WEB)
+    assert (qemu.find(WEB), qemu.peer.files(qemu)) == (None, files)
 
 
 @pytest.mark.qemu
