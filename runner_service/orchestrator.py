@@ -183,6 +183,8 @@ class Orchestrator:
             heapq.heappush(self._timers, (time.monotonic() + start.delay, ticket))
         else:
             self._lanes.offer(progress.request.hypervisor.id, ticket, urgent=start.undo)
+            if log.isEnabledFor(logging.DEBUG):
+                log.debug("request %s: job %s waits, place %s", *ticket, self._lanes.place(ticket))
 
     def _ring_timers(self) -> None:
         while self._timers and self._timers[0][0] <= time.monotonic():

@@ -202,6 +202,8 @@ def _decode(cls: type[M], body: bytes) -> M:
         raw = json.loads(body)
         _refuse_deep(raw)
         return parse(cls, raw, tolerant=True)
+    except InvalidMessage:
+        raise
     except InvalidData as error:
         raise InvalidMessage(str(error)) from error
     except (ValueError, RecursionError) as error:
@@ -215,9 +217,8 @@ def _refuse_deep(raw: Any) -> None:
         depth += 1
         if depth > MAX_DEPTH + 1:
             raise InvalidMessage(f"tasks are nested deeper than {MAX_DEPTH}")
-        level = [
-            child for node in level for child in node.get("children") or () if isinstance(node.get("children"), list)
-        ]
+        lists = (node["children"] for node in level if isinstance(node.get("children"), list))
+        level = [child for children in lists for child in children]
 
 
 def _encode(message: Any) -> bytes:

@@ -12,6 +12,11 @@ from ..contract.messages import Job
 from ..contract.operations import OPERATIONS, Operation
 from .steps import Outcome
 
+#: Failures from before anything is tried at the hypervisor.
+NOTHING_BEGUN = frozenset(
+    {"credentials.unreadable", "definition.invalid", "driver.authentication_failed", "driver.unsupported"}
+)
+
 
 def undoing_of(job: Job, outcome: Outcome, *, first_try: bool) -> Job | None:
     """The job that takes back what ``job`` did, whole or half-way; None if nothing can or need be taken back.
@@ -20,12 +25,18 @@ def undoing_of(job: Job, outcome: Outcome, *, first_try: bool) -> Job | None:
     the task began. After a crash or a retry the change may be our own.
     """
     inverse = OPERATIONS[job.operation].inverse
-    if inverse is None or (outcome.ok and outcome.changed is False and first_try):
+    if inverse is None or (first_try and _left_all_as_it_was(outcome)):
         return None
     if inverse is not Operation.RECONFIGURE:
         return replace(job, operation=inverse, timeout=None)
     definition = _definition_before(outcome) or job.previous
     return replace(job, definition=definition, previous=job.definition) if definition else None
+
+
+def _left_all_as_it_was(outcome: Outcome) -> bool:
+    if outcome.error is not None:
+        return outcome.error.code in NOTHING_BEGUN
+    return outcome.changed is False
 
 
 def _definition_before(outcome: Outcome) -> dict[str, Any] | None:

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from runner_service.contract.messages import Mode, Task
+from runner_service.contract.messages import ErrorReport, Mode, Task
 from runner_service.contract.operations import Operation
 from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
@@ -151,6 +151,19 @@ def test_what_was_so_before_the_task_is_not_undone() -> None:
     assert drive.events("web.configure") == ["START", "DONE"]
     again = Drive(chain("web", *DEPLOY), verdict, attempt=2).to_the_end()
     assert again.events("web.configure") == ROLLED_BACK, "after a crash the VM may be our own"
+
+
+def test_a_job_that_failed_before_it_touched_anything_is_not_undone_but_those_before_it_are() -> None:
+    refused = ErrorReport(code="driver.unsupported", message="cannot pause")
+
+    def verdict(start: Start) -> Outcome:
+        return Outcome(error=refused) if start.job.operation is Operation.PAUSE else Outcome(changed=True)
+
+    drive = Drive(chain("web", *DEPLOY, Operation.PAUSE), verdict).to_the_end()
+    assert drive.events("web.pause") == ["START", "ERROR"]
+    assert drive.events("web.power_on") == ROLLED_BACK
+    again = Drive(chain("web", *DEPLOY, Operation.PAUSE), verdict, attempt=2).to_the_end()
+    assert again.events("web.pause")[-1] == "ROLLBACK_DONE", "the delivery before may have done it"
 
 
 def test_a_reconfigure_is_undone_with_the_definition_that_it_found() -> None:
