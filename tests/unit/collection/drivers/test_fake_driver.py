@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,15 @@ driver = FakeDriver.open(Connection(hypervisor_type="fake", url=f"fake://{{sys.a
 disk = {{"template": "/templates/guest.qcow2"}}
 driver.create(VmDefinition.from_dict({{"name": "web", "memory_mib": 64, "disks": [disk]}}))
 """
+
+
+def test_of_two_creates_at_once_one_wins_and_the_vm_is_whole(store: Store, driver):
+    store.tell({"delays": {"create": 0.3}})
+    with ThreadPoolExecutor() as pool:
+        outcomes = [pool.submit(driver.create, small()).exception for _ in range(2)]
+        errors = [outcome() for outcome in outcomes]
+    assert sorted(type(error).__name__ for error in errors) == ["Conflict", "NoneType"]
+    assert len(store.read().pools["default"].volumes) == 1
 
 
 def test_a_dead_hypervisor_is_unreachable_also_in_the_middle(store: Store, driver):

@@ -98,10 +98,11 @@ class FakeDriver(VmDriver):
                 work.happens()
                 self._register(want)
             except DriverError as error:
-                if work.leaves:
+                # If somebody else made the VM meanwhile, the files are that one's.
+                if want.identity not in self._store.read().machines:
+                    if not work.leaves:
+                        self._remove_files(want.identity)
                     error.left = _names(self._store.read(), want.identity)
-                else:
-                    self._remove_files(want.identity)
                 raise
 
     def _register(self, want: VmDefinition) -> None:
