@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -80,7 +81,7 @@ def reconfigured_xml(xml: str, kept: VmDefinition) -> str:
     return ElementTree.tostring(domain, encoding="unicode")
 
 
-def kept_text(kept: dict) -> str:
+def kept_text(kept: dict[str, Any]) -> str:
     """Only ASCII, so that no XML tool changes a character of it."""
     return json.dumps(kept, sort_keys=True)
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
@@ -88,7 +89,7 @@ class Storage:
         if name.startswith("/"):
             return self._by_path(name)
         for pool in pools:
-            volume = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda pool=pool: pool.storageVolLookupByName(name))
+            volume = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, partial(pool.storageVolLookupByName, name))
             if volume is not None:
                 return volume
         return None
@@ -160,7 +161,7 @@ class Storage:
     def _volumes(self) -> Iterator[libvirt.virStorageVol]:
         for pool in self.pools():
             # A pool may be stopped while it is listed.
-            yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, _listing(pool)) or []
+            yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
 
     def remove(self, volume: libvirt.virStorageVol) -> None:
         """Afterwards the volume is not there; one that is missing is a removed one."""
@@ -169,10 +170,6 @@ class Storage:
     def remove_owned(self, identity: str) -> None:
         for volume in self.owned(identity).values():
             self.remove(volume)
-
-
-def _listing(pool: libvirt.virStoragePool) -> Callable[[], list[libvirt.virStorageVol]]:
-    return lambda: pool.listAllVolumes(0)
 
 
 def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
