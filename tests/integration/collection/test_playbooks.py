@@ -125,6 +125,15 @@ def test_reconfigure_changes_a_vm_and_makes_none(site: Site, store: Store):
     assert [machine.memory_mib for machine in store.read().machines.values()] == [96]
 
 
+def test_a_guest_that_ignores_the_shutdown_is_waited_for_as_long_as_it_was_told(site: Site, store: Store):
+    store.tell({"deaf_guests": ["web"]})
+    site.play("vapp_deploy", {"web": GUEST})
+    done = site.play("shutdown", {"web": GUEST}, "-e", "millwright_timeout=1")
+    assert "driver.timed_out" in done.stdout
+    assert "within 1 seconds" in done.stdout
+    assert machines(store) == {"web": "on"}
+
+
 def test_a_wrong_field_is_refused_by_name(site: Site, store: Store):
     done = site.play("configure", {"web": {**GUEST, "memory": 64}, "db": {**GUEST, "memory_mib": 4}})
     said = done.stdout + done.stderr
