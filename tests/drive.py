@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runner_service.contract.messages import ErrorReport, Job, Task
+from runner_service.contract.messages import ErrorReport, Task
 from runner_service.contract.states import Event
 from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
@@ -96,7 +96,3 @@ class Drive:
 
     def ran(self) -> list[str]:
         return [f"{start.job.operation}{' to undo ' + start.job.id if start.undo else ''}" for start in self.starts]
-
-
-def leaves(task: Task) -> list[Job]:
-    return list(task.jobs())

@@ -148,6 +148,7 @@ def runner(amqp_vhost_url: str, api: Api, tmp_path: Path) -> Iterator[RunnerProc
         "MILLWRIGHT_RUN_DIR": str(run_dir),
         "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
         "MILLWRIGHT_RETRY_DELAY": "0.1",
+        "MILLWRIGHT_MAX_TRIES": "2",
         "MILLWRIGHT_GRACE": "30",
     }
     runner = RunnerProcess(environment, tmp_path / "runner.log")

