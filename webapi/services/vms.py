@@ -67,7 +67,8 @@ def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine
     wanted = definitions.with_secrets_of(vm.definition, wanted)
     _refuse_taken_name(vm, wanted["name"])
     if vm.hypervisor is None:
-        return _redefine(vm, wanted)
+        vm.redefine(wanted)
+        return vm
     placement.check_growth(vm, wanted["memory_mib"])
     vm.want(wanted)
     return tasks.ask_for_vm(vm, Action.RECONFIGURE, by)
@@ -85,12 +86,6 @@ def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
         found = db.session.scalars(others).all()
     if any(name in (other.name, (other.pending_definition or {}).get("name")) for other in found):
         raise Refused(f"there is a vm like {name!r} already", code="vm.exists")
-
-
-def _redefine(vm: VirtualMachine, wanted: dict[str, Any]) -> VirtualMachine:
-    vm.redefine(wanted)
-    rows.add(vm)
-    return vm
 
 
 @transaction
