@@ -74,7 +74,7 @@ WRONG = {
     "name": "web",
     "memory_mib": 4,
     "cpu": {"count": 3, "cores_per_socket": 2},
-    "disks": [{"name": "root"}],
+    "disks": [{"name": "root", "size_mib": 16}, {"name": "extra"}],
     "nics": [{"network": "default", "mac": "fe:ed"}],
 }
 
@@ -82,7 +82,7 @@ WRONG = {
 def test_a_wrong_definition_is_refused_alike_by_module_api_and_command_line(site, tmp_path: Path):
     by_module = _refused_by_module(tmp_path)
     assert {path for path, _ in by_module} == {
-        "memory_mib", "cpu.cores_per_socket", "disks[0].size_mib", "nics[0].mac"
+        "memory_mib", "cpu.cores_per_socket", "disks[1].size_mib", "nics[0].mac"
     }  # fmt: skip
 
     with pytest.raises(Refused) as refused:
