@@ -12,7 +12,6 @@ import libvirt
 
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 from ..errors import InvalidTransition, TimedOut
-from .faults import code_of
 
 STATES = {
     libvirt.VIR_DOMAIN_NOSTATE: PowerState.UNKNOWN,
@@ -96,9 +95,8 @@ def _ask(domain: libvirt.virDomain, action: PowerAction) -> None:
     """If the domain got there by itself meanwhile, libvirt's refusal does not count."""
     try:
         _CALLS[action](domain)
-    except libvirt.libvirtError as error:
-        moved = code_of(error) == libvirt.VIR_ERR_OPERATION_INVALID and power_of(domain) is POWER_GOAL[action]
-        if action is PowerAction.RESET or not moved:
+    except libvirt.libvirtError:
+        if action is PowerAction.RESET or power_of(domain) is not POWER_GOAL[action]:
             raise
 
 
