@@ -38,6 +38,9 @@ NODE = """<node>
 """
 
 
+#: What the names of pools, and the titles of foreign VMs, begin with; and the networks' names, which are short.
+OURS, BRIDGE = "millwright-contract-", "mwc"
+POOLS = Path("/var/tmp")
 #: What a domain may have beside its disks.
 REMAINS = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 
@@ -57,7 +60,6 @@ class LibvirtPeer:
         self.network = network
         self.guests_obey_shutdown = domain_type == "test"
         self._domain_type = domain_type
-        self.foreign: list[str] = []
 
     def files(self, driver: LibvirtDriver) -> set[str]:
         pool = driver._connection.storagePoolLookupByName(self.pool)
@@ -66,10 +68,9 @@ class LibvirtPeer:
 
     def make_foreign(self, driver: LibvirtDriver, name: str) -> str:
         domain = driver._connection.defineXML(
-            f"<domain type='{self._domain_type}'><name>{name}</name><memory unit='MiB'>32</memory>"
-            "<os><type>hvm</type></os></domain>"
+            f"<domain type='{self._domain_type}'><name>{name}</name><title>{OURS}foreign</title>"
+            "<memory unit='MiB'>32</memory><os><type>hvm</type></os></domain>"
         )
-        self.foreign.append(domain.UUIDString())
         return domain.UUIDString()
 
     def leave_residue(self, driver: LibvirtDriver, want: VmDefinition) -> None:
@@ -116,12 +117,14 @@ def libvirt_mock(tmp_path: Path) -> Iterator[LibvirtPeer]:
 def libvirt_qemu(_tmp_path: Path) -> Iterator[LibvirtPeer]:
     """``qemu:///system`` with a pool and a network of its own; skipped where no libvirtd answers."""
     connection = _system()
-    with _one_at_a_time(), _pool(connection) as (pool, directory), _network(connection) as network:
-        peer = LibvirtPeer(url="qemu:///system", pool=pool, network=network, domain_type="qemu")
+    with _one_at_a_time():
+        _sweep(connection)
         try:
-            yield peer
+            yield LibvirtPeer(
+                url="qemu:///system", pool=_make_pool(connection), network=_make_network(connection), domain_type="qemu"
+            )
         finally:
-            _remove_domains(connection, peer, directory)
+            _sweep(connection)
     connection.close()
 
 
@@ -138,42 +141,43 @@ def _system() -> libvirt.virConnect:
 @contextmanager
 def _one_at_a_time() -> Iterator[None]:
     """The suite's VMs have fixed names, so two runs of it on one host take turns."""
-    with (Path(tempfile.gettempdir()) / "millwright-contract-qemu.lock").open("w") as lock:
+    with (POOLS / ".millwright-contract.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
-@contextmanager
-def _pool(connection: libvirt.virConnect) -> Iterator[tuple[str, Path]]:
+def _make_pool(connection: libvirt.virConnect) -> str:
     # QEMU runs as another user, who must be able to get into the directory.
-    directory = Path(tempfile.mkdtemp(prefix="millwright-pool-", dir="/var/tmp"))
+    directory = Path(tempfile.mkdtemp(prefix=OURS, dir=POOLS))
     directory.chmod(0o755)
     template = directory / "template.qcow2"
     subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(template), "8M"], check=True)
-    pool = connection.storagePoolCreateXML(
+    connection.storagePoolCreateXML(
         f"<pool type='dir'><name>{directory.name}</name><target><path>{directory}</path></target></pool>"
     )
-    try:
-        yield pool.name(), directory
-    finally:
-        pool.destroy()
+    return directory.name
+
+
+def _make_network(connection: libvirt.virConnect) -> str:
+    name = f"{BRIDGE}{secrets.token_hex(4)}"
+    connection.networkCreateXML(f"<network><name>{name}</name><bridge name='{name}'/></network>")
+    return name
+
+
+def _sweep(connection: libvirt.virConnect) -> None:
+    """Remove all that this peer ever makes, of runs that were killed as well: nobody else has a turn now."""
+    for domain in connection.listAllDomains(0):
+        if OURS in domain.XMLDesc(0):
+            _remove(domain)
+    stale = [network for network in connection.listAllNetworks(0) if network.name().startswith(BRIDGE)]
+    stale += [pool for pool in connection.listAllStoragePools(0) if pool.name().startswith(OURS)]
+    for made in stale:
+        made.destroy()
+    for directory in POOLS.glob(f"{OURS}*"):
         shutil.rmtree(directory)
 
 
-@contextmanager
-def _network(connection: libvirt.virConnect) -> Iterator[str]:
-    name = f"mwt{secrets.token_hex(4)}"
-    network = connection.networkCreateXML(f"<network><name>{name}</name><bridge name='{name}'/></network>")
-    try:
-        yield name
-    finally:
-        network.destroy()
-
-
-def _remove_domains(connection: libvirt.virConnect, peer: LibvirtPeer, directory: Path) -> None:
-    """Those that the test made: the foreign ones, and all that have a disk in the peer's own directory."""
-    for domain in connection.listAllDomains(0):
-        if domain.UUIDString() in peer.foreign or str(directory) in domain.XMLDesc(0):
-            if domain.isActive():
-                domain.destroy()
-            domain.undefineFlags(REMAINS)
+def _remove(domain: libvirt.virDomain) -> None:
+    if domain.isActive():
+        domain.destroy()
+    domain.undefineFlags(REMAINS)

@@ -17,7 +17,7 @@ from pathlib import Path
 import libvirt
 import pycdlib
 import pytest
-from libvirt_peers import LibvirtPeer, libvirt_mock, libvirt_qemu
+from libvirt_peers import POOLS, LibvirtPeer, libvirt_mock, libvirt_qemu
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, Connection, VmRef
@@ -68,7 +68,7 @@ def pool_of(driver: LibvirtDriver) -> libvirt.virStoragePool:
 
 
 def directory_of(driver: LibvirtDriver) -> Path:
-    return Path("/var/tmp") / driver.peer.pool
+    return POOLS / driver.peer.pool
 
 
 def domain_of(driver: LibvirtDriver) -> libvirt.virDomain:
@@ -282,7 +282,7 @@ def test_a_saved_guest_with_snapshots_is_deleted(qemu: LibvirtDriver):
 @pytest.fixture
 def outside(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A directory of this host that is no pool."""
-    directory = Path("/var/tmp") / tmp_path_factory.mktemp("outside").name
+    directory = POOLS / tmp_path_factory.mktemp("outside").name
     directory.mkdir(mode=0o755)
     yield directory
     shutil.rmtree(directory)

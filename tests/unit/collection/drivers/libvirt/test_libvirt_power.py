@@ -55,7 +55,7 @@ def test_a_refusal_that_leads_nowhere_is_raised(domain: libvirt.virDomain):
 
 def test_what_the_state_does_not_allow_is_refused_with_what_it_does(domain: libvirt.virDomain):
     domain.destroy()
-    with pytest.raises(InvalidTransition, match="VM 'test' is off and cannot pause; it allows: on$"):
+    with pytest.raises(InvalidTransition, match=r"is off and cannot pause; it allows: on$"):
         power.carry_out(domain, PowerAction.PAUSE, 5)
 
 
