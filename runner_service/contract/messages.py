@@ -162,6 +162,7 @@ class ErrorReport:
     detail: str = rule("The hypervisor's own words.", "")
     retryable: bool = rule("The same request may go well later.", default=False)
     left: tuple[str, ...] = rule("What is left at the hypervisor.", ())
+    begun: bool = rule("False: the hypervisor was not even reached, so it is as it was.", default=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ class Node(NamedTuple):
     phase: Phase = Phase.WAITING
     #: A job: how often its run, or that of its undoing, has been tried and failed.
     tries: int = 0
+    #: A job: a run of it that failed may have changed something.
+    touched: bool = False
     #: A job that has ended: what would undo it.
     undo: Job | None = None
     #: A task: one of its jobs has started.

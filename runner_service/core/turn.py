@@ -14,7 +14,7 @@ from ..contract.messages import ErrorReport, Job, Mode, Task
 from ..contract.states import Event
 from .state import Node, Phase, TreeState
 from .steps import Finish, Outcome, Report, Start, Step, Withdraw
-from .undoing import undoing_of
+from .undoing import has_begun_nothing, undoing_of
 
 _ENDED_WHOLE = frozenset({Phase.WAITING, Phase.ABORTED, Phase.UNDONE})
 
@@ -70,8 +70,8 @@ class Turn:
     def job_ended(self, number: int, outcome: Outcome) -> None:
         if self._tries_again(number, outcome, Phase.READY):
             return
-        first_try = self._state.attempt == 1 and self._nodes[number].tries == 0
-        undo = undoing_of(self._job(number), outcome, first_try=first_try)
+        untouched = self._state.attempt == 1 and not self._nodes[number].touched
+        undo = undoing_of(self._job(number), outcome, untouched=untouched)
         phase, event = (Phase.DONE, Event.DONE) if outcome.ok else (Phase.FAILED, Event.ERROR)
         self._set(number, phase=phase, undo=undo)
         self._report(number, event, outcome)
@@ -92,7 +92,8 @@ class Turn:
         delay = self._state.retry.delay_after(outcome, self._job(number).id, node.tries + 1)
         if delay is None:
             return False
-        self._set(number, phase=phase, tries=node.tries + 1)
+        touched = node.touched or (outcome.error is not None and not has_begun_nothing(outcome.error))
+        self._set(number, phase=phase, tries=node.tries + 1, touched=touched)
         undo = phase is Phase.UNDO_READY
         job = node.undo if undo else self._job(number)
         self._steps.append(Start(job or self._job(number), undo=undo, delay=delay))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..contract.messages import Job
+from ..contract.messages import ErrorReport, Job
 from ..contract.operations import OPERATIONS, Operation
 from .steps import Outcome
 
@@ -18,14 +18,14 @@ NOTHING_BEGUN = frozenset(
 )
 
 
-def undoing_of(job: Job, outcome: Outcome, *, first_try: bool) -> Job | None:
+def undoing_of(job: Job, outcome: Outcome, *, untouched: bool) -> Job | None:
     """The job that takes back what ``job`` did, whole or half-way; None if nothing can or need be taken back.
 
-    ``first_try`` says that the job cannot have been run before, so that "nothing changed" means that it was so before
-    the task began. After a crash or a retry the change may be our own.
+    ``untouched`` says that no earlier run of the job can have begun anything, so that "nothing changed" means that it
+    was so before the task began. After a crash or a retry the change may be our own.
     """
     inverse = OPERATIONS[job.operation].inverse
-    if inverse is None or (first_try and _left_all_as_it_was(outcome)):
+    if inverse is None or (untouched and _left_all_as_it_was(outcome)):
         return None
     if inverse is not Operation.RECONFIGURE:
         return replace(job, operation=inverse, timeout=None)
@@ -33,9 +33,14 @@ def undoing_of(job: Job, outcome: Outcome, *, first_try: bool) -> Job | None:
     return replace(job, definition=definition, previous=job.definition) if definition else None
 
 
+def has_begun_nothing(error: ErrorReport) -> bool:
+    """Whether the failure is from before anything was tried at the hypervisor."""
+    return not error.begun or error.code in NOTHING_BEGUN
+
+
 def _left_all_as_it_was(outcome: Outcome) -> bool:
     if outcome.error is not None:
-        return outcome.error.code in NOTHING_BEGUN
+        return has_begun_nothing(outcome.error)
     return outcome.changed is False
 
 

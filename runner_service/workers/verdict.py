@@ -67,6 +67,7 @@ def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorRepor
         detail=scrub(result.get("detail"), secrets),
         retryable=result.get("retryable") is True,
         left=tuple(scrub(name, secrets) for name in left) if isinstance(left, list) else (),
+        begun=result.get("begun") is not False,
     )
 
 

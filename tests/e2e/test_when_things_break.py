@@ -92,6 +92,8 @@ def test_a_hypervisor_that_stops_answering_fails_the_job_and_unlocks_the_vm(site
     assert error["code"] == "driver.unreachable"
     assert fake.url in error["message"]
     assert site.is_unlocked(shop)
+    # It was never reached: nothing can be left there, and the VM is as before.
+    assert site.states(shop) == {"web": "NOT_ALLOCATED"}
     assert fake.machines == {}
 
 

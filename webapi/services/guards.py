@@ -90,6 +90,22 @@ ACTIONS: dict[Action, ActionRule] = {
 }
 
 
+#: "VM 'web' cannot be ..."
+PASSIVE: dict[Action, str] = {
+    Action.DEPLOY: "deployed",
+    Action.UNDEPLOY: "undeployed",
+    Action.RECONFIGURE: "reconfigured",
+    Action.REFRESH: "refreshed",
+    Action.DELETE: "deleted",
+    Action.ON: "powered on",
+    Action.OFF: "powered off",
+    Action.SHUTDOWN: "shut down",
+    Action.PAUSE: "paused",
+    Action.RESUME: "resumed",
+    Action.RESET: "reset",
+}
+
+
 def allowed_actions(vm: VirtualMachine) -> list[str]:
     """What may be asked of the VM now."""
     return [] if vm.task_id else [action.value for action, rule in ACTIONS.items() if vm.state in rule.allowed_from]
@@ -99,12 +115,12 @@ def guard(vm: VirtualMachine, action: Action) -> None:
     """Raises Refused unless the VM, whose row is locked, may be asked for the action."""
     if vm.task_id:
         raise Refused(
-            f"VM {vm.name!r} cannot {action}: task {vm.task_id} holds it; wait until the task has ended",
+            f"VM {vm.name!r} cannot be {PASSIVE[action]}: task {vm.task_id} holds it; wait until the task has ended",
             code="vm.locked", vm_id=vm.id, state=vm.state, task_id=vm.task_id, allowed=[],
         )  # fmt: skip
     if vm.state not in ACTIONS[action].allowed_from:
         allowed = allowed_actions(vm)
         raise Refused(
-            f"VM {vm.name!r} cannot {action}: it is {vm.state}, which allows {', '.join(allowed)}",
+            f"VM {vm.name!r} cannot be {PASSIVE[action]}: it is {vm.state}, which allows {', '.join(allowed)}",
             code="vm.state", vm_id=vm.id, state=vm.state, task_id=None, allowed=allowed,
         )  # fmt: skip

@@ -73,12 +73,20 @@ def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriv
     hidden.update(secret for secret in (connection.password, connection.session) if secret)
     with ExitStack() as stack:
         try:
-            driver = stack.enter_context(open_driver(connection))
-        except AuthenticationFailed:
-            if connection.session is None:
-                raise
-            driver = stack.enter_context(open_driver(replace(connection, session=None)))
+            driver = _opened(stack, connection)
+        except DriverError as error:
+            error.begun = False
+            raise
         yield driver
+
+
+def _opened(stack: ExitStack, connection: Connection) -> VmDriver:
+    try:
+        return stack.enter_context(open_driver(connection))
+    except AuthenticationFailed:
+        if connection.session is None:
+            raise
+        return stack.enter_context(open_driver(replace(connection, session=None)))
 
 
 def failure(error: Exception) -> dict[str, Any]:

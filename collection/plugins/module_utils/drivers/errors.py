@@ -26,6 +26,8 @@ class DriverError(Exception):
         self.message = message
         self.detail = detail
         self.left = left
+        #: False: the hypervisor was not even reached, so it is as it was before the operation.
+        self.begun = True
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -43,6 +45,7 @@ class DriverError(Exception):
             "detail": self.detail,
             "retryable": self.retryable,
             "left": list(self.left),
+            "begun": self.begun,
         }
 
 

@@ -188,6 +188,25 @@ def test_a_reconfigure_that_found_nothing_out_is_undone_with_what_the_platform_k
     assert unknown.events("web.reconfigure") == ["START", "ERROR"]
 
 
+NOT_REACHED = ErrorReport(code="driver.unreachable", message="no answer", retryable=True, begun=False)
+
+
+def test_a_hypervisor_that_was_never_reached_has_nothing_to_be_undone() -> None:
+    drive = Drive(chain("web", *DEPLOY), lambda _start: Outcome(error=NOT_REACHED), retry=RetryRule(max_tries=3))
+    drive.to_the_end()
+    assert len(drive.starts) == 3
+    assert [event for node, event in drive.reports if node == "web.configure"] == ["START", "ERROR"]
+
+
+def test_one_try_that_reached_the_hypervisor_is_undone_whatever_the_last_one_says() -> None:
+    broke = ErrorReport(code="driver.unreachable", message="the line broke", retryable=True)
+    errors = iter([broke, NOT_REACHED, None])
+    drive = Drive(chain("web", *DEPLOY), lambda _start: Outcome(error=next(errors)), retry=RetryRule(max_tries=2))
+    drive.to_the_end()
+    told = [event for node, event in drive.reports if node == "web.configure"]
+    assert told == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+
+
 def test_an_error_that_passes_is_tried_again_after_growing_pauses_and_reported_once() -> None:
     drive = Drive(chain("web", *UNDEPLOY), lambda _start: Outcome(error=BUSY), retry=RetryRule(max_tries=3))
     drive.to_the_end()
