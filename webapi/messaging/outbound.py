@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -15,6 +16,8 @@ from ..services import outbox
 from . import broker
 
 _IDLE_SECONDS = 0.05
+#: How often a relay that has nothing to publish says that it lives.
+_SIGN_OF_LIFE_SECONDS = 2.0
 
 
 class Outbound:
@@ -25,12 +28,20 @@ class Outbound:
         self._channel: BlockingChannel = connection.channel()
         self._channel.confirm_delivery()
         self._declared: set[str] = set()
+        self._looked = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
-            if not outbox.publish_pending(self._publish):
+            if not (self._is_due() and outbox.publish_pending(self._publish)):
                 self._connection.sleep(_IDLE_SECONDS)
+
+    def _is_due(self) -> bool:
+        """Something waits, or it is time for a sign of life."""
+        if not outbox.is_waiting() and time.monotonic() - self._looked < _SIGN_OF_LIFE_SECONDS:
+            return False
+        self._looked = time.monotonic()
+        return True
 
     def _publish(self, topology: Topology, hypervisor_id: str, body: bytes) -> None:
         if topology.datacenter_id not in self._declared:

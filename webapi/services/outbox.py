@@ -23,6 +23,12 @@ Publish = Callable[[Topology, str, bytes], None]
 
 
 @transaction
+def is_waiting() -> bool:
+    """Whether there is something to publish; a look that locks nothing and costs little."""
+    return db.session.scalar(select(Request.number).filter_by(published_at=None).limit(1)) is not None
+
+
+@transaction
 def publish_pending(publish: Publish) -> int:
     """Publish what waits, in order, and mark it; how many there were.
 
