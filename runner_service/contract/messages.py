@@ -64,6 +64,11 @@ class Job:
     #: Read strictly even in a message: a field that we do not know would make a VM that was not asked for.
     definition: dict[str, Any] | None = rule("The VM as it is to be (VmDefinition).", None)
     previous: dict[str, Any] | None = rule("For reconfigure: the VM as the platform last knew it.", None)
+    sealed_user_data: str | None = rule(
+        "The definition's cloud_init.user_data, a secret, sealed like a hypervisor's credentials; then it is not in it.",
+        None,
+        max_length=262_144,
+    )
     timeout: int | None = rule("Seconds for operations that wait for the guest.", None, minimum=1, maximum=86_400)
 
     def problems(self) -> Iterator[Problem]:

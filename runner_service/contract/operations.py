@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
 
 
 class Operation(StrEnum):
@@ -38,8 +38,8 @@ class OperationRule:
     legal_from: frozenset[VmState] = frozenset()
     #: The VM's state once it is done; None: it stays.
     ends_in: VmState | None = None
-    #: Seconds after which the run is cancelled, for a VM without disk copies.
-    deadline: int = 120
+    #: Seconds after which the run is cancelled, for a VM without disk copies; a job's own timeout comes on top.
+    deadline: int = 180
     #: It concerns a VM; the job must carry its definition.
     needs_vm: bool = True
     #: Beside other operations of a lane it is a long one, and does not share a batch with short ones.
@@ -56,12 +56,9 @@ OPERATIONS: dict[Operation, OperationRule] = {
     Operation.CONFIGURE: OperationRule(
         inverse=Operation.UNCONFIGURE, legal_from=_states(_S.ALLOCATED), ends_in=_S.CONFIGURED, deadline=900, long=True
     ),
-    Operation.UNCONFIGURE: OperationRule(
-        inverse=Operation.CONFIGURE,
-        legal_from=_states(_S.CONFIGURED, _S.OFF, _S.UNKNOWN),
-        ends_in=_S.ALLOCATED,
-        deadline=300,
-    ),
+    # It has no inverse: a VM made anew from its template would pass for the one whose disks are gone. One that fails is
+    # asked for again. It powers off what runs, so that an undeploy is this one operation, whole or to be repeated.
+    Operation.UNCONFIGURE: OperationRule(legal_from=AT_HYPERVISOR, ends_in=_S.ALLOCATED, deadline=300),
     Operation.RECONFIGURE: OperationRule(
         inverse=Operation.RECONFIGURE, legal_from=_states(_S.CONFIGURED, _S.OFF), deadline=300
     ),
@@ -71,9 +68,8 @@ OPERATIONS: dict[Operation, OperationRule] = {
     Operation.POWER_OFF: OperationRule(
         inverse=Operation.POWER_ON, legal_from=_states(_S.ON, _S.PAUSED, _S.UNKNOWN), ends_in=_S.OFF
     ),
-    Operation.SHUTDOWN: OperationRule(
-        inverse=Operation.POWER_ON, legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600
-    ),
+    # It has no inverse: a guest that goes down late does what it was asked to.
+    Operation.SHUTDOWN: OperationRule(legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600),
     Operation.RESET: OperationRule(legal_from=_states(_S.ON), ends_in=_S.ON),
     Operation.PAUSE: OperationRule(inverse=Operation.RESUME, legal_from=_states(_S.ON), ends_in=_S.PAUSED),
     Operation.RESUME: OperationRule(inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON),

@@ -79,6 +79,8 @@ JOB_TRANSITIONS: dict[tuple[JobState, Event], JobState] = {
     (JobState.DONE, Event.START): JobState.STARTED,
     (JobState.FAILED, Event.START): JobState.STARTED,
     (JobState.ABORTED, Event.START): JobState.STARTED,
+    (JobState.DONE, Event.ABORTED): JobState.ABORTED,
+    (JobState.FAILED, Event.ABORTED): JobState.ABORTED,
     (JobState.ABORTED, Event.ABORTED): JobState.ABORTED,
 }
 
