@@ -65,7 +65,7 @@ class Job:
     definition: dict[str, Any] | None = rule("The VM as it is to be (VmDefinition).", None)
     previous: dict[str, Any] | None = rule("For reconfigure: the VM as the platform last knew it.", None)
     sealed_user_data: str | None = rule(
-        "The definition's cloud_init.user_data, a secret, sealed like a hypervisor's credentials; then it is not in it.",
+        "The definition's cloud_init.user_data, sealed as credentials are; then the definition is without it.",
         None,
         max_length=262_144,
     )
