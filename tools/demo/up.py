@@ -27,7 +27,7 @@ from webapi.cli.client import Client, Json
 from webapi.cli.errors import NoSuchName
 from webapi.cli.tree import follow
 
-DISCOVER_TIMEOUT = 120
+TASK_TIMEOUT = 120
 #: Three guests boot at once, perhaps emulated, perhaps on one core.
 BOOT_TIMEOUT = 300
 UP = "MILLWRIGHT-GUEST-UP"
@@ -47,7 +47,9 @@ def up(console: Console) -> None:
         appliance = _register(console, client, house)
         before = _boots()
         started = _bring_up(console, client, appliance["id"])
-        _wait_for_guests(console, started, before)
+        vms = client.get(lookup.VAPP.one(appliance["id"]))["vms"]
+        _require_on(vms)
+        _wait_for_guests(console, {vm["id"] for vm in vms}, started, before)
         _show(console, client.get(lookup.VAPP.one(appliance["id"])))
     _explain(console, house)
 
@@ -104,16 +106,18 @@ def _ensure_hypervisor(client: Client, datacenter_id: str) -> None:
         if known["state"] == "MANAGED":
             return
         task = client.post(lookup.HYPERVISOR.one(known["id"], "discover"))
-    _wait_for_discovery(client, task["id"])
+    ended = _ended(client, task["id"], "the runner's look at this machine")
+    _require_success(ended, "The runner could not use this machine as a hypervisor")
 
 
-def _wait_for_discovery(client: Client, task_id: str) -> None:
-    def ended() -> Json | None:
+def _ended(client: Client, task_id: str, what: str) -> Json:
+    """The task, once it has ended."""
+
+    def look() -> Json | None:
         task = client.get(lookup.TASK.one(task_id))
         return task if task["state"] in FINAL_TASK_STATES else None
 
-    task = wait_until(ended, DISCOVER_TIMEOUT, "the runner's look at this machine; see .run/demo/runner.log", every=0.3)
-    _require_success(task, "The runner could not use this machine as a hypervisor")
+    return wait_until(look, TASK_TIMEOUT, f"{what}; see .run/demo/runner.log", every=0.3)
 
 
 def _require_success(task: Json, what: str) -> None:
@@ -135,6 +139,7 @@ def _bring_up(console: Console, client: Client, appliance_id: str) -> set[str]:
     for task_id in sorted({vm["locked_by"] for vm in client.get(path)["vms"] if vm["locked_by"]}):
         console.print("\n[bold]Still at work since the last run[/]")
         follow(client, task_id, console)
+    _look_at_the_guests(console, client, path)
     lacking = [vm for vm in client.get(path)["vms"] if vm["state"] == "NOT_ALLOCATED"]
     if lacking:
         console.print(f"\n[bold]Deploying {VAPP!r}[/]: API, MariaDB, RabbitMQ, runner, Ansible, libvirt")
@@ -147,17 +152,38 @@ def _bring_up(console: Console, client: Client, appliance_id: str) -> set[str]:
     return {vm["id"] for vm in [*lacking, *idle] if vm["state"] != "PAUSED"}
 
 
+def _look_at_the_guests(console: Console, client: Client, path: str) -> None:
+    """Afterwards the database says what libvirt says: the machine may have been restarted since. A VM that is not what
+    it was is undeployed, so that it is made anew."""
+    known = [vm for vm in client.get(path)["vms"] if vm["state"] != "NOT_ALLOCATED"]
+    if not known:
+        return
+    with _stage(console, "What libvirt says of the guests that are there"):
+        for vm in known:
+            _ended(client, client.post(lookup.VM.one(vm["id"], "refresh"))["id"], f"a look at {vm['name']}")
+    for vm in client.get(path)["vms"]:
+        if vm["state"] == "UNKNOWN":
+            task = follow(client, client.post(lookup.VM.one(vm["id"], "undeploy"))["id"], console)
+            _require_success(task, f"What is left of {vm['name']} cannot be removed")
+
+
 def _boots() -> dict[str, int]:
     """How often each guest has said that it is up, by the VM's id."""
     return {vm: text.count(UP) for vm, text in POOL.consoles().items()}
 
 
-def _wait_for_guests(console: Console, started: set[str], before: dict[str, int]) -> None:
-    """Afterwards each guest that was started has said once more that it is up."""
+def _require_on(vms: list[Json]) -> None:
+    others = [f"{vm['name']} is {vm['state']}" for vm in vms if vm["state"] != "ON"]
+    if others:
+        raise DemoFailed(f"Not all VMs are on: {', '.join(others)}; see .run/demo/runner.log and millwright event list")
+
+
+def _wait_for_guests(console: Console, running: set[str], started: set[str], before: dict[str, int]) -> None:
+    """Afterwards each guest has said that it is up; each that was started now, once more."""
 
     def all_up() -> bool:
         now = _boots()
-        return all(now.get(vm, 0) > before.get(vm, 0) for vm in started)
+        return all(now.get(vm, 0) > (before.get(vm, 0) if vm in started else 0) for vm in running)
 
     console.print()
     with _stage(console, "The guests say on their serial lines that they are up"):
