@@ -12,7 +12,7 @@ from runner_service.contract.messages import Hypervisor, Job, Mode, Task, TaskRe
 from runner_service.contract.operations import Operation
 
 DEPLOY = (Operation.CONFIGURE, Operation.POWER_ON)
-UNDEPLOY = (Operation.POWER_OFF, Operation.UNCONFIGURE)
+UNDEPLOY = (Operation.UNCONFIGURE,)
 
 
 def vm_id(label: str) -> str:

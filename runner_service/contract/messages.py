@@ -11,6 +11,7 @@ imported: operations and types are keys of closed tables, and names and texts ar
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ MAX_JOBS = 5_000
 M = TypeVar("M")
 
 _ID = r"[A-Za-z0-9_.-]{1,64}"
+_URL_WITH_PASSWORD = re.compile(r"[^/?#]*//[^/?#]*:[^/?#]*@")
 
 
 class InvalidMessage(ValueError):
@@ -67,7 +69,7 @@ class Job:
     sealed_user_data: str | None = rule(
         "The definition's cloud_init.user_data, sealed as credentials are; then the definition is without it.",
         None,
-        max_length=262_144,
+        max_length=360_000,
     )
     timeout: int | None = rule("Seconds for operations that wait for the guest.", None, minimum=1, maximum=86_400)
 
@@ -126,6 +128,10 @@ class Hypervisor:
     validate_certs: bool = rule("Whether TLS certificates are checked.", default=True)
     open_sessions: int = rule("How many operations may run on it at once.", 2, minimum=1, maximum=256)
 
+    def problems(self) -> Iterator[Problem]:
+        if holds_password(self.url):
+            yield Problem("url", "must not hold a password, as a URL is shown and kept; give it as a credential")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TaskRequest:
@@ -167,7 +173,7 @@ class ErrorReport:
     detail: str = rule("The hypervisor's own words.", "")
     retryable: bool = rule("The same request may go well later.", default=False)
     left: tuple[str, ...] = rule("What is left at the hypervisor.", ())
-    begun: bool = rule("False: the hypervisor was not even reached, so it is as it was.", default=True)
+    begun: bool = rule("False: nothing was begun at the hypervisor, so it is as it was.", default=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +205,11 @@ class Update:
 
     def encode(self) -> bytes:
         return _encode(self)
+
+
+def holds_password(url: str) -> bool:
+    """Whether a URL has a password between its ``//`` and its ``@``."""
+    return _URL_WITH_PASSWORD.match(url) is not None
 
 
 def _decode(cls: type[M], body: bytes) -> M:

@@ -28,12 +28,21 @@ def test_every_operation_has_a_rule() -> None:
 
 
 @pytest.mark.parametrize("operation", [name for name, rule in OPERATIONS.items() if rule.inverse])
-def test_an_inverse_can_be_undone_itself_and_starts_where_the_operation_ends(operation: Operation) -> None:
+def test_an_inverse_starts_where_the_operation_ends(operation: Operation) -> None:
     rule = OPERATIONS[operation]
     assert rule.inverse is not None
-    assert OPERATIONS[rule.inverse].inverse is not None
     if rule.ends_in is not None:
         assert rule.ends_in in OPERATIONS[rule.inverse].legal_from
+
+
+def test_what_cannot_be_made_as_it_was_has_no_inverse() -> None:
+    """Disks that are gone, a guest that went down, a memory that was reset."""
+    for operation in (Operation.UNCONFIGURE, Operation.SHUTDOWN, Operation.RESET):
+        assert OPERATIONS[operation].inverse is None
+
+
+def test_a_vm_is_unconfigured_from_wherever_it_is_at_its_hypervisor() -> None:
+    assert OPERATIONS[Operation.UNCONFIGURE].legal_from == AT_HYPERVISOR
 
 
 @pytest.mark.parametrize("operation", Operation)

@@ -25,6 +25,7 @@ from runner_service.contract.messages import (
     Task,
     TaskRequest,
     Update,
+    holds_password,
 )
 from runner_service.contract.states import Event
 from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, request
@@ -59,7 +60,7 @@ def test_every_field_of_a_request_has_a_sample() -> None:
     requests = decoded(TaskRequest)
     jobs = [job for found in requests for job in found.task.jobs()]
     assert any(found.hypervisor.sealed_credentials for found in requests)
-    for name in ("vm_id", "definition", "previous", "timeout"):
+    for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout"):
         assert any(getattr(job, name) is not None for job in jobs), name
     assert {type(child) for found in requests for child in found.task.children} == {Job, Task}
 
@@ -134,12 +135,31 @@ def many_jobs() -> dict[str, Any]:
         (broken(task={"id": "t", "children": 5}), "children: must be a list"),
         (broken(task=many_jobs()), f"at most {MAX_JOBS}"),
         (broken(hypervisor={"id": "h", "type": "fake", "url": "fake:///x", "open_sessions": 0}), "open_sessions"),
+        (broken(hypervisor={"id": "h", "type": "fake", "url": "qemu+tcp://root:pw@h/"}), "url: must not hold a pass"),
     ],
     ids=lambda value: value[:40] if isinstance(value, str) else "",
 )
 def test_what_is_wrong_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         TaskRequest.decode(body)
+
+
+@pytest.mark.parametrize(
+    ("url", "holds"),
+    [
+        ("qemu+tcp://root:secret@host/system", True),
+        ("https://root:@host:8989/sdk", True),
+        ("//root:p:w@host", True),
+        ("qemu+tcp://me@corp:secret@host", True),
+        ("qemu+ssh://root@host:22/system?keyfile=/a:b@c", False),
+        ("qemu:///system", False),
+        ("https://[2001:db8::1]:443/path:x@y", False),
+        ("fake:///tmp/a:b@c", False),
+        ("no url at all", False),
+    ],
+)
+def test_a_password_in_a_url_is_seen(url: str, holds: bool) -> None:
+    assert holds_password(url) is holds
 
 
 json_values = st.recursive(

@@ -15,7 +15,7 @@ from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Ended, Outcome, Start, Started
 from tests.drive import BROKEN, BUSY, Drive, failing
-from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, job
+from tests.requests import DEPLOY, appliance, chain, definition, job
 
 ROLLED_BACK = ["START", "DONE", "ROLLBACK_START", "ROLLBACK_DONE"]
 
@@ -208,7 +208,8 @@ def test_one_try_that_reached_the_hypervisor_is_undone_whatever_the_last_one_say
 
 
 def test_an_error_that_passes_is_tried_again_after_growing_pauses_and_reported_once() -> None:
-    drive = Drive(chain("web", *UNDEPLOY), lambda _start: Outcome(error=BUSY), retry=RetryRule(max_tries=3))
+    task = chain("web", Operation.POWER_OFF)
+    drive = Drive(task, lambda _start: Outcome(error=BUSY), retry=RetryRule(max_tries=3))
     drive.to_the_end()
     first = [start.delay for start in drive.starts if start.job.id == "web.power_off" and not start.undo]
     assert first[0] == 0
