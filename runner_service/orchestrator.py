@@ -128,7 +128,7 @@ class Orchestrator:
     def _begin(self, progress: Progress) -> None:
         request = progress.request
         log.info("request %s: task %s begins, delivery %d", request.id, request.task.id, progress.attempt)
-        self._lanes.set_sessions(request.hypervisor.id, request.hypervisor.open_sessions)
+        self._lanes.open(request.hypervisor.id, request.hypervisor.open_sessions)
         progress.state, steps = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
         self._carry_out(progress, steps)
 
@@ -226,7 +226,8 @@ class Orchestrator:
 
     def _forget(self, progress: Progress) -> None:
         del self._progress[progress.id]
-        self._lanes.forget_idle(progress.request.hypervisor.id)
+        if progress.state is not None:
+            self._lanes.close(progress.request.hypervisor.id)
         for request_id in self._claims.release(progress.id):
             if not self._progress[request_id].parked:
                 self._begin(self._progress[request_id])

@@ -29,6 +29,8 @@ class Lane:
     """One hypervisor's sessions, and who waits for them: undoing before new work, then first come, first served."""
 
     sessions: int
+    #: How many requests have it open.
+    users: int = 0
     in_use: int = 0
     urgent: OrderedDict[Ticket, None] = field(default_factory=_queue)
     ordinary: OrderedDict[Ticket, None] = field(default_factory=_queue)
@@ -36,10 +38,6 @@ class Lane:
     @property
     def can_start(self) -> bool:
         return self.in_use < self.sessions and bool(self.urgent or self.ordinary)
-
-    @property
-    def idle(self) -> bool:
-        return not (self.in_use or self.urgent or self.ordinary)
 
     def take(self) -> Ticket:
         self.in_use += 1
@@ -61,10 +59,20 @@ class Lanes:
         self._turns: OrderedDict[str, None] = OrderedDict()
         self.running = 0
 
-    def set_sessions(self, hypervisor_id: str, sessions: int) -> None:
-        """Bound the lane; runs beyond a lowered bound end, and none follows them."""
-        self._lanes.setdefault(hypervisor_id, Lane(sessions)).sessions = sessions
+    def open(self, hypervisor_id: str, sessions: int) -> None:
+        """A request has work for the lane, and says how many sessions it has; runs beyond a lowered bound end, and none
+        follows them."""
+        lane = self._lanes.setdefault(hypervisor_id, Lane(sessions))
+        lane.sessions = sessions
+        lane.users += 1
         self._refresh(hypervisor_id)
+
+    def close(self, hypervisor_id: str) -> None:
+        """A request has no more work for the lane. With its last one it is forgotten, so that a runner does not grow
+        with all it has ever seen; while a request waits for its next try, nothing of it is in the lane."""
+        self._lanes[hypervisor_id].users -= 1
+        if not self._lanes[hypervisor_id].users:
+            del self._lanes[hypervisor_id]
 
     def offer(self, hypervisor_id: str, ticket: Ticket, *, urgent: bool) -> None:
         """The job waits for a session from now on."""
@@ -110,9 +118,3 @@ class Lanes:
             self._turns.setdefault(hypervisor_id)
         else:
             self._turns.pop(hypervisor_id, None)
-
-    def forget_idle(self, hypervisor_id: str) -> None:
-        """Drop the lane if nothing runs or waits in it, so that a runner does not grow with all it has ever seen."""
-        lane = self._lanes.get(hypervisor_id)
-        if lane is not None and lane.idle:
-            del self._lanes[hypervisor_id]

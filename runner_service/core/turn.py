@@ -14,7 +14,7 @@ from ..contract.messages import ErrorReport, Job, Mode, Task
 from ..contract.states import Event
 from .state import Node, Phase, TreeState
 from .steps import Finish, Outcome, Report, Start, Step, Withdraw
-from .undoing import has_begun_nothing, undoing_of
+from .undoing import as_whole, undoing_of
 
 _ENDED_WHOLE = frozenset({Phase.WAITING, Phase.ABORTED, Phase.UNDONE})
 
@@ -71,6 +71,7 @@ class Turn:
         if self._tries_again(number, outcome, Phase.READY):
             return
         untouched = self._state.attempt == 1 and not self._nodes[number].touched
+        outcome = as_whole(outcome, untouched=untouched)
         undo = undoing_of(self._job(number), outcome, untouched=untouched)
         phase, event = (Phase.DONE, Event.DONE) if outcome.ok else (Phase.FAILED, Event.ERROR)
         self._set(number, phase=phase, undo=undo)
@@ -92,7 +93,7 @@ class Turn:
         delay = self._state.retry.delay_after(outcome, self._job(number).id, node.tries + 1)
         if delay is None:
             return False
-        touched = node.touched or (outcome.error is not None and not has_begun_nothing(outcome.error))
+        touched = node.touched or (outcome.error is not None and outcome.error.begun)
         self._set(number, phase=phase, tries=node.tries + 1, touched=touched)
         undo = phase is Phase.UNDO_READY
         job = node.undo if undo else self._job(number)

@@ -8,14 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from ..contract.messages import ErrorReport, Job
+from ..contract.messages import Job
 from ..contract.operations import OPERATIONS, Operation
 from .steps import Outcome
-
-#: Failures from before anything is tried at the hypervisor.
-NOTHING_BEGUN = frozenset(
-    {"credentials.unreadable", "definition.invalid", "driver.authentication_failed", "driver.unsupported"}
-)
 
 
 def undoing_of(job: Job, outcome: Outcome, *, untouched: bool) -> Job | None:
@@ -28,22 +23,23 @@ def undoing_of(job: Job, outcome: Outcome, *, untouched: bool) -> Job | None:
     if inverse is None or (untouched and _left_all_as_it_was(outcome)):
         return None
     if inverse is not Operation.RECONFIGURE:
-        return replace(job, operation=inverse, timeout=None)
-    definition = _definition_before(outcome) or job.previous
-    return replace(job, definition=definition, previous=job.definition) if definition else None
+        return replace(job, operation=inverse, timeout=None, sealed_user_data=None)
+    definition = _definition_before(job, outcome, untouched=untouched)
+    return replace(job, definition=definition, previous=job.definition, sealed_user_data=None) if definition else None
 
 
-def has_begun_nothing(error: ErrorReport) -> bool:
-    """Whether the failure is from before anything was tried at the hypervisor."""
-    return not error.begun or error.code in NOTHING_BEGUN
+def as_whole(outcome: Outcome, *, untouched: bool) -> Outcome:
+    """What the last run says, told of all runs of the job: what an earlier one has begun, the job has begun."""
+    if untouched or outcome.error is None:
+        return outcome
+    return replace(outcome, error=replace(outcome.error, begun=True))
 
 
 def _left_all_as_it_was(outcome: Outcome) -> bool:
-    if outcome.error is not None:
-        return has_begun_nothing(outcome.error)
-    return outcome.changed is False
+    return outcome.changed is False if outcome.error is None else not outcome.error.begun
 
 
-def _definition_before(outcome: Outcome) -> dict[str, Any] | None:
-    """As the job recorded it before it changed anything."""
-    return (outcome.before or {}).get("definition")
+def _definition_before(job: Job, outcome: Outcome, *, untouched: bool) -> dict[str, Any] | None:
+    """As the job found it, unless what it found may be the work of an earlier run."""
+    found = (outcome.before or {}).get("definition")
+    return found or job.previous if untouched else job.previous or found

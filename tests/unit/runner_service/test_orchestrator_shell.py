@@ -177,6 +177,19 @@ def test_an_error_that_passes_is_tried_again_without_a_session(shop: Shop) -> No
     assert shop.broker.events_of("web.configure") == ["START", "DONE"]
 
 
+def test_a_job_that_waits_for_its_next_try_finds_its_lane_although_another_request_has_ended(shop: Shop) -> None:
+    def fail(work: Work) -> ErrorReport | None:
+        tried = len([ran for ran in shop.hypervisor.ran if work.job.vm_id and ran.endswith(work.job.vm_id)])
+        late = work.job.vm_id == vm_id("web") and tried == 1
+        return ErrorReport(code="driver.busy", message="later", retryable=True) if late else None
+
+    shop.hypervisor.fail = fail
+    tags = [shop.take(request(chain("web", Operation.CONFIGURE)))]
+    tags += [shop.take(request(chain(f"db{number}", Operation.GET_STATE))) for number in range(5)]
+    shop.acknowledged(*tags)
+    assert shop.broker.events_of("web.configure") == ["START", "DONE"]
+
+
 def test_a_defect_of_the_worker_fails_the_job_and_not_the_runner(shop: Shop) -> None:
     def fail(work: Work) -> ErrorReport | None:
         raise ZeroDivisionError

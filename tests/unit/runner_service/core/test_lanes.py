@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +19,7 @@ def ticket(name: str) -> Ticket:
 def lanes_with(sessions: dict[str, int], waiting: list[tuple[str, str]], max_runs: int = 100) -> Lanes:
     lanes = Lanes(max_runs)
     for hypervisor, bound in sessions.items():
-        lanes.set_sessions(hypervisor, bound)
+        lanes.open(hypervisor, bound)
     for hypervisor, job in waiting:
         lanes.offer(hypervisor, ticket(job), urgent=job.startswith("undo"))
     return lanes
@@ -63,7 +64,7 @@ def test_a_withdrawn_job_does_not_start() -> None:
 def test_a_bound_that_changes_holds_from_then_on() -> None:
     lanes = lanes_with({"h": 2}, [("h", name) for name in "abcd"])
     assert take_all(lanes) == ["a", "b"]
-    lanes.set_sessions("h", 1)
+    lanes.open("h", 1)
     lanes.release("h")
     assert take_all(lanes) == []
     lanes.release("h")
@@ -77,15 +78,16 @@ def test_a_waiting_job_has_a_place() -> None:
     assert lanes.place(ticket("undo")) is None
 
 
-def test_an_idle_lane_is_forgotten_and_a_busy_one_is_not() -> None:
-    lanes = lanes_with({"h": 1, "g": 1}, [("h", "a")])
-    take_all(lanes)
-    lanes.forget_idle("h")
-    lanes.forget_idle("g")
+def test_a_lane_is_there_while_a_request_has_work_for_it_even_if_that_work_waits_elsewhere() -> None:
+    lanes = lanes_with({"h": 1}, [])
+    lanes.open("h", 1)
+    lanes.close("h")
+    lanes.offer("h", ticket("tried again"), urgent=False)
+    assert take_all(lanes) == ["tried again"]
     lanes.release("h")
-    lanes.forget_idle("h")
-    lanes.set_sessions("h", 1)
-    assert take_all(lanes) == []
+    lanes.close("h")
+    with pytest.raises(KeyError):
+        lanes.offer("h", ticket("nobody's"), urgent=False)
 
 
 @given(st.lists(st.sampled_from(["offer h", "offer g", "take", "release", "withdraw"]), max_size=60))

@@ -11,6 +11,7 @@ import pytest
 
 from runner_service.contract.messages import ErrorReport, Mode, Task
 from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
 from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Ended, Outcome, Start, Started
@@ -154,7 +155,7 @@ def test_what_was_so_before_the_task_is_not_undone() -> None:
 
 
 def test_a_job_that_failed_before_it_touched_anything_is_not_undone_but_those_before_it_are() -> None:
-    refused = ErrorReport(code="driver.unsupported", message="cannot pause")
+    refused = ErrorReport(code="driver.unsupported", message="cannot pause", begun=False)
 
     def verdict(start: Start) -> Outcome:
         return Outcome(error=refused) if start.job.operation is Operation.PAUSE else Outcome(changed=True)
@@ -164,6 +165,25 @@ def test_a_job_that_failed_before_it_touched_anything_is_not_undone_but_those_be
     assert drive.events("web.power_on") == ROLLED_BACK
     again = Drive(chain("web", *DEPLOY, Operation.PAUSE), verdict, attempt=2).to_the_end()
     assert again.events("web.pause")[-1] == "ROLLBACK_DONE", "the delivery before may have done it"
+
+
+def error_of(drive: Drive, job_id: str) -> ErrorReport:
+    outcome = drive.outcomes[job_id, Event.ERROR]
+    assert outcome is not None
+    assert outcome.error is not None
+    return outcome.error
+
+
+def test_an_operation_without_inverse_says_whether_anything_was_begun_over_all_its_tries_and_deliveries() -> None:
+    task, rule = chain("web", Operation.UNCONFIGURE), RetryRule(max_tries=2)
+    never = Drive(task, lambda _start: Outcome(error=NOT_REACHED), retry=rule).to_the_end()
+    assert error_of(never, "web.unconfigure").begun is False
+    errors = iter([BUSY, NOT_REACHED])
+    once = Drive(task, lambda _start: Outcome(error=next(errors)), retry=rule).to_the_end()
+    assert error_of(once, "web.unconfigure").begun
+    again = Drive(task, lambda _start: Outcome(error=NOT_REACHED), attempt=2).to_the_end()
+    assert error_of(again, "web.unconfigure").begun
+    assert again.events("web.unconfigure") == ["START", "ERROR"]
 
 
 def test_a_reconfigure_is_undone_with_the_definition_that_it_found() -> None:
@@ -177,6 +197,24 @@ def test_a_reconfigure_is_undone_with_the_definition_that_it_found() -> None:
     task = chain("web", Operation.RECONFIGURE, Operation.POWER_ON)
     undo = Drive(task, verdict).to_the_end().starts[-1]
     assert (undo.undo, undo.job.operation, undo.job.definition) == (True, Operation.RECONFIGURE, found)
+
+
+def test_a_reconfigure_that_came_again_is_not_undone_with_what_it_may_have_made_itself() -> None:
+    known, found = definition("web", memory_mib=32), definition("web", memory_mib=128)
+
+    def verdict(start: Start) -> Outcome:
+        fails = start.job.operation is Operation.POWER_ON and not start.undo
+        return Outcome(error=BROKEN) if fails else Outcome(changed=False, before={"definition": found})
+
+    task = sequence("web.task", job("web", "reconfigure", previous=known), job("web", "power_on"))
+    undo = Drive(task, verdict, attempt=2).to_the_end().starts[-1]
+    assert (undo.undo, undo.job.operation, undo.job.definition) == (True, Operation.RECONFIGURE, known)
+
+
+def test_a_secret_goes_with_no_undoing() -> None:
+    task = sequence("web.task", job("web", "configure", sealed_user_data="c2VhbGVk"))
+    undo = Drive(task, failing("web.configure")).to_the_end().starts[-1]
+    assert (undo.job.operation, undo.job.sealed_user_data) == (Operation.UNCONFIGURE, None)
 
 
 def test_a_reconfigure_that_found_nothing_out_is_undone_with_what_the_platform_knew() -> None:
