@@ -176,10 +176,10 @@ class World:
     # -- what becomes of it
 
     def requests(self, task: Json) -> list[TaskRequest]:
-        """What the outbox has for a task."""
+        """What is being asked of runners for a task."""
         with self.app.app_context():
-            bodies = db.session.scalars(select(Request.body).filter_by(task_id=task["id"]).order_by(Request.number))
-            return [TaskRequest.decode(body.encode()) for body in bodies]
+            open_ones = select(Request.body).filter_by(task_id=task["id"], outcome=None).order_by(Request.number)
+            return [TaskRequest.decode(body.encode()) for body in db.session.scalars(open_ones)]
 
     def runner(self, task: Json, attempt: int = 1, number: int = 0) -> Runner:
         return Runner(self.requests(task)[number], attempt)

@@ -71,6 +71,9 @@ class PlainJson(TypeDecorator[Any]):
 
 _MYSQL = ("mysql", "mariadb")
 
+#: Text of any length; MySQL's TEXT ends at 64 KiB.
+LongText = Text().with_variant(mysql.LONGTEXT(), *_MYSQL)
+
 
 def _values(choices: type[Enum]) -> list[str]:
     return [member.value for member in choices]

@@ -7,20 +7,19 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer, Text
-from sqlalchemy.dialects import mysql
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer
 from sqlalchemy.orm import Mapped, mapped_column
 
 from runner_service.contract.states import Event
 
-from ..database import Base, Ref, Stamp, new_id, table_arguments
+from ..database import Base, LongText, Ref, Stamp, new_id, table_arguments
 
 
 class Request(Base):
     """One message to one hypervisor's runner. A row without ``published_at`` waits for the relay.
 
-    ``outcome`` is how the runner's work on it ended; afterwards nothing about it changes any more. Several requests of
-    one root task are its parts on several hypervisors.
+    ``outcome`` is how the runner's work on it ended; afterwards nothing about it changes any more. A task whose
+    children run at once has a request for each of them: none waits for another one, or is done again with it.
     """
 
     __tablename__ = "requests"
@@ -34,7 +33,8 @@ class Request(Base):
     task_id: Mapped[Ref] = mapped_column(ForeignKey("tasks.id"))
     #: Not a foreign key: a request outlives the hypervisor that it was for.
     hypervisor_id: Mapped[Ref]
-    body: Mapped[str] = mapped_column(Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"))
+    #: None once there is an outcome: nobody needs it any more.
+    body: Mapped[str | None] = mapped_column(LongText)
     published_at: Mapped[datetime | None]
     attempt: Mapped[int] = mapped_column(default=0)
     sequence: Mapped[int] = mapped_column(default=0)

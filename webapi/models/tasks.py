@@ -105,11 +105,13 @@ class Job(Base):
     """A leaf: one operation on one VM, or on the hypervisor itself. ``vm_name`` is the owner's name for the VM."""
 
     __tablename__ = "jobs"
-    __table_args__ = table_arguments(Index(None, "root_id"), Index(None, "task_id"))
+    __table_args__ = table_arguments(Index(None, "root_id"), Index(None, "task_id"), Index(None, "request_id"))
 
     id: Mapped[OwnId]
     task_id: Mapped[Ref] = mapped_column(ForeignKey("tasks.id"))
     root_id: Mapped[Ref]
+    #: The request that asks a runner for it.
+    request_id: Mapped[Ref]
     position: Mapped[int] = mapped_column(default=0)
     operation: Mapped[Operation]
     vm_id: Mapped[Ref | None]
@@ -131,6 +133,12 @@ class Job(Base):
     def ended(self) -> bool:
         return self.state in ENDED_JOB_STATES
 
+    def hear(self, attempt: int, runner: str) -> None:
+        """A runner reports. What became of undoing the job in an earlier attempt says nothing about this one."""
+        if attempt > self.attempt:
+            self.rollback_state = RollbackState.NONE
+        self.attempt, self.runner = attempt, runner
+
     def record(self, event: Event, at: datetime, error: dict[str, Any] | None = None) -> None:
         """The event happened. A job that starts again forgets how it ended before. Raises IllegalTransition."""
         if event in ROLLBACKS:
@@ -139,8 +147,9 @@ class Job(Base):
             return
         self.state = advance(JOB_TRANSITIONS, self.state, event)
         self.error = error
+        self.changed = None
         if event is Event.START:
-            self.started_at, self.ended_at, self.changed = at, None, None
+            self.started_at, self.ended_at = at, None
         else:
             self.ended_at = at
 

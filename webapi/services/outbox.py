@@ -45,7 +45,7 @@ def publish_pending(publish: Publish) -> int:
     ).all()
     topologies = _topologies(pending)
     for request in pending:
-        if request.hypervisor_id in topologies:
+        if request.body and request.hypervisor_id in topologies:
             publish(topologies[request.hypervisor_id], request.hypervisor_id, request.body.encode())
         request.published_at = utc_now()
     return len(pending)

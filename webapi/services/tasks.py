@@ -60,7 +60,7 @@ def ask_for_vm(vm: VirtualMachine, action: Action, by: str, *, timeout: int | No
 
 
 def ask_for_appliance(vapp: VirtualAppliance, vms: Sequence[VirtualMachine], action: Action, by: str) -> Task:
-    """Write one task whose parts, one for every VM, run at once; a request for every hypervisor that is concerned."""
+    """Write one task whose parts, one for every VM, run at once; each has a request of its own."""
     root = _task(_type_of(action), OwnerType.VIRTUALAPPLIANCE, vapp, by)
     root.mode = Mode.CONCURRENT
     root.tasks = [_vm_task(vm, action, by, root=root) for vm in vms]
@@ -113,15 +113,16 @@ def _job(task: Task, operation: Operation, hypervisor: Hypervisor, vm: VirtualMa
 
 def _ask(root: Task, vms: Mapping[str, VirtualMachine]) -> Task:
     """Write the tree, lock its VMs, and put its requests in the outbox."""
+    for parts in _by_request(root):
+        _name_request(parts)
     db.session.add(root)
     events.tell(Severity.INFO, root, f"{root.requested_by} asked to {_verb(root.type)} {root.name}")
     db.session.flush()
     for task in [root, *root.tasks]:
         if task.owner_type is OwnerType.VM:
             vms[task.owner_id].hold(task.id)
-    for hypervisor_id, parts in _by_hypervisor(root).items():
-        request = _request(rows.find(Hypervisor, hypervisor_id), root, parts, vms)
-        db.session.add(Request(id=request.id, task_id=root.id, hypervisor_id=hypervisor_id, body=_text(request)))
+    for parts in _by_request(root):
+        db.session.add(_outbox_row(root, parts, vms))
     return root
 
 
@@ -129,28 +130,33 @@ def _verb(task_type: TaskType) -> str:
     return task_type.value.lower().replace("_", " ")
 
 
-def _text(request: TaskRequest) -> str:
-    return request.encode().decode()
+def _by_request(root: Task) -> list[list[Task | Job]]:
+    """Children that run at once are asked for one by one: one that has ended is then never delivered again, and none
+    waits for a slow one. Children that run in order are one request."""
+    return [[child] for child in root.children] if root.mode is Mode.CONCURRENT else [root.children]
 
 
-def _by_hypervisor(root: Task) -> dict[str, list[Task | Job]]:
-    parts: dict[str, list[Task | Job]] = defaultdict(list)
-    for child in root.children:
-        job = child.jobs[0] if isinstance(child, Task) else child
-        parts[job.hypervisor_id].append(child)
-    return parts
+def _jobs_below(parts: Iterable[Task | Job]) -> list[Job]:
+    return [job for part in parts for job in (part.jobs if isinstance(part, Task) else [part])]
 
 
-def _request(
-    hypervisor: Hypervisor, root: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]
-) -> TaskRequest:
-    return TaskRequest(
-        id=new_id(),
-        hypervisor=hypervisor.message(),
+def _name_request(parts: Sequence[Task | Job]) -> None:
+    request_id = new_id()
+    for job in _jobs_below(parts):
+        job.request_id = request_id
+
+
+def _outbox_row(root: Task, parts: Sequence[Task | Job], vms: Mapping[str, VirtualMachine]) -> Request:
+    job = _jobs_below(parts)[0]
+    request = TaskRequest(
+        id=job.request_id,
+        hypervisor=rows.find(Hypervisor, job.hypervisor_id).message(),
         task=_task_message(root, parts, vms),
         requested_at=utc_now().isoformat(),
         requested_by=root.requested_by,
     )
+    body = request.encode().decode()
+    return Request(id=request.id, task_id=root.id, hypervisor_id=job.hypervisor_id, body=body)
 
 
 def _task_message(task: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]) -> messages.Task:

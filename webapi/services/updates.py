@@ -57,16 +57,12 @@ def _locked_request(request_id: str) -> Request | None:
 def _apply_to_node(request: Request, update: Update) -> None:
     if update.node_id == request.task_id:
         _apply_to_root(request, update)
-    elif (task := _task(update.node_id)) and task.root_id == request.task_id:
+    elif task := next((task for task in _parts(request) if task.id == update.node_id), None):
         _advance_task(task, update.event, _moment(update), _error(update))
-    elif (job := db.session.get(Job, update.node_id)) and job.root_id == request.task_id:
+    elif (job := db.session.get(Job, update.node_id)) and job.request_id == request.id:
         _apply_to_job(job, update)
     else:
         raise Inapplicable(f"request {request.id} has no task or job {update.node_id}")
-
-
-def _task(task_id: str) -> Task | None:
-    return next(iter(rows.lock_all(Task, [task_id])), None)
 
 
 def _moment(update: Update) -> datetime:
@@ -86,7 +82,7 @@ def _error(update: Update) -> dict[str, Any] | None:
 
 
 def _apply_to_root(request: Request, update: Update) -> None:
-    """The root of several requests ends when the last of them does."""
+    """The root of several requests starts with the first of them, and ends when the last does."""
     if update.event is Event.START:
         root = rows.lock(Task, request.task_id)
         _advance_task(root, Event.START, _moment(update), None)
@@ -96,9 +92,9 @@ def _apply_to_root(request: Request, update: Update) -> None:
 
 def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
     root = rows.lock(Task, request.task_id)
-    request.outcome = outcome
+    request.outcome, request.body = outcome, None
     db.session.flush()
-    outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id)))
+    outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
     _end_forgotten(request, at)
     if None not in outcomes:
         _advance_task(root, overall({outcome for outcome in outcomes if outcome}), at, error)
@@ -119,10 +115,10 @@ def _end_forgotten(request: Request, at: datetime) -> None:
 
 
 def _parts(request: Request) -> list[Task]:
-    """Tasks of the request, but for the root, that have not ended."""
-    here = select(Job.task_id).filter_by(root_id=request.task_id, hypervisor_id=request.hypervisor_id)
+    """Tasks of the request, but for the root."""
+    here = select(Job.task_id).filter_by(request_id=request.id)
     ids = [task_id for task_id in db.session.scalars(here.distinct()) if task_id != request.task_id]
-    return [task for task in rows.lock_all(Task, ids) if not task.ended]
+    return rows.lock_all(Task, ids)
 
 
 def _advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] | None) -> None:
@@ -137,12 +133,11 @@ def _advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] 
 
 
 def _first_error(task: Task) -> dict[str, Any] | None:
-    """A task failed because a job did."""
-    jobs = select(Job).filter_by(root_id=task.root_id, state=JobState.FAILED).order_by(Job.ended_at)
-    if task.parent_id:
-        jobs = jobs.filter_by(task_id=task.id)
-    job = db.session.scalars(jobs.limit(1)).first()
-    return job.error if job else None
+    """A task failed because a job of it did, or a part."""
+    jobs = select(Job).filter_by(task_id=task.id, state=JobState.FAILED).order_by(Job.ended_at)
+    parts = select(Task).filter_by(parent_id=task.id, state=TaskState.FINISHED_UNSUCCESSFULLY).order_by(Task.ended_at)
+    failed = db.session.scalars(jobs.limit(1)).first() or db.session.scalars(parts.limit(1)).first()
+    return failed.error if failed else None
 
 
 def _release(task: Task) -> None:
@@ -175,7 +170,7 @@ def _apply_to_job(job: Job, update: Update) -> None:
     task = rows.lock(Task, job.task_id)
     if task.ended:
         return
-    job.attempt, job.runner = update.attempt, update.runner
+    job.hear(update.attempt, update.runner)
     job.record(update.event, _moment(update), _error(update))
     if update.event is Event.DONE:
         job.changed = update.changed
@@ -244,8 +239,9 @@ def _fail(request: Request, reason: str) -> None:
 
 
 def _fail_parts(request: Request, error: dict[str, Any]) -> None:
-    jobs = select(Job).filter_by(root_id=request.task_id, hypervisor_id=request.hypervisor_id)
-    for task in [*_parts(request), rows.lock(Task, request.task_id)]:
+    jobs = select(Job).filter_by(request_id=request.id)
+    open_parts = [task for task in _parts(request) if not task.ended]
+    for task in [*open_parts, rows.lock(Task, request.task_id)]:
         own = db.session.scalars(jobs.filter_by(task_id=task.id)).all()
         _fail_jobs(task, own, error)
         if task.id != request.task_id:

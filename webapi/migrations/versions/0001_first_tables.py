@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
-from sqlalchemy.dialects import mysql
 
-from webapi.database import PlainJson, UtcDateTime
+from webapi.database import LongText, PlainJson, UtcDateTime
 
 revision = "0001"
 down_revision = None
@@ -176,6 +175,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("task_id", sa.String(length=36), nullable=False),
         sa.Column("root_id", sa.String(length=36), nullable=False),
+        sa.Column("request_id", sa.String(length=36), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
         sa.Column(
             "operation",
@@ -224,6 +224,7 @@ def upgrade() -> None:
         mysql_charset="utf8mb4",
         mysql_collate="utf8mb4_bin",
     )
+    op.create_index(op.f("ix_jobs_request_id"), "jobs", ["request_id"], unique=False)
     op.create_index(op.f("ix_jobs_root_id"), "jobs", ["root_id"], unique=False)
     op.create_index(op.f("ix_jobs_task_id"), "jobs", ["task_id"], unique=False)
     op.create_table(
@@ -232,11 +233,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=36), nullable=False),
         sa.Column("task_id", sa.String(length=36), nullable=False),
         sa.Column("hypervisor_id", sa.String(length=36), nullable=False),
-        sa.Column(
-            "body",
-            sa.Text().with_variant(mysql.LONGTEXT(), "mariadb").with_variant(mysql.LONGTEXT(), "mysql"),
-            nullable=False,
-        ),
+        sa.Column("body", LongText, nullable=True),
         sa.Column("published_at", UtcDateTime(), nullable=True),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("sequence", sa.Integer(), nullable=False),

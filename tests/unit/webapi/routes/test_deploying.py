@@ -10,7 +10,7 @@ import pytest
 from runner_service.contract.messages import ErrorReport
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from tests.webapi_world import BROKEN, World, jobs_of, observed, small
+from tests.webapi_world import BROKEN, Runner, World, jobs_of, observed, small
 
 
 def test_a_deployed_appliance_is_on_and_unlocked(world: World):
@@ -81,12 +81,9 @@ def test_a_vm_that_failed_can_be_deployed_again(world: World):
 def test_one_vm_that_fails_does_not_touch_the_others(world: World):
     shop = world.site("web", "db")
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")
-    runner = world.runner(task)
-    web, db = runner.root.children
-    runner.say(runner.root, Event.START)
-    runner._task(web, frozenset())
-    runner._task(db, frozenset([Operation.CONFIGURE]))
-    runner.say(runner.root, Event.ERROR)
+    web, db = (Runner(request) for request in world.requests(task))
+    web.work()
+    db.work([Operation.CONFIGURE])
 
     shop = world.get(f"/virtualappliances/{shop['id']}")
     assert shop["state"] == "NEEDS_SYNC"

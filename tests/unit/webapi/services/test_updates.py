@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import select
 
-from runner_service.contract.messages import Job, Task
+from runner_service.contract.messages import Job
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World, jobs_of, observed
+from webapi.database import db
+from webapi.models import Request
 from webapi.services import updates
 from webapi.services.updates import Inapplicable, overall
 
@@ -73,28 +76,76 @@ def test_a_second_attempt_believes_its_eyes(world: World, deploy: dict):
 
 
 def test_after_its_end_nothing_about_a_task_changes(world: World, deploy: dict):
+    late = world.runner(deploy, attempt=2)
     world.carry_out(deploy, failing=[Operation.POWER_ON])
     before = _state(world, deploy)
-    world.runner(deploy, attempt=2).work()
+    late.work()
     assert _state(world, deploy) == before
     assert world.vm({"id": deploy["owner"]["id"]})["state"] == "NOT_ALLOCATED"
 
 
-def test_a_part_that_has_ended_is_not_touched_by_a_later_attempt_of_the_whole(world: World):
+def test_every_vm_of_an_appliance_has_a_request_of_its_own(world: World):
+    """A request that was delivered again would do again, or undo, what has ended and is not the task's any more."""
     shop = world.site("web", "db")
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")
-    first = world.runner(task)
-    first.say(first.root, Event.START)
-    web = first.root.children[0]
-    assert isinstance(web, Task)
-    first._task(web, frozenset())
-    paused = world.post(f"/vms/{shop['vms'][0]['id']}/power", {"action": "pause"})
+    requests = world.requests(task)
+    assert [request.task.id for request in requests] == [task["id"]] * 2
+    assert [[child.id for child in request.task.children] for request in requests] == [
+        [child["id"]] for child in task["children"]
+    ]
 
-    world.runner(task, attempt=2).work()
+
+def test_a_vm_that_has_ended_is_free_while_another_one_of_its_appliance_is_worked_on_again(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    again = world.runner(task, attempt=2, number=1)
+    world.runner(task, number=0).work()
+    paused = world.post(f"/vms/{shop['vms'][0]['id']}/power", {"action": "pause"})
+    assert world.requests(task) == [again.request]
+
+    again.work([Operation.CONFIGURE])
 
     vm = world.vm(shop["vms"][0])
     assert (vm["state"], vm["locked_by"]) == ("ON", paused["id"])
-    assert _state(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+    assert [child["state"] for child in _state(world, task)["children"]] == [
+        "FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY",
+    ]  # fmt: skip
+    assert _state(world, task)["error"]["detail"] == "no such bridge"
+
+
+def test_what_became_of_undoing_an_earlier_attempt_is_forgotten(world: World, deploy: dict):
+    first, second = world.runner(deploy), world.runner(deploy, attempt=2)
+    first.say(first.root, Event.START)
+    configure, power_on = first.root.children
+    first._job(configure, frozenset())
+    first._job(power_on, frozenset([Operation.POWER_ON]))
+    first._undo([configure, power_on])
+    assert {job["rollback_state"] for job in jobs_of(_state(world, deploy))} == {"DONE"}
+
+    second.work()
+
+    assert {(job["state"], job["rollback_state"]) for job in jobs_of(_state(world, deploy))} == {("DONE", "NONE")}
+
+
+def test_a_job_that_a_later_attempt_does_not_reach_is_aborted_and_has_changed_nothing(world: World, deploy: dict):
+    first, second = world.runner(deploy), world.runner(deploy, attempt=2)
+    first.say(first.root, Event.START)
+    for job in first.root.children:
+        first._job(job, frozenset())
+
+    second.work([Operation.CONFIGURE])
+
+    job = jobs_of(_state(world, deploy))[1]
+    assert (job["state"], job["changed"]) == ("ABORTED", None)
+
+
+def test_what_was_asked_of_a_runner_is_forgotten_once_it_has_answered(world: World, deploy: dict):
+    def kept() -> list[str | None]:
+        return list(db.session.scalars(select(Request.body).filter_by(task_id=deploy["id"])))
+
+    assert kept() != [None]
+    world.carry_out(deploy)
+    assert kept() == [None]
 
 
 def test_an_update_proves_that_its_request_was_published(world: World, deploy: dict):
@@ -133,9 +184,9 @@ def _host(world: World) -> str:
 def test_a_vm_is_not_left_locked_by_a_runner_that_forgot_a_part(world: World):
     shop = world.site("web", "db")
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    world.runner(task, number=0).work()
     runner = world.runner(task)
     runner.say(runner.root, Event.START)
-    runner._task(runner.root.children[0], frozenset())
     runner.say(runner.root, Event.ERROR)
     assert [vm["locked_by"] for vm in world.get(f"/virtualappliances/{shop['id']}")["vms"]] == [None, None]
     assert _state(world, task)["children"][1]["error"]["code"] == "runner.silent"
@@ -145,9 +196,9 @@ def test_a_task_over_two_hypervisors_ends_when_both_parts_have(world: World):
     shop = world.site("a", "b", hypervisors=2)
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")
     assert len(world.requests(task)) == 2
-    world.runner(task, number=0).work()
+    world.runner(task).work()
     assert _state(world, task)["state"] == "STARTED"
-    world.runner(task, number=1).work([Operation.CONFIGURE])
+    world.runner(task).work([Operation.CONFIGURE])
     assert _state(world, task)["state"] == "FINISHED_UNSUCCESSFULLY"
     assert sorted(child["state"] for child in _state(world, task)["children"]) == [
         "FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY",
