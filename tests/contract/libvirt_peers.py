@@ -59,6 +59,7 @@ class LibvirtPeer:
         self.pool = pool
         self.network = network
         self.guests_obey_shutdown = domain_type == "test"
+        self.limits_cpus = domain_type != "test"
         self._domain_type = domain_type
 
     def files(self, driver: LibvirtDriver) -> set[str]:
@@ -84,22 +85,52 @@ class LibvirtPeer:
     @contextmanager
     def failing_create(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:
         """Everything goes to the real connection, and the last step fails there."""
+        with self._instead(driver, RefusesToDefine(driver._connection)):
+            yield
+
+    @contextmanager
+    def failing_delete(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:
+        """The disks go, and the last step fails."""
+        with self._instead(driver, RefusesToUndefine(driver._connection)):
+            yield
+
+    @contextmanager
+    def _instead(self, driver: LibvirtDriver, connection: RealOne) -> Iterator[None]:
         real = driver._connection
-        driver._connection = RefusesToDefine(real)
+        driver._connection = connection
         try:
             yield
         finally:
             driver._connection = real
 
 
-class RefusesToDefine:
-    """A connection whose hypervisor finds every domain XML wrong."""
+class RealOne:
+    """What it wraps, but for what a subclass does otherwise."""
 
-    def __init__(self, real: libvirt.virConnect):
+    def __init__(self, real: Any):
         self._real = real
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
+
+
+class RefusesToUndefine(RealOne):
+    """A connection whose hypervisor finds every request to undefine a domain wrong."""
+
+    def lookupByName(self, name: str) -> libvirt.virDomain:
+        return DomainThatStays(self._real.lookupByName(name))
+
+    def lookupByUUIDString(self, uuid: str) -> libvirt.virDomain:
+        return DomainThatStays(self._real.lookupByUUIDString(uuid))
+
+
+class DomainThatStays(RealOne):
+    def undefineFlags(self, _flags: int) -> int:
+        return self._real.undefineFlags(1 << 30)
+
+
+class RefusesToDefine(RealOne):
+    """A connection whose hypervisor finds every domain XML wrong."""
 
     def defineXML(self, xml: str) -> libvirt.virDomain:
         return self._real.defineXML(xml.replace("<memory ", "<memory-of-an-elephant "))

@@ -39,6 +39,8 @@ class Peer(Protocol):
     network: str
     #: A guest of these definitions powers off when asked to. False: it ignores the request.
     guests_obey_shutdown: bool
+    #: No guest can have 512 processors. False: the hypervisor knows no limit.
+    limits_cpus: bool
 
     def files(self, driver: VmDriver) -> set[str]:
         """Every disk, image and log that the hypervisor keeps, templates included: what must not be left over."""
@@ -51,6 +53,9 @@ class Peer(Protocol):
 
     def failing_create(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
         """While it is entered, ``create(want)`` fails after its first disk was made. May call pytest.skip."""
+
+    def failing_delete(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
+        """While it is entered, deleting ``want`` fails after it has removed a disk."""
 
 
 def definition(peer: Peer, name: str = "web", **fields: Any) -> VmDefinition:
@@ -73,7 +78,7 @@ class FakePeer:
     dead_connection = Connection(hypervisor_type="fake", url="fake:///no/such/directory")
     template, template_mib = "/templates/guest.qcow2", 16
     pool = network = "default"
-    guests_obey_shutdown = True
+    guests_obey_shutdown = limits_cpus = True
 
     def __init__(self, directory: Path):
         self.connection = Connection(hypervisor_type="fake", url=f"fake://{directory}")
@@ -96,6 +101,12 @@ class FakePeer:
     @contextmanager
     def failing_create(self, driver: VmDriver, want: VmDefinition) -> Iterator[None]:
         self._store.tell({"failures": [{"operation": "create", "vm": want.name}]})
+        yield
+        self._store.tell({})
+
+    @contextmanager
+    def failing_delete(self, driver: VmDriver, want: VmDefinition) -> Iterator[None]:
+        self._store.tell({"failures": [{"operation": "delete", "vm": want.name, "leave": True}]})
         yield
         self._store.tell({})
 

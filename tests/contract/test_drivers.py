@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pathlib
 
 import pytest
 from peers import Peer, definition
@@ -57,6 +58,10 @@ HOSTILE_NAMES = (
     "snö ☃ 雪",
     "x" * 80,
 )
+
+
+def two_disks(peer: Peer) -> list[dict[str, object]]:
+    return [{"name": name, "size_mib": 4, "pool": peer.pool} for name in ("first", "second")]
 
 
 def create(driver: VmDriver, want: VmDefinition, power: PowerState = PowerState.OFF) -> None:
@@ -282,6 +287,22 @@ def test_the_plan_of_an_unconfigure_is_what_it_does(peer: Peer, driver: VmDriver
     assert agreed(plan, ensure_absent(driver, WEB, dry_run=False))
 
 
+def test_a_delete_that_fails_half_way_leaves_a_vm_that_can_be_deleted(peer: Peer, driver: VmDriver):
+    want, files = definition(peer, disks=two_disks(peer)), peer.files(driver)
+    driver.create(want)
+    made = peer.files(driver)
+    with peer.failing_delete(driver, want), pytest.raises(DriverError) as failed:
+        ensure_absent(driver, WEB, dry_run=False)
+    left = peer.files(driver) - files
+    assert left < made - files
+    assert {pathlib.PurePosixPath(name).name for name in failed.value.left} == left
+    assert failed.value.begun
+    assert driver.find(WEB) is not None
+    plan = ensure_absent(driver, WEB, dry_run=True)
+    assert agreed(plan, ensure_absent(driver, WEB, dry_run=False))
+    assert (driver.find(WEB), driver.residue(WEB), peer.files(driver)) == (None, (), files)
+
+
 def test_deleting_one_vm_leaves_its_neighbour_whole(peer: Peer, driver: VmDriver):
     driver.create(definition(peer, "web-2"))
     files = peer.files(driver)
@@ -389,11 +410,66 @@ def test_what_the_driver_cannot_change_is_refused_by_plan_and_apply(peer: Peer, 
     assert driver.find(WEB).definition.memory_mib == 64
 
 
+def test_a_limit_of_the_hypervisor_is_refused_by_the_plan_of_a_reconfigure_as_well(peer: Peer, driver: VmDriver):
+    if not peer.limits_cpus:
+        pytest.skip("no limit here")
+    driver.create(definition(peer))
+    before, want = driver.find(WEB), definition(peer, cpu={"count": 512}, memory_mib=96)
+    for attempt in (
+        lambda: driver.check(want, updating=WEB),
+        lambda: ensure_present(driver, want, dry_run=True),
+        lambda: ensure_present(driver, want, dry_run=False),
+        lambda: driver.update(WEB, want, changes(before.definition, want)),
+    ):
+        with pytest.raises(Unsupported, match=r"cpu\.count 512") as refused:
+            attempt()
+        assert refused.value.begun is False
+    assert driver.find(WEB) == before
+
+
 def test_a_vm_that_is_not_there_is_not_reconfigured(peer: Peer, driver: VmDriver):
     with pytest.raises(VmNotFound, match="web"):
         ensure_present(driver, definition(peer), dry_run=False, create=False)
     with pytest.raises(VmNotFound, match="web"):
         driver.update(WEB, definition(peer), ())
+
+
+# --- refusals ---
+
+
+def test_what_is_refused_before_anything_is_done_says_so(peer: Peer, driver: VmDriver):
+    create(driver, definition(peer), PowerState.ON)
+    driver.create(definition(peer, "off"))
+    foreign = VmRef(name="foreign", uuid=peer.make_foreign(driver, "foreign"))
+    bigger, lacking, off = (
+        definition(peer, **BIGGER),
+        definition(peer, "new", **LACKING["pool"](peer)),
+        VmRef(name="off"),
+    )
+    for attempt in (
+        lambda: driver.create(lacking),
+        lambda: driver.create(definition(peer, uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10")),
+        lambda: driver.update(WEB, bigger, ()),
+        lambda: driver.delete(foreign),
+        lambda: driver.power(off, PowerAction.PAUSE, 30),
+        lambda: driver.power(VmRef(name="absent"), PowerAction.ON, 30),
+        lambda: ensure_present(driver, lacking, dry_run=False),
+        lambda: ensure_present(driver, bigger, dry_run=False),
+        lambda: ensure_present(driver, definition(peer, "absent"), dry_run=False, create=False),
+        lambda: ensure_absent(driver, foreign, dry_run=False),
+        lambda: ensure_power(driver, off, PowerAction.PAUSE, timeout=30, dry_run=False),
+        lambda: ensure_power(driver, VmRef(name="absent"), PowerAction.ON, timeout=30, dry_run=False),
+    ):
+        with pytest.raises(DriverError) as refused:
+            attempt()
+        assert refused.value.begun is False
+
+
+def test_an_operation_that_failed_on_its_way_had_begun(peer: Peer, driver: VmDriver):
+    want = definition(peer)
+    with peer.failing_create(driver, want), pytest.raises(DriverError) as failed:
+        ensure_present(driver, want, dry_run=False)
+    assert failed.value.begun
 
 
 # --- power ---

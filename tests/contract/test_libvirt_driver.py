@@ -193,6 +193,40 @@ def test_a_sleeping_guest_counts_as_paused(mock: LibvirtDriver):
     assert mock.find(WEB).power is PowerState.PAUSED
 
 
+@pytest.mark.parametrize("power", [PowerState.OFF, PowerState.ON])
+def test_a_vm_whose_pool_is_stopped_is_not_deleted_and_the_pool_is_named(mock: LibvirtDriver, power: PowerState):
+    mock._connection.storagePoolDefineXML(
+        "<pool type='dir'><name>cold</name><target><path>/cold</path></target></pool>"
+    ).create()
+    root, extra = ({"name": name, "size_mib": 4, "pool": pool} for name, pool in (("root", "default"), ("x", "cold")))
+    mock.create(wanted(mock, disks=[root, extra]))
+    if power is PowerState.ON:
+        mock.power(WEB, PowerAction.ON, 10)
+    files, cold = mock.peer.files(mock), mock._connection.storagePoolLookupByName("cold")
+    cold.destroy()
+    with pytest.raises(NotFound, match=r"/cold/.*-x\.qcow2 .*'cold' is inactive; start it") as refused:
+        mock.delete(WEB)
+    assert refused.value.begun is False
+    assert (mock.find(WEB).power, mock.peer.files(mock)) == (power, files)
+
+
+def test_a_vm_whose_pool_is_no_more_is_not_deleted_and_the_directory_is_named(mock: LibvirtDriver):
+    mock.create(wanted(mock))
+    pool_of(mock).destroy()
+    pool_of(mock).undefine()
+    with pytest.raises(NotFound, match="define and start a pool for /default"):
+        mock.delete(WEB)
+    assert mock.find(WEB) is not None
+
+
+def test_a_vm_whose_disk_somebody_removed_is_deleted(mock: LibvirtDriver):
+    want = wanted(mock)
+    mock.create(want)
+    pool_of(mock).storageVolLookupByName(f"{want.identity}-root.qcow2").delete()
+    mock.delete(WEB)
+    assert mock.find(WEB) is None
+
+
 # --- real guests ------------------------------------------------------------------------------------------------------
 
 

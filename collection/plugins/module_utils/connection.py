@@ -15,7 +15,7 @@ from typing import Any
 from ansible.module_utils.basic import env_fallback
 
 from .drivers.base import Connection, VmDriver
-from .drivers.errors import AuthenticationFailed, DriverError
+from .drivers.errors import AuthenticationFailed, DriverError, deciding
 from .drivers.registry import DRIVERS, open_driver
 from .sessions import read_session
 from .vm.schema import InvalidData
@@ -69,14 +69,11 @@ def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriv
 
     What must not be shown is added to ``hidden`` (``AnsibleModule.no_log_values``). Raises DriverError.
     """
-    connection = connection_of(params)
-    hidden.update(secret for secret in (connection.password, connection.session) if secret)
     with ExitStack() as stack:
-        try:
+        with deciding():
+            connection = connection_of(params)
+            hidden.update(secret for secret in (connection.password, connection.session) if secret)
             driver = _opened(stack, connection)
-        except DriverError as error:
-            error.begun = False
-            raise
         yield driver
 
 
@@ -95,5 +92,5 @@ def failure(error: Exception) -> dict[str, Any]:
         return error.to_dict()
     if isinstance(error, InvalidData):
         problems = [{"path": problem.path, "rule": problem.rule} for problem in error.problems]
-        return {**DriverError(str(error)).to_dict(), "code": error.code, "problems": problems}
+        return {**DriverError(str(error)).to_dict(), "code": error.code, "begun": False, "problems": problems}
     return DriverError(f"unexpected {type(error).__name__}", detail=str(error)).to_dict()

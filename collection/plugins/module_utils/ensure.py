@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
-from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound
+from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound, deciding
 from .vm.changes import Change, changes
 from .vm.definition import Firmware, VmDefinition
 from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
@@ -52,24 +52,22 @@ def ensure_present(driver: VmDriver, want: VmDefinition, *, dry_run: bool, creat
 
     Raises DriverError; without ``create``, VmNotFound among them for a VM that is not there yet.
     """
-    _refuse_unsupported(driver, want)
     ref = VmRef.of(want)
-    found = driver.find(ref)
-    if found is None:
-        if not create:
+    with deciding():
+        _refuse_unsupported(driver, want)
+        found = driver.find(ref)
+        if found is None and not create:
             raise VmNotFound(f"{ref} is not at the hypervisor, so it cannot be reconfigured")
+    if found is None:
         return _create(driver, want, dry_run=dry_run)
-    differing = _changes(driver, found, want)
-    if differing and not dry_run:
-        driver.update(ref, want, differing)
-    after = _as_wanted(found, want) if dry_run else _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
-    return Result(changed=bool(differing), before=found, after=after, changes=differing)
+    return _update(driver, found, want, dry_run=dry_run)
 
 
 def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
     ref = VmRef.of(want)
-    driver.check(want)
-    residue = driver.residue(ref)
+    with deciding():
+        driver.check(want)
+        residue = driver.residue(ref)
     if dry_run:
         planned = ObservedVm(name=want.name, uuid=want.identity, power=PowerState.OFF, managed=True, definition=want)
         return Result(changed=True, before=None, after=planned, removed=residue)
@@ -77,12 +75,23 @@ def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
     return Result(changed=True, before=None, after=_read_back(driver, ref), removed=residue)
 
 
+def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, *, dry_run: bool) -> Result:
+    ref = VmRef(name=found.name, uuid=found.uuid)
+    with deciding():
+        differing = _changes(driver, found, want)
+        if differing:
+            driver.check(want, updating=ref)
+    if differing and not dry_run:
+        driver.update(ref, want, differing)
+    after = _as_wanted(found, want) if dry_run else _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
+    return Result(changed=bool(differing), before=found, after=after, changes=differing)
+
+
 def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[Change, ...]:
     """What has to change, after refusing what cannot."""
     if not found.managed or found.definition is None:
         raise Conflict(f"VM {found.name!r} was not made by Millwright and is not changed")
     differing = changes(found.definition, want)
-    _refuse_taken_name(driver, found, want)
     refused = [change.path for change in differing if change.kind not in driver.changeable]
     if refused:
         known = ", ".join(sorted(driver.changeable))
@@ -93,12 +102,6 @@ def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[C
         paths = ", ".join(change.path for change in differing)
         raise InvalidTransition(f"VM {found.name!r} is {found.power}; changing {paths} needs it powered off")
     return differing
-
-
-def _refuse_taken_name(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> None:
-    other = driver.find(VmRef(name=want.name)) if want.name != found.name else None
-    if other is not None and other.uuid != found.uuid:
-        raise Conflict(f"VM {found.name!r} cannot be renamed: another VM ({other.uuid}) is called {want.name!r}")
 
 
 _NEEDS = (
@@ -130,10 +133,11 @@ def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:
 
 def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
     """Afterwards neither the VM nor a disk that Millwright made for it is at the hypervisor. Raises DriverError."""
-    found = driver.find(ref)
-    if found is not None and not found.managed:
-        raise Conflict(f"VM {found.name!r} was not made by Millwright and is not removed")
-    residue = driver.residue(ref) if found is None else ()
+    with deciding():
+        found = driver.find(ref)
+        if found is not None and not found.managed:
+            raise Conflict(f"VM {found.name!r} was not made by Millwright and is not removed")
+        residue = driver.residue(ref) if found is None else ()
     if (found or residue) and not dry_run:
         driver.delete(ref)
     return Result(changed=bool(found or residue), before=found, after=None, removed=residue)
@@ -143,16 +147,17 @@ def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: 
     """Afterwards the VM is in the power state that the action leads to; for a paused VM, ON is RESUME.
 
     Raises DriverError, VmNotFound among them."""
-    found = driver.find(ref)
-    if found is None:
-        raise VmNotFound(f"{ref} is not at the hypervisor, so its power cannot be set to {action.value}")
-    if action is PowerAction.ON and found.power is PowerState.PAUSED:
-        action = PowerAction.RESUME
-    if found.power is POWER_GOAL[action] and action is not PowerAction.RESET:
+    with deciding():
+        found = driver.find(ref)
+        if found is None:
+            raise VmNotFound(f"{ref} is not at the hypervisor, so its power cannot be set to {action.value}")
+        if action is PowerAction.ON and found.power is PowerState.PAUSED:
+            action = PowerAction.RESUME
+        done = found.power is POWER_GOAL[action] and action is not PowerAction.RESET
+        if not done:
+            _refuse_power(driver, found, action)
+    if done:
         return Result(changed=False, before=found, after=found)
-    refuse_power(found, action)
-    if action is PowerAction.SHUTDOWN and Capability.SHUTDOWN not in driver.capabilities:
-        raise Unsupported(f"{driver.hypervisor_type} cannot ask a guest to shut down; use action off")
     if dry_run:
         after = ObservedVm(**{**vars(found), "power": POWER_GOAL[action]})
         return Result(changed=True, before=found, after=after)
@@ -160,10 +165,12 @@ def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: 
     return Result(changed=True, before=found, after=_read_back(driver, ref))
 
 
-def refuse_power(found: ObservedVm, action: PowerAction) -> None:
-    """Raise InvalidTransition if the action cannot be carried out as the VM is now."""
+def _refuse_power(driver: VmDriver, found: ObservedVm, action: PowerAction) -> None:
+    """Raise what speaks against the action as the VM is now."""
     if found.power not in POWER_FROM[action]:
         allowed = ", ".join(other.value for other, states in POWER_FROM.items() if found.power in states)
         raise InvalidTransition(
             f"VM {found.name!r} is {found.power.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
         )
+    if action is PowerAction.SHUTDOWN and Capability.SHUTDOWN not in driver.capabilities:
+        raise Unsupported(f"{driver.hypervisor_type} cannot ask a guest to shut down; use action off")

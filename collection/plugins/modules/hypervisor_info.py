@@ -97,6 +97,10 @@ retryable:
   description: Whether the same task may go well later.
   type: bool
   returned: on failure
+begun:
+  description: Whether the module had begun to change something. With V(false) the hypervisor is as it was.
+  type: bool
+  returned: on failure
 left:
   description: What the failed operation left at the hypervisor.
   type: list
@@ -107,13 +111,14 @@ left:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.errors import deciding
 from ..module_utils.vm.schema import plain
 
 
 def main():
     module = AnsibleModule(argument_spec=CONNECTION, supports_check_mode=True)
     try:
-        with open_hypervisor(module.params, module.no_log_values) as driver:
+        with open_hypervisor(module.params, module.no_log_values) as driver, deciding():
             host, vms = plain(driver.host()), [vm.to_dict() for vm in driver.list_vms()]
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error))

@@ -54,6 +54,10 @@ retryable:
   description: Whether the same task may go well later.
   type: bool
   returned: on failure
+begun:
+  description: Whether the module had begun to change something. With V(false) the hypervisor is as it was.
+  type: bool
+  returned: on failure
 left:
   description: What the failed operation left at the hypervisor.
   type: list

@@ -101,6 +101,10 @@ retryable:
   description: Whether the same task may go well later.
   type: bool
   returned: on failure
+begun:
+  description: Whether the module had begun to change something. With V(false) the hypervisor is as it was.
+  type: bool
+  returned: on failure
 left:
   description: What the failed operation left at the hypervisor.
   type: list
@@ -112,6 +116,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
 from ..module_utils.drivers.base import VmRef
+from ..module_utils.drivers.errors import deciding
 
 OPTIONS = {"name": {"type": "str"}, "uuid": {"type": "str"}, **CONNECTION}
 
@@ -127,7 +132,7 @@ def tell(driver, name: str | None, uuid: str | None) -> dict:
 def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     try:
-        with open_hypervisor(module.params, module.no_log_values) as driver:
+        with open_hypervisor(module.params, module.no_log_values) as driver, deciding():
             told = tell(driver, module.params["name"], module.params["uuid"])
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error))

@@ -85,7 +85,7 @@ def test_the_main_of_a_module_is_short_and_its_docs_are_whole(name):
         described["extends_documentation_fragment"]
     )
     assert all(task[f"millwright.virt.{name}"] is not False for task in yaml.safe_load(module.EXAMPLES)[:1])
-    assert {"code", "detail", "retryable", "left"} <= yaml.safe_load(module.RETURN).keys()
+    assert {"code", "detail", "retryable", "begun", "left"} <= yaml.safe_load(module.RETURN).keys()
 
 
 def test_the_defaults_of_the_options_are_the_definition_s():

@@ -114,8 +114,9 @@ class VmDriver(Protocol):
 
     Every method is idempotent, because a task may be delivered twice, and raises DriverError (errors.py) and nothing
     else; no type or error of an SDK leaves a driver. A VM that Millwright did not make (``managed`` is false) can be
-    found and powered, but never updated or deleted: those methods raise Conflict. Methods return when the hypervisor
-    says that it is so, not when it was asked.
+    found and powered, but never updated or deleted: those methods raise Conflict. What a method refuses before it
+    changes anything it refuses with ``begun`` false (``errors.deciding``). Methods return when the hypervisor says that
+    it is so, not when it was asked.
     """
 
     hypervisor_type: ClassVar[str]
@@ -136,10 +137,11 @@ class VmDriver(Protocol):
     def host(self) -> HostFacts:
         """What the hypervisor is and has free."""
 
-    def check(self, want: VmDefinition) -> None:
-        """Raise what ``create(want)`` would raise for the definition or for what the hypervisor lacks; change nothing.
+    def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
+        """Raise what ``create(want)`` would refuse, or ``update(updating, want, ...)`` if it is given; change nothing.
 
-        That is a template, pool, network, space or feature. So check mode refuses what the real run would refuse."""
+        That is what the hypervisor lacks (a template, pool, network, space or feature), a limit that the definition is
+        beyond, a name that is taken. So check mode refuses what the real run would refuse."""
 
     def create(self, want: VmDefinition) -> None:
         """Make the VM, powered off, with its disks. Residue of a killed create is replaced.
@@ -154,7 +156,10 @@ class VmDriver(Protocol):
 
     def delete(self, ref: VmRef) -> None:
         """Remove the VM, the disks and files that Millwright made for it, and residue. A missing VM is a deleted VM; a
-        running one is powered off first. Templates and disks of others are never touched."""
+        running one is powered off first. Templates and disks of others are never touched.
+
+        The VM itself goes last: after a failure it is there to be deleted again, and the error's ``left`` names the
+        files that are. Files that cannot be reached now are a refusal, before anything is removed."""
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         """Carry the action out and wait, at most ``timeout`` seconds, until the VM is in POWER_GOAL[action]. Nothing

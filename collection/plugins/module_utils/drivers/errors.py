@@ -26,7 +26,7 @@ class DriverError(Exception):
         self.message = message
         self.detail = detail
         self.left = left
-        #: False: the hypervisor was not even reached, so it is as it was before the operation.
+        #: False: the operation was refused before anything was done, so the hypervisor is as it was; see ``deciding``.
         self.begun = True
 
     def __str__(self) -> str:
@@ -119,6 +119,16 @@ class TimedOut(DriverError):
     """The hypervisor accepted the operation, but the VM was not in the wanted state in time."""
 
     code = "driver.timed_out"
+
+
+@contextmanager
+def deciding() -> Iterator[None]:
+    """Around what looks and decides, and changes nothing: an error raised in it says that nothing was begun."""
+    try:
+        yield
+    except DriverError as error:
+        error.begun = False
+        raise
 
 
 @contextmanager

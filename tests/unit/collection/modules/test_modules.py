@@ -69,7 +69,7 @@ def test_vm_in_check_mode_says_the_same_and_does_nothing(run: Run):
 
 def test_vm_refuses_a_wrong_definition_by_field_and_rule(run: Run):
     refused = run("vm", **{**SMALL, "disks": [{"name": "root"}]})
-    assert (refused["failed"], refused["code"]) == (True, "definition.invalid")
+    assert (refused["failed"], refused["code"], refused["begun"]) == (True, "definition.invalid", False)
     assert refused["problems"] == [{"path": "disks[0].size_mib", "rule": "is required for a disk without a template"}]
     assert "disks[0].size_mib" in refused["msg"]
 
@@ -121,6 +121,19 @@ def test_vm_power_does_not_resume_what_is_off(run: Run):
     refused = run("vm_power", name="web", state="resumed")
     assert refused["code"] == "driver.invalid_transition"
     assert "it allows: on" in refused["msg"]
+
+
+def test_vm_power_that_is_refused_has_begun_nothing(run: Run, store: Store):
+    run("vm", **SMALL)
+    assert run("vm_power", name="web", state="paused")["begun"] is False
+    store.tell({"failures": [{"operation": "power_on"}]})
+    assert run("vm_power", name="web", state="on")["begun"] is True
+
+
+def test_looking_begins_nothing(run: Run, store: Store):
+    store.tell({"failures": [{"operation": "find"}, {"operation": "host"}]})
+    assert run("vm_info", name="web")["begun"] is False
+    assert run("hypervisor_info")["begun"] is False
 
 
 def test_vm_power_in_check_mode_leaves_the_vm(run: Run):

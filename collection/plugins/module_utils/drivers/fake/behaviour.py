@@ -12,8 +12,8 @@
      "deaf_guests": ["db-*"]}
 
 Operations are the driver's methods, ``power_<action>`` for power. A failure strikes after the delay, when the work is
-half done; with ``leave`` it leaves its files behind and says so; without ``times`` it strikes always. With accounts a
-login is needed. Deaf guests ignore a shutdown request.
+half done; with ``leave`` it leaves files behind and says so (a delete has then removed one of them); without ``times``
+it strikes always. With accounts a login is needed. Deaf guests ignore a shutdown request.
 """
 
 from __future__ import annotations

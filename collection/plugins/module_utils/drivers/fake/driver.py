@@ -17,7 +17,7 @@ from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmDriver, VmRef
-from ..errors import AuthenticationFailed, DriverError, InvalidTransition, TimedOut, Unreachable
+from ..errors import AuthenticationFailed, DriverError, InvalidTransition, TimedOut, Unreachable, deciding
 from . import refusals
 from .behaviour import Behaviour, failure, strike
 from .store import Store
@@ -83,15 +83,19 @@ class FakeDriver(VmDriver):
                 },
             )  # fmt: skip
 
-    def check(self, want: VmDefinition) -> None:
-        with self._work("check", want.name) as work:
+    def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
+        with self._work("check", want.name) as work, deciding():
             work.happens()
-            refusals.refuse_create(self._store.read(), want)
+            if updating:
+                _changeable(self._store.read(), updating, want)
+            else:
+                refusals.refuse_create(self._store.read(), want)
 
     def create(self, want: VmDefinition) -> None:
         with self._work("create", want.name) as work:
             with self._store.change() as world:
-                refusals.refuse_create(world, want)
+                with deciding():
+                    refusals.refuse_create(world, want)
                 world.remove_files_of(want.identity)
                 world.add_files_of(want)
             try:
@@ -115,11 +119,10 @@ class FakeDriver(VmDriver):
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         with self._work("update", ref.name) as work:
-            _changeable(self._store.read(), ref)
+            _changeable(self._store.read(), ref, want)
             work.happens()
             with self._store.change() as world:
-                machine = _changeable(world, ref)
-                refusals.refuse_name(world, want.name, machine.uuid)
+                machine = _changeable(world, ref, want)
                 machine.name, machine.memory_mib = want.name, want.memory_mib
                 fields, kept = {change.path.split(".")[0] for change in changes}, want.to_keep()
                 machine.definition = {**machine.definition, **{name: kept[name] for name in fields}}
@@ -128,24 +131,26 @@ class FakeDriver(VmDriver):
         with self._work("delete", ref.name) as work:
             machine = refusals.find(self._store.read(), ref)
             if machine:
-                refusals.refuse_foreign(machine)
+                with deciding():
+                    refusals.refuse_foreign(machine)
             identity = machine.uuid if machine else ref.identity
             try:
                 work.happens()
             except DriverError as error:
                 if work.leaves:
-                    self._forget(identity)
+                    self._remove_files(identity, most=1)
                     error.left = _names(self._store.read(), identity)
                 raise
-            self._forget(identity)
             self._remove_files(identity)
+            self._forget(identity)
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._work(f"power_{action.value}", ref.name) as work:
-            machine = refusals.get(self._store.read(), ref)
-            if _is_done(machine, action):
-                return
-            _refuse_power(machine, action)
+            with deciding():
+                machine = refusals.get(self._store.read(), ref)
+                if _is_done(machine, action):
+                    return
+                _refuse_power(machine, action)
             if action is PowerAction.SHUTDOWN and work.behaviour.is_deaf(machine.name):
                 time.sleep(timeout)
                 raise TimedOut(f"VM {machine.name!r} did not shut down within {timeout} seconds")
@@ -201,9 +206,9 @@ class FakeDriver(VmDriver):
         with self._store.change() as world:
             world.machines.pop(identity, None)
 
-    def _remove_files(self, identity: str) -> None:
+    def _remove_files(self, identity: str, most: int | None = None) -> None:
         with self._store.change() as world:
-            world.remove_files_of(identity)
+            world.remove_files_of(identity, most)
         (self._store.directory / serial_log_of(identity)).unlink(missing_ok=True)
 
     def _speak(self, machine: Machine, action: PowerAction) -> None:
@@ -262,12 +267,15 @@ def _logs(machine: Machine) -> bool:
     return bool(machine.definition and machine.definition["console"]["serial_log"])
 
 
-def _changeable(world: World, ref: VmRef) -> Machine:
-    """The machine, if it may be updated."""
+@deciding()
+def _changeable(world: World, ref: VmRef, want: VmDefinition) -> Machine:
+    """The machine, if it can be made as wanted."""
     machine = refusals.get(world, ref)
     refusals.refuse_foreign(machine)
     if machine.power is not PowerState.OFF:
         raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
+    refusals.refuse_name(world, want.name, machine.uuid)
+    refusals.refuse_cpus(world, want)
     return machine
 
 

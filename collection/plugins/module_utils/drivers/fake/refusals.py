@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from ...vm.definition import Disk, VmDefinition
 from ..base import VmRef
-from ..errors import Conflict, InsufficientResources, InvalidTemplate, NotFound, VmNotFound
+from ..errors import Conflict, InsufficientResources, InvalidTemplate, NotFound, Unsupported, VmNotFound
 from .world import Machine, World
 
 
@@ -35,12 +35,18 @@ def refuse_name(world: World, name: str, identity: str) -> None:
         raise Conflict(f"the name {name!r} is taken by another VM ({other.uuid})")
 
 
+def refuse_cpus(world: World, want: VmDefinition) -> None:
+    if want.cpu.count > world.max_cpus:
+        raise Unsupported(f"cpu.count {want.cpu.count} is more than a guest can have here, which is {world.max_cpus}")
+
+
 def refuse_create(world: World, want: VmDefinition) -> None:
     """What ``create`` would refuse."""
     refuse_name(world, want.name, want.identity)
     if want.identity in world.machines:
         taken = world.machines[want.identity]
         raise Conflict(f"VM {want.name!r} cannot be made: VM {taken.name!r} has its identity ({taken.uuid})")
+    refuse_cpus(world, want)
     for disk in want.disks:
         _refuse_disk(world, disk)
     for nic in want.nics:

@@ -52,6 +52,8 @@ class World:
     name: str = "fake"
     cores: int = 16
     memory_mib: int = 1024 * 1024
+    #: What one guest can have.
+    max_cpus: int = 255
     #: Templates and ISOs: patterns of paths and names, and the size in MiB of what matches. The suffix is the format.
     images: dict[str, int] = field(
         default_factory=lambda: {"/templates/*.qcow2": 16, "/templates/*.raw": 16, "/isos/*.iso": 1}
@@ -88,8 +90,8 @@ class World:
         for pool_name, pool in sorted(self.pools.items()):
             yield from ((pool_name, name) for name in sorted(pool.volumes) if name.startswith(f"{identity}-"))
 
-    def remove_files_of(self, identity: str) -> None:
-        for pool, name in list(self.files_of(identity)):
+    def remove_files_of(self, identity: str, most: int | None = None) -> None:
+        for pool, name in list(self.files_of(identity))[:most]:
             del self.pools[pool].volumes[name]
 
     def add_files_of(self, want: VmDefinition) -> None:

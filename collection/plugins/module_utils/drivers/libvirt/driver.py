@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import replace
 from functools import cached_property
@@ -16,11 +16,11 @@ from ...vm.changes import Change, changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction, PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, InvalidTransition, VmNotFound
+from ..errors import Conflict, DriverError, InvalidTransition, VmNotFound, deciding
 from . import features, host, planning, power
 from .connection import is_local, is_test, open_connection, shown
 from .domain_xml import domain_xml, reconfigured_xml
-from .faults import asking, translated, unless
+from .faults import asking, unless
 from .making import Making
 from .observation import Domain, definition_of
 from .storage import Storage
@@ -58,6 +58,12 @@ class LibvirtDriver:
 
     def _asking(self, tried: str) -> AbstractContextManager[None]:
         return asking(f"{tried} at {shown(self._url)}")
+
+    @contextmanager
+    def _looking(self, tried: str) -> Iterator[None]:
+        """Like ``_asking``, around what changes nothing."""
+        with deciding(), self._asking(tried):
+            yield
 
     # --- looking ---
 
@@ -114,9 +120,12 @@ class LibvirtDriver:
 
     # --- making ---
 
-    def check(self, want: VmDefinition) -> None:
-        with self._asking(f"checking VM {want.name!r}"):
-            self._plan(want)
+    def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
+        with self._looking(f"checking VM {want.name!r}"):
+            if updating:
+                self._changeable(updating, want)
+            else:
+                self._plan(want)
 
     def _plan(self, want: VmDefinition) -> planning.Plan:
         self._refuse_taken(want)
@@ -141,42 +150,59 @@ class LibvirtDriver:
         return bool(seen and seen.managed and seen.definition and not changes(seen.definition, want))
 
     def create(self, want: VmDefinition) -> None:
-        with self._asking(f"creating VM {want.name!r}"):
+        tried = f"creating VM {want.name!r}"
+        with self._looking(tried):
             plan = self._plan(want)
             if self._by_uuid(want.identity) is not None:
                 return
+        with self._asking(tried):
             self._storage.remove_owned(want.identity)
             making = Making(self._storage, want.identity)
-            with self._all_or_nothing(making, f"creating VM {want.name!r}"):
+            with self._all_or_nothing(making, tried):
                 self._connection.defineXML(domain_xml(want, making.media(want, plan), self._features))
 
     @contextmanager
     def _all_or_nothing(self, making: Making, tried: str) -> Iterator[None]:
         """Whatever ends the block early, what it made is taken back, or the error names it."""
         try:
-            yield
-        except libvirt.libvirtError as error:
-            ours = translated(f"{tried} at {shown(self._url)}", error)
-            ours.left = making.take_back()
-            raise ours from error
+            with self._saying_what_is_left(tried, making.take_back):
+                yield
+        except DriverError:
+            raise
         except BaseException:
             making.take_back()
+            raise
+
+    @contextmanager
+    def _saying_what_is_left(self, tried: str, left: Callable[[], tuple[str, ...]]) -> Iterator[None]:
+        try:
+            with self._asking(tried):
+                yield
+        except DriverError as error:
+            with suppress(libvirt.libvirtError):
+                error.left = left()
             raise
 
     # --- changing ---
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:  # noqa: ARG002  # all of want
+        with self._looking(f"changing {ref}"):
+            domain = self._changeable(ref, want)
         with self._asking(f"changing {ref}"):
-            domain = self._present(ref)
             xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
             told = Domain(xml)
-            self._refuse_foreign(domain, told, "changed")
-            self._refuse_unless_off(domain)
-            planning.refuse_what_the_host_lacks(want, self._features)
-            self._refuse_name(replace(want, uuid=domain.UUIDString()))
             self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
             if want.name != domain.name():
                 self._rename(domain, want.name, xml)
+
+    def _changeable(self, ref: VmRef, want: VmDefinition) -> libvirt.virDomain:
+        """The domain, if it can be made as wanted."""
+        domain = self._present(ref)
+        self._refuse_foreign(domain, Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), "changed")
+        self._refuse_unless_off(domain)
+        planning.refuse_what_the_host_lacks(want, self._features)
+        self._refuse_name(replace(want, uuid=domain.UUIDString()))
+        return domain
 
     def _rename(self, domain: libvirt.virDomain, name: str, before: str) -> None:
         """If it cannot be renamed, nothing else stays changed either."""
@@ -196,26 +222,35 @@ class LibvirtDriver:
             raise InvalidTransition(f"VM {domain.name()!r} is {now.value}; changing it needs it powered off")
 
     def delete(self, ref: VmRef) -> None:
-        with self._asking(f"deleting {ref}"):
+        with self._looking(f"deleting {ref}"):
             domain = self._domain(ref)
-            if domain is None:
-                self._storage.remove_owned(ref.identity)
-            else:
-                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._delete(domain))
+        if domain is not None:
+            # One that somebody else removes meanwhile is removed.
+            with suppress(VmNotFound):
+                self._delete(domain)
+            return
+        with self._asking(f"deleting {ref}"):
+            self._storage.remove_owned(ref.identity)
 
     def _delete(self, domain: libvirt.virDomain) -> None:
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
-        told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-        self._refuse_foreign(domain, told, "deleted")
-        power.stop(domain)
-        if told.serial_log:
-            self._storage.refresh_around(told.serial_log)
-        self._storage.remove_owned(domain.UUIDString())
-        domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
+        tried, identity = f"deleting VM {domain.name()!r}", domain.UUIDString()
+        with self._looking(tried):
+            told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+            self._refuse_foreign(domain, told, "deleted")
+            self._storage.refuse_out_of_reach(told.files)
+        with self._saying_what_is_left(tried, lambda: tuple(self._storage.owned(identity))):
+            power.stop(domain)
+            if told.serial_log:
+                self._storage.refresh_around(told.serial_log)
+            self._storage.remove_owned(identity)
+            domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
+        with self._looking(f"{action.value} of {ref}"):
+            domain = self._present(ref)
         with self._asking(f"{action.value} of {ref}"):
-            power.carry_out(self._present(ref), action, timeout)
+            power.carry_out(domain, action, timeout)
 
     # --- the connection ---
 

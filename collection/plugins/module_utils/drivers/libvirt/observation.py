@@ -82,6 +82,12 @@ class Domain:
         return None if log is None else log.get("file")
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of what was made for the VM: its disks, cloud-init's image, the serial log."""
+        paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log]
+        return tuple(path for path in paths if path and PurePosixPath(path).name.startswith(names.prefix(self.uuid)))
+
+    @property
     def has_seed(self) -> bool:
         return self.root.find(f"devices/disk/alias[@name='{names.SEED}']") is not None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import libvirt
 
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
-from ..errors import InvalidTransition, TimedOut
+from ..errors import InvalidTransition, TimedOut, deciding
 
 STATES = {
     libvirt.VIR_DOMAIN_NOSTATE: PowerState.UNKNOWN,
@@ -53,6 +53,7 @@ def carry_out(domain: libvirt.virDomain, action: PowerAction, timeout: int) -> N
         raise TimedOut(f"VM {domain.name()!r} is still {still} {timeout} seconds after {action.value} was asked{hint}")
 
 
+@deciding()
 def refuse(domain: libvirt.virDomain, now: PowerState, action: PowerAction) -> None:
     if now not in POWER_FROM[action]:
         allowed = ", ".join(other.value for other, states in POWER_FROM.items() if now in states)

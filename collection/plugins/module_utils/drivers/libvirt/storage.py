@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -162,6 +162,20 @@ class Storage:
         for pool in self.pools():
             # A pool may be stopped while it is listed.
             yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
+
+    def refuse_out_of_reach(self, paths: Iterable[str]) -> None:
+        """Raise NotFound for a file that is in no active pool: it would stay when its VM is removed."""
+        reached = {directory_of(pool) for pool in self.pools()}
+        for path in paths:
+            directory = PurePosixPath(path).parent
+            if directory not in reached and self._by_path(path) is None:
+                raise NotFound(f"{path} is in no active storage pool and cannot be removed; {self._way_to(directory)}")
+
+    def _way_to(self, directory: PurePosixPath) -> str:
+        for pool in self._connection.listAllStoragePools(libvirt.VIR_CONNECT_LIST_STORAGE_POOLS_INACTIVE):
+            if directory_of(pool) == directory:
+                return f"its pool {pool.name()!r} is inactive; start it with virsh pool-start"
+        return f"define and start a pool for {directory}"
 
     def remove(self, volume: libvirt.virStorageVol) -> None:
         """Afterwards the volume is not there; one that is missing is a removed one."""
