@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hypervisor credentials: sealed to the datacenter's public key everywhere but here and in the run that needs them."""
+"""Secrets of users: sealed to the datacenter's public key everywhere but here and in the run that needs them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from nacl.exceptions import CryptoError
 from nacl.public import PrivateKey, SealedBox
 
 
-class UnreadableCredentials(Exception):
-    """The sealed credentials of a hypervisor cannot be opened with this runner's key."""
+class UnreadableSecret(Exception):
+    """What was sealed, a hypervisor's credentials or a VM's user data, cannot be opened with this runner's key."""
 
     code = "credentials.unreadable"
 
@@ -56,15 +56,24 @@ def read_key(path: Path) -> PrivateKey:
         raise UnusableKey(f"{path} holds no private key made by 'millwright runner keygen': {error}") from error
 
 
-def open_sealed(sealed: str | None, key: PrivateKey | None) -> Credentials:
-    """The credentials in the sealed box; none for no box. Raises UnreadableCredentials, which never quotes them."""
+def open_credentials(sealed: str | None, key: PrivateKey | None) -> Credentials:
+    """The credentials in the sealed box; none for no box. Raises UnreadableSecret, which never quotes them."""
     if sealed is None:
         return Credentials()
-    if key is None:
-        raise UnreadableCredentials("the credentials are sealed and this runner has no private key")
+    text = open_text("the credentials", sealed, key)
     try:
-        raw = json.loads(SealedBox(key).decrypt(base64.b64decode(sealed, validate=True)))
+        raw = json.loads(text)
         return Credentials(raw.get("username"), raw.get("password"))
-    except (CryptoError, binascii.Error, ValueError, AttributeError):
+    except (ValueError, AttributeError):
+        raise UnreadableSecret("the credentials that were sealed are none") from None
+
+
+def open_text(what: str, sealed: str, key: PrivateKey | None) -> str:
+    """The text in the sealed box. Raises UnreadableSecret, which says what it was and never quotes it."""
+    if key is None:
+        raise UnreadableSecret(f"{what} came sealed and this runner has no private key")
+    try:
+        return SealedBox(key).decrypt(base64.b64decode(sealed, validate=True)).decode()
+    except (CryptoError, binascii.Error, ValueError, TypeError):
         # The cause is left out: it might quote what it could not read.
-        raise UnreadableCredentials("the credentials are not sealed to this runner's key") from None
+        raise UnreadableSecret(f"{what} came sealed to another key than this runner's") from None

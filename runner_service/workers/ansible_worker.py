@@ -8,15 +8,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from nacl.public import PrivateKey
 
 from ..contract.messages import Job
 from ..contract.operations import OPERATIONS
 from ..core.steps import Outcome
-from ..credentials import Credentials, UnreadableCredentials, open_sealed
+from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
 from ..ports import Work
 from .inventory import inventory_of, to_yaml
 from .playbook_run import run_playbook
@@ -36,14 +36,18 @@ class AnsibleWorker:
 
     def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
         try:
-            credentials = open_sealed(work.hypervisor.sealed_credentials, self._key)
-        except UnreadableCredentials as error:
-            return failed(error.code, f"{tried(work)} was not begun: {error}")
+            credentials = open_credentials(work.hypervisor.sealed_credentials, self._key)
+            opened = replace(work, job=with_user_data(work.job, self._key))
+        except UnreadableSecret as error:
+            return failed(error.code, f"{tried(work)} was not begun: {error}", begun=False)
         with self._directories.new() as directory:
-            return self._run_in(directory, work, credentials, cancelled)
+            return self._run_in(directory, opened, credentials, cancelled)
 
     def _run_in(self, directory: Path, work: Work, credentials: Credentials, cancelled: Callable[[], bool]) -> Outcome:
-        _write_files(directory, work, credentials)
+        try:
+            _write_files(directory, work, credentials)
+        except OSError as error:
+            return failed("runner.failed", f"{tried(work)} was not begun: {error.strerror} in {directory}", begun=False)
         heard = Listening(f"Millwright: {work.job.operation}")
         deadline = Deadline(work.job, directory, cancelled)
         playbook = f"millwright.virt.{work.job.operation}"
@@ -75,6 +79,15 @@ class Deadline:
         return True
 
 
+def with_user_data(job: Job, key: PrivateKey | None) -> Job:
+    """The job whose definition has the user data that came sealed. Raises UnreadableSecret."""
+    if job.sealed_user_data is None or job.definition is None:
+        return job
+    user_data = open_text("the cloud-init user data", job.sealed_user_data, key)
+    cloud_init = {**(job.definition.get("cloud_init") or {}), "user_data": user_data}
+    return replace(job, definition={**job.definition, "cloud_init": cloud_init}, sealed_user_data=None)
+
+
 def tried(work: Work) -> str:
     """What was tried on what, for messages."""
     name = (work.job.definition or {}).get("name")
@@ -96,5 +109,5 @@ def _write_private(path: Path, text: str) -> None:
 
 
 def _secrets(job: Job, credentials: Credentials) -> tuple[str, ...]:
-    cloud_init: dict[str, Any] = (job.definition or {}).get("cloud_init") or {}
+    cloud_init = (job.definition or {}).get("cloud_init") or {}
     return tuple(text for text in (credentials.password, cloud_init.get("user_data")) if text)

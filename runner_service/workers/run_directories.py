@@ -27,8 +27,10 @@ class RunDirectories:
     """A directory of this runner's own (0700) that is locked while the runner lives, with one per run in it."""
 
     def __init__(self, parent: Path):
-        self._base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        self._lock = _locked(self._base)
+        with _alone(parent):
+            self._base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = os.open(self._base, os.O_RDONLY | os.O_DIRECTORY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     @contextmanager
     def new(self) -> Iterator[Path]:
@@ -42,20 +44,36 @@ class RunDirectories:
 
     def close(self) -> None:
         _remove(self._base)
-        if self._lock is not None:
-            os.close(self._lock)
+        os.close(self._lock)
 
 
 def sweep(parent: Path) -> None:
     """End and remove what runners left that do not live any more."""
-    for base in parent.glob(f"{_PREFIX}*"):
-        if base.stat().st_uid != os.getuid():
-            continue
-        lock = _locked(base)
-        if lock is not None:
-            log.warning("a runner was killed: removing %s", base)
-            _remove(base)
-            os.close(lock)
+    with _alone(parent):
+        for base in parent.glob(f"{_PREFIX}*"):
+            with suppress(FileNotFoundError):  # its runner may have stopped just now
+                _sweep(base)
+
+
+def _sweep(base: Path) -> None:
+    if base.stat().st_uid != os.getuid():
+        return
+    lock = _locked(base)
+    if lock is not None:
+        log.warning("a runner was killed: removing %s", base)
+        _remove(base)
+        os.close(lock)
+
+
+@contextmanager
+def _alone(parent: Path) -> Iterator[None]:
+    """Nobody else makes or sweeps directories in the parent meanwhile: one that is just made is not locked yet."""
+    descriptor = os.open(parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _locked(base: Path) -> int | None:

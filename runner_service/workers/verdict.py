@@ -55,8 +55,8 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
     )  # fmt: skip
 
 
-def failed(code: str, message: str, detail: str = "") -> Outcome:
-    return Outcome(error=ErrorReport(code=code, message=message, detail=detail))
+def failed(code: str, message: str, detail: str = "", *, begun: bool = True) -> Outcome:
+    return Outcome(error=ErrorReport(code=code, message=message, detail=detail, begun=begun))
 
 
 def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorReport:

@@ -6,18 +6,22 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from nacl.public import PrivateKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint import is_fingerprint_of
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.core.steps import Outcome
@@ -141,8 +145,71 @@ def test_credentials_for_another_key_fail_the_job_before_it_begins(
     asked = work(hypervisor, "configure", sealed=seal("admin", CANARY))
     outcome = AnsibleWorker(directories, COLLECTIONS, PrivateKey.generate()).run(asked, lambda: False)
     assert outcome.error is not None
-    assert outcome.error.code == "credentials.unreadable"
+    assert (outcome.error.code, outcome.error.begun) == ("credentials.unreadable", False)
     assert hypervisor.operations() == []
+
+
+def test_user_data_for_another_key_fails_the_job_before_it_begins(
+    directories: RunDirectories, hypervisor: Store
+) -> None:
+    outcome = run(directories, with_sealed_user_data(work(hypervisor, "configure"), PrivateKey.generate()))
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.begun) == ("credentials.unreadable", False)
+    assert outcome.error.message.startswith("configure of VM 'web' on fake fake://")
+    assert hypervisor.operations() == []
+
+
+USER_DATA = "#cloud-config\npassword: canary-9b2e-{{ 7*7 }}\n"
+
+
+def with_sealed_user_data(asked: Work, key: PrivateKey = KEY) -> Work:
+    sealed = base64.b64encode(SealedBox(key.public_key).encrypt(USER_DATA.encode())).decode()
+    return replace(asked, job=replace(asked.job, sealed_user_data=sealed))
+
+
+@pytest.mark.parametrize("told", [{}, {"failures": [{"operation": "create"}]}], ids=["success", "failure"])
+def test_sealed_user_data_reaches_the_guest_and_nobody_else(
+    directories: RunDirectories, hypervisor: Store, runs: Path, told: dict[str, object]
+) -> None:
+    hypervisor.tell(told)
+    asked = with_sealed_user_data(work(hypervisor, "configure", cloud_init={"meta_data": "instance-id: i-1"}))
+    outcome = run(directories, asked)
+    assert outcome.ok is (told == {}), outcome
+    assert "canary-9b2e" not in repr(outcome)
+    assert "canary-9b2e" not in repr(asked)
+    assert list(runs.rglob("*")) == list(runs.glob("*")), "nothing of the run is left"
+    for path in hypervisor.directory.iterdir():
+        assert b"canary-9b2e" not in path.read_bytes(), path
+    if outcome.ok:
+        (machine,) = hypervisor.read().machines.values()
+        assert machine.definition is not None
+        assert is_fingerprint_of(machine.definition["cloud_init"]["user_data"], USER_DATA)
+        assert machine.definition["cloud_init"]["meta_data"] == "instance-id: i-1"
+
+
+def test_a_guest_that_does_not_shut_down_in_time_is_told_so_by_the_driver(
+    directories: RunDirectories, hypervisor: Store
+) -> None:
+    assert run(directories, work(hypervisor, "configure")).ok
+    assert run(directories, work(hypervisor, "power_on")).ok
+    hypervisor.tell({"deaf_guests": ["web"]})
+    asked = work(hypervisor, "shutdown")
+    outcome = run(directories, replace(asked, job=replace(asked.job, timeout=1)))
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.begun) == ("driver.timed_out", True)
+
+
+def test_a_run_that_has_no_room_for_its_files_has_begun_nothing(
+    directories: RunDirectories, hypervisor: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    error = run(directories, work(hypervisor, "configure")).error
+    assert error is not None
+    assert (error.code, error.begun) == ("runner.failed", False)
+    assert "was not begun: No space left on device" in error.message
 
 
 def test_a_run_past_its_deadline_is_ended_with_all_its_processes(
@@ -195,7 +262,6 @@ def test_an_invalid_definition_is_reported_with_its_code(directories: RunDirecto
 def test_what_a_killed_runner_left_is_ended_and_removed_and_a_living_ones_is_not(runs: Path) -> None:
     living, dead = RunDirectories(runs), RunDirectories(runs)
     left = next(base for base in runs.iterdir() if base != living._base)
-    assert dead._lock is not None
     os.close(dead._lock)
     process = os.spawnve(os.P_NOWAIT, "/bin/sleep", ["sleep", "60"], {MARK: str(left / "run-1" / "artifacts")})
     wait_until(lambda: b"sleep" in Path(f"/proc/{process}/cmdline").read_bytes(), 10, "the process")
@@ -205,3 +271,23 @@ def test_what_a_killed_runner_left_is_ended_and_removed_and_a_living_ones_is_not
     assert os.waitpid(process, 0)[0] == process
     assert list(runs.iterdir()) == [living._base]
     living.close()
+
+
+def test_a_sweep_takes_away_no_directory_that_is_just_being_made(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweeps: list[threading.Thread] = []
+    make = tempfile.mkdtemp
+
+    def made_while_another_runner_starts(**where: Any) -> str:
+        directory = make(**where)
+        sweeps.append(threading.Thread(target=sweep, args=[runs]))
+        sweeps[0].start()
+        sweeps[0].join(0.2)
+        return directory
+
+    monkeypatch.setattr(tempfile, "mkdtemp", made_while_another_runner_starts)
+    directories = RunDirectories(runs)
+    monkeypatch.undo()
+    sweeps[0].join(10)
+    with directories.new() as directory:
+        assert directory.is_dir()
+    directories.close()

@@ -17,10 +17,10 @@ from nacl.public import PrivateKey, PublicKey, SealedBox
 from runner_service.commands import runner
 from runner_service.credentials import (
     Credentials,
-    UnreadableCredentials,
+    UnreadableSecret,
     UnusableKey,
     make_key,
-    open_sealed,
+    open_credentials,
     read_key,
 )
 from runner_service.settings import InvalidSetting, Settings
@@ -87,7 +87,7 @@ def test_keygen_keeps_the_private_key_and_prints_the_public_one(tmp_path: Path) 
     assert path.stat().st_mode & 0o777 == 0o600
     public = PublicKey(base64.b64decode(result.output))
     sealed = SealedBox(public).encrypt(json.dumps({"username": "u", "password": "p"}).encode())
-    assert open_sealed(base64.b64encode(sealed).decode(), read_key(path)) == Credentials("u", "p")
+    assert open_credentials(base64.b64encode(sealed).decode(), read_key(path)) == Credentials("u", "p")
 
 
 def test_keygen_never_overwrites_a_key(tmp_path: Path) -> None:
@@ -118,26 +118,26 @@ def test_a_file_without_a_key_is_refused(tmp_path: Path, content: bytes) -> None
 
 
 def test_no_box_means_no_credentials() -> None:
-    assert open_sealed(None, None) == Credentials()
+    assert open_credentials(None, None) == Credentials()
 
 
 @pytest.mark.parametrize("sealed", ["", "not base64!", base64.b64encode(b"x" * 80).decode()])
 def test_what_is_not_sealed_to_the_key_is_refused(sealed: str) -> None:
-    with pytest.raises(UnreadableCredentials, match="not sealed to this runner's key"):
-        open_sealed(sealed, PrivateKey.generate())
+    with pytest.raises(UnreadableSecret, match="sealed to another key than this runner's"):
+        open_credentials(sealed, PrivateKey.generate())
 
 
 def test_a_sealed_box_needs_a_key() -> None:
-    with pytest.raises(UnreadableCredentials, match="no private key"):
-        open_sealed("x", None)
+    with pytest.raises(UnreadableSecret, match="no private key"):
+        open_credentials("x", None)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"null", b"rubbish"])
 def test_a_box_with_something_else_is_refused(content: bytes) -> None:
     key = PrivateKey.generate()
     sealed = base64.b64encode(SealedBox(key.public_key).encrypt(content)).decode()
-    with pytest.raises(UnreadableCredentials):
-        open_sealed(sealed, key)
+    with pytest.raises(UnreadableSecret):
+        open_credentials(sealed, key)
 
 
 def test_a_password_is_not_shown() -> None:

@@ -13,9 +13,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.millwright.virt.plugins.modules.vm_power import OPTIONS as POWER_OPTIONS
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import Operation
 from runner_service.ports import Work
+from runner_service.workers.ansible_worker import Deadline
 from runner_service.workers.inventory import inventory_of, to_yaml
 from runner_service.workers.playbook_run import environment_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
@@ -70,6 +72,15 @@ def test_an_inventory_has_the_vm_as_host_in_the_hypervisor_as_group() -> None:
 def test_a_job_without_a_vm_has_the_hypervisor_as_host() -> None:
     asked = Work(request_id="r", hypervisor=work().hypervisor, job=Job(id="j", operation=Operation.DISCOVER))
     assert inventory_of(asked, None)["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
+
+
+@pytest.mark.parametrize("timeout", [None, 1, 600])
+def test_a_driver_that_waits_for_a_guest_gives_up_well_before_the_run_is_ended(timeout: int | None) -> None:
+    """So that it is the driver who says what the guest did not do."""
+    own = timeout or POWER_OPTIONS["timeout"]["default"]
+    for operation in ("power_on", "power_off", "shutdown", "pause", "resume", "reset"):
+        seconds = Deadline(job("web", operation, timeout=timeout), Path("/nowhere"), lambda: False).seconds
+        assert seconds >= own + 60
 
 
 def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
