@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
@@ -43,11 +42,6 @@ class ActionRule:
     allowed_from: frozenset[VmState]
     task_type: TaskType | None = None
     operations: tuple[Operation, ...] = ()
-    #: Where some states need other operations.
-    operations_from: Mapping[VmState, tuple[Operation, ...]] = field(default_factory=dict)
-
-    def plan(self, state: VmState) -> tuple[Operation, ...]:
-        return self.operations_from.get(state, self.operations)
 
 
 def _one(task_type: TaskType, operation: Operation) -> ActionRule:
@@ -57,27 +51,19 @@ def _one(task_type: TaskType, operation: Operation) -> ActionRule:
     )
 
 
-_OFF_FIRST = (Operation.POWER_OFF, Operation.UNCONFIGURE)
-
 ACTIONS: dict[Action, ActionRule] = {
     Action.DEPLOY: ActionRule(
         allowed_from=frozenset({VmState.NOT_ALLOCATED}),
         task_type=TaskType.DEPLOY,
         operations=(Operation.CONFIGURE, Operation.POWER_ON),
     ),
-    # From UNKNOWN there is no power-off, which would fail if the VM is gone; what runs is powered off on removal.
-    Action.UNDEPLOY: ActionRule(
-        allowed_from=AT_HYPERVISOR,
-        task_type=TaskType.UNDEPLOY,
-        operations=(Operation.UNCONFIGURE,),
-        operations_from={VmState.ON: _OFF_FIRST, VmState.PAUSED: _OFF_FIRST},
-    ),
+    # A power-off before it would fail if the VM is gone; what runs is powered off on removal.
+    Action.UNDEPLOY: _one(TaskType.UNDEPLOY, Operation.UNCONFIGURE),
     # A VM that is not at a hypervisor is redefined without a task.
     Action.RECONFIGURE: ActionRule(
         allowed_from=OPERATIONS[Operation.RECONFIGURE].legal_from | {VmState.NOT_ALLOCATED},
         task_type=TaskType.RECONFIGURE,
         operations=(Operation.RECONFIGURE,),
-        operations_from={VmState.NOT_ALLOCATED: ()},
     ),
     Action.DELETE: ActionRule(allowed_from=frozenset({VmState.NOT_ALLOCATED})),
     Action.REFRESH: _one(TaskType.REFRESH, Operation.GET_STATE),

@@ -97,7 +97,7 @@ def _vm_task(
     task = _task(_type_of(action), OwnerType.VM, vm, by)
     task.root_id = root.id if root else task.id
     assert vm.hypervisor is not None, "a VM that a task is for has a place"
-    for number, operation in enumerate(ACTIONS[action].plan(vm.state)):
+    for number, operation in enumerate(ACTIONS[action].operations):
         job = _job(task, operation, vm.hypervisor, vm)
         job.position, job.timeout = number, timeout
         task.jobs.append(job)

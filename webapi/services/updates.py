@@ -181,23 +181,26 @@ def _apply_to_job(job: Job, update: Update) -> None:
 
 
 def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
-    state = state_after(job.operation, update.event, update.vm)
+    begun = update.error is None or update.error.begun
+    state = state_after(job.operation, update.event, update.vm, begun=begun)
     if state:
         vm.become(state)
     if update.vm is not None:
         vm.observe(update.vm)
     if update.event is Event.ROLLBACK_ERROR:
-        _tell_left(vm, job, task)
+        _tell_left(vm, job, task, f"undoing {job.operation}")
+    elif job.operation is Operation.UNCONFIGURE and update.event is Event.ERROR and begun:
+        _tell_left(vm, job, task, job.operation)
     elif job.operation is Operation.GET_STATE and update.event is Event.DONE and update.vm is None:
         events.tell(Severity.WARNING, task, f"VM {vm.name} is not at {job.hypervisor_name} any more")
 
 
-def _tell_left(vm: VirtualMachine, job: Job, task: Task) -> None:
+def _tell_left(vm: VirtualMachine, job: Job, task: Task, what: str) -> None:
     left = ", ".join((job.error or {}).get("left", ())) or "unknown remains"
     why = (job.error or {}).get("rollback", job.error or {}).get("message", "")
     events.tell(
         Severity.CRITICAL, task,
-        f"undoing {job.operation} of VM {vm.name} failed; left at {job.hypervisor_name}: {left}. {why}",
+        f"{what} of VM {vm.name} failed; left at {job.hypervisor_name}: {left}. {why}",
     )  # fmt: skip
 
 

@@ -21,8 +21,12 @@ _POWER_OF = {
 }
 
 
-def state_after(operation: Operation, event: Event, observed: Mapping[str, Any] | None) -> VmState | None:
-    """The VM's state once the event happened to a job; None: it stays as it is."""
+def state_after(
+    operation: Operation, event: Event, observed: Mapping[str, Any] | None, *, begun: bool = True
+) -> VmState | None:
+    """The VM's state once the event happened to a job; None: it stays as it is.
+
+    ``begun`` says of an ERROR whether the hypervisor had been told to do anything."""
     match event:
         case Event.DONE:
             return _reached(operation, observed)
@@ -33,6 +37,8 @@ def state_after(operation: Operation, event: Event, observed: Mapping[str, Any] 
             return VmState.UNKNOWN
         case Event.ERROR if operation is Operation.GET_STATE:
             return VmState.UNKNOWN
+        case Event.ERROR if operation is Operation.UNCONFIGURE and begun:
+            return VmState.UNKNOWN  # Removed in part, and never undone; it can be asked for again.
     return None
 
 

@@ -158,8 +158,7 @@ class FakeApi:
         self.guard(
             row, {"deploy": {"NOT_ALLOCATED"}, "refresh": {"ON", "OFF", "PAUSED"}}.get(action, {"ON", "OFF", "PAUSED"})
         )
-        jobs = ["unconfigure"] if (action, row["state"]) == ("undeploy", "OFF") else JOBS[action.upper()]
-        return self.task(action.upper(), "vm", row, [(name, row) for name in jobs])
+        return self.task(action.upper(), "vm", row, [(name, row) for name in JOBS[action.upper()]])
 
     def act_on_vapp(self, vapp: Json, action: str) -> Json:
         vms = self.vms_of(vapp["id"])

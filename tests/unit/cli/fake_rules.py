@@ -12,7 +12,7 @@ from tests.unit.cli.fake_tasks import Json
 
 JOBS = {
     "DEPLOY": ["configure", "power_on"],
-    "UNDEPLOY": ["power_off", "unconfigure"],
+    "UNDEPLOY": ["unconfigure"],
     "RECONFIGURE": ["reconfigure"],
     "REFRESH": ["get_state"],
 }

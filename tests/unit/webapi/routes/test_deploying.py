@@ -99,11 +99,11 @@ def test_a_second_deploy_takes_only_the_vms_that_are_left(world: World):
     assert world.refused("POST", f"/virtualappliances/{shop['id']}/deploy")["code"] == "vapp.state"
 
 
-def test_undeploying_powers_off_what_runs_and_frees_the_place(world: World):
+def test_undeploying_is_one_operation_whatever_the_state_and_frees_the_place(world: World):
     shop = world.deployed(world.site("web", "db"))
     world.carry_out(world.post(f"/vms/{shop['vms'][1]['id']}/power", {"action": "off"}))
     task = world.post(f"/virtualappliances/{shop['id']}/undeploy")
-    assert [job["operation"] for job in jobs_of(task)] == ["power_off", "unconfigure", "unconfigure"]
+    assert [job["operation"] for job in jobs_of(task)] == ["unconfigure", "unconfigure"]
     world.carry_out(task)
     shop = world.get(f"/virtualappliances/{shop['id']}")
     assert shop["state"] == "NOT_DEPLOYED"
@@ -135,6 +135,34 @@ def test_a_rollback_that_fails_leaves_the_vm_unknown_and_says_what_is_left_where
     )  # fmt: skip
     assert world.carry_out(world.post(f"/vms/{vm['id']}/undeploy"))["state"] == "FINISHED_SUCCESSFULLY"
     assert world.vm(vm)["state"] == "NOT_ALLOCATED"
+
+
+def _failing_undeploy(world: World, error: ErrorReport) -> dict:
+    """The VM after it."""
+    [vm] = world.deployed(world.site("web"))["vms"]
+    runner = world.runner(world.post(f"/vms/{vm['id']}/undeploy"))
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(runner.root.children[0], Event.ERROR, error=error)
+    runner.say(runner.root, Event.ERROR)
+    return world.vm(vm)
+
+
+def test_an_undeploy_that_fails_half_way_leaves_the_vm_unknown_says_what_is_left_and_can_be_repeated(world: World):
+    error = ErrorReport(code="driver.failed", message="removing VM failed", left=("machine web", "web-root.qcow2"))
+    vm = _failing_undeploy(world, error)
+    assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert all(word in event["text"] for word in ("machine web", "web-root.qcow2", vm["hypervisor_name"], "removing"))
+    assert world.carry_out(world.post(f"/vms/{vm['id']}/undeploy"))["state"] == "FINISHED_SUCCESSFULLY"
+    assert world.vm(vm)["state"] == "NOT_ALLOCATED"
+
+
+def test_an_undeploy_that_was_refused_before_it_began_leaves_the_vm_as_it_was(world: World):
+    error = ErrorReport(code="driver.unreachable", message="nobody answers", begun=False)
+    vm = _failing_undeploy(world, error)
+    assert (vm["state"], vm["locked_by"]) == ("ON", None)
+    assert world.get("/events?severity=CRITICAL")["items"] == []
 
 
 @pytest.mark.parametrize(

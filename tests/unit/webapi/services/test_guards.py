@@ -58,10 +58,10 @@ def test_nothing_is_allowed_while_a_task_holds_the_vm(action: Action):
 @pytest.mark.parametrize("action", [action for action in Action if ACTIONS[action].operations])
 @pytest.mark.parametrize("state", VmState)
 def test_every_plan_is_a_chain_of_operations_that_may_follow_each_other(state: VmState, action: Action):
-    if state not in ACTIONS[action].allowed_from or not ACTIONS[action].plan(state):
-        return
+    if state not in ACTIONS[action].allowed_from or (action, state) == (Action.RECONFIGURE, VmState.NOT_ALLOCATED):
+        return  # The latter has no task.
     # A deploy is given its place before its operations run.
     at = VmState.ALLOCATED if action is Action.DEPLOY else state
-    for operation in ACTIONS[action].plan(state):
+    for operation in ACTIONS[action].operations:
         assert at in OPERATIONS[Operation(operation)].legal_from
         at = OPERATIONS[operation].ends_in or at

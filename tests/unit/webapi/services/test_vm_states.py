@@ -34,6 +34,8 @@ def test_a_job_that_is_done_leads_where_its_operation_leads(operation: Operation
         (Operation.POWER_ON, Event.START, None, None),
         (Operation.CONFIGURE, Event.ROLLBACK_DONE, None, VmState.ALLOCATED),
         (Operation.POWER_ON, Event.ROLLBACK_DONE, None, VmState.OFF),
+        (Operation.UNCONFIGURE, Event.ERROR, None, VmState.UNKNOWN),
+        (Operation.SHUTDOWN, Event.ERROR, None, None),
         (Operation.POWER_OFF, Event.ROLLBACK_DONE, None, VmState.ON),
         (Operation.PAUSE, Event.ROLLBACK_DONE, "on", VmState.ON),
         (Operation.RECONFIGURE, Event.ROLLBACK_DONE, "off", None),
@@ -44,3 +46,7 @@ def test_what_was_seen_outweighs_what_was_planned(
     operation: Operation, event: Event, power: str | None, state: VmState | None
 ):
     assert state_after(operation, event, observed(power)) is state
+
+
+def test_a_removal_that_was_refused_before_it_began_leaves_the_vm_as_it_was():
+    assert state_after(Operation.UNCONFIGURE, Event.ERROR, None, begun=False) is None
