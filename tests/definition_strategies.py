@@ -72,7 +72,9 @@ def definitions(name: st.SearchStrategy[str] = _LINE) -> st.SearchStrategy[VmDef
             "firmware": _of(Firmware),
             "disks": st.lists(_disks(), max_size=3),
             "nics": st.lists(_NICS, max_size=2),
-            "cloud_init": st.fixed_dictionaries({}, optional={"user_data": _TEXT, "meta_data": _TEXT}),
+            "cloud_init": st.fixed_dictionaries(
+                {}, optional={"user_data": _TEXT.map("#{}".format), "meta_data": _TEXT}
+            ),
             "console": st.fixed_dictionaries({"graphics": _of(Graphics), "serial_log": st.booleans()}),
         },
     )

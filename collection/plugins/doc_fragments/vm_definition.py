@@ -152,7 +152,7 @@ options:
       user_data:
         description:
           - >-
-            User data, for example a text that begins with #cloud-config.
+            User data: a text that begins with #, like #cloud-config or #!, or with a MIME header.
         type: str
       meta_data:
         description:

@@ -67,12 +67,12 @@ def _credentials(path: str) -> dict[str, str]:
 def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriver]:
     """A driver for the hypervisor that a module's parameters describe. A kept session that has ended is not used.
 
-    What must not be shown is added to ``hidden`` (``AnsibleModule.no_log_values``). Raises DriverError.
+    What must not be shown is added to ``hidden``, for ``failure``. Raises DriverError.
     """
     with ExitStack() as stack:
         with deciding():
             connection = connection_of(params)
-            hidden.update(secret for secret in (connection.password, connection.session) if secret)
+            hidden |= connection.secrets
             driver = _opened(stack, connection)
         yield driver
 
@@ -86,8 +86,22 @@ def _opened(stack: ExitStack, connection: Connection) -> VmDriver:
         return stack.enter_context(open_driver(replace(connection, session=None)))
 
 
-def failure(error: Exception) -> dict[str, Any]:
-    """What a module hands to fail_json. An error that nobody foresaw fails with the code of DriverError."""
+def failure(error: Exception, hidden: set[str]) -> dict[str, Any]:
+    """What a module hands to fail_json. An error that nobody foresaw fails with the code of DriverError.
+
+    Only texts are freed of what is ``hidden``: Ansible's own masking (``no_log_values``) would also strike the values
+    that programs read, if a password is a part of one."""
+    told = _told(error)
+    return told | {key: _without(hidden, told[key]) for key in ("msg", "detail")}
+
+
+def _without(hidden: set[str], text: str) -> str:
+    for secret in sorted(hidden, key=len, reverse=True):
+        text = text.replace(secret, "********")
+    return text
+
+
+def _told(error: Exception) -> dict[str, Any]:
     if isinstance(error, DriverError):
         return error.to_dict()
     if isinstance(error, InvalidData):

@@ -41,9 +41,10 @@ def _keep_or_end(driver: VmDriver, path: str, connection: Connection, *, dry_run
             driver.logout()
 
 
-def log_out(params: dict[str, Any], *, dry_run: bool) -> dict[str, bool]:
+def log_out(params: dict[str, Any], hidden: set[str], *, dry_run: bool) -> dict[str, bool]:
     """Afterwards the session that the file kept for this login is ended, and the file is gone. Raises DriverError."""
     connection = connection_of(params)
+    hidden |= connection.secrets
     if connection.session is not None and not dry_run:
         # One that the hypervisor has ended by itself needs no ending.
         with suppress(AuthenticationFailed), open_driver(connection) as driver:

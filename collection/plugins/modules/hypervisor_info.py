@@ -117,11 +117,12 @@ from ..module_utils.vm.schema import plain
 
 def main():
     module = AnsibleModule(argument_spec=CONNECTION, supports_check_mode=True)
+    hidden: set[str] = set()
     try:
-        with open_hypervisor(module.params, module.no_log_values) as driver, deciding():
+        with open_hypervisor(module.params, hidden) as driver, deciding():
             host, vms = plain(driver.host()), [vm.to_dict() for vm in driver.list_vms()]
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(changed=False, host=host, vms=vms)
 
 

@@ -73,10 +73,11 @@ from ..module_utils.login import log_in
 
 def main():
     module = AnsibleModule(argument_spec=CONNECTION, supports_check_mode=True)
+    hidden: set[str] = set()
     try:
-        result = log_in(module.params, module.no_log_values, dry_run=module.check_mode)
+        result = log_in(module.params, hidden, dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(**result)
 
 

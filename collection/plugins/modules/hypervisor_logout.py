@@ -75,10 +75,11 @@ OPTIONS = {**CONNECTION, "session_file": {**CONNECTION["session_file"], "require
 
 def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    hidden: set[str] = set()
     try:
-        result = log_out(module.params, dry_run=module.check_mode)
+        result = log_out(module.params, hidden, dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(**result)
 
 

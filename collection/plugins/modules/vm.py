@@ -185,11 +185,12 @@ def main():
     module = AnsibleModule(
         argument_spec=options(), supports_check_mode=True, required_if=[("state", "present", ["memory_mib"])]
     )
+    hidden: set[str] = set()
     try:
-        with open_hypervisor(module.params, module.no_log_values) as driver:
+        with open_hypervisor(module.params, hidden) as driver:
             result = ensure(driver, module.params, dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(**result.to_dict())
 
 

@@ -131,11 +131,12 @@ def tell(driver, name: str | None, uuid: str | None) -> dict:
 
 def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
+    hidden: set[str] = set()
     try:
-        with open_hypervisor(module.params, module.no_log_values) as driver, deciding():
+        with open_hypervisor(module.params, hidden) as driver, deciding():
             told = tell(driver, module.params["name"], module.params["uuid"])
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(changed=False, **told)
 
 

@@ -178,11 +178,12 @@ def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     wanted = module.params
     ref, action = VmRef(name=wanted["name"], uuid=wanted["uuid"]), ACTIONS[wanted["state"]]
+    hidden: set[str] = set()
     try:
-        with open_hypervisor(wanted, module.no_log_values) as driver:
+        with open_hypervisor(wanted, hidden) as driver:
             result = ensure_power(driver, ref, action, timeout=wanted["timeout"], dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
-        module.fail_json(**failure(error))
+        module.fail_json(**failure(error, hidden))
     module.exit_json(**result.to_dict())
 
 

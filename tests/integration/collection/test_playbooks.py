@@ -144,12 +144,13 @@ def test_a_wrong_field_is_refused_by_name(site: Site, store: Store):
 
 def test_what_users_type_is_never_evaluated(site: Site, store: Store):
     evil = Unsafe("{{ lookup('pipe','touch pwned') }}'\"&<>; DROP TABLE vms")
-    vm = {**GUEST, "name": evil, "description": evil, "tags": {"evil": evil}, "cloud_init": {"user_data": evil}}
+    text = Unsafe(f"#{evil}")
+    vm = {**GUEST, "name": evil, "description": evil, "tags": {"evil": evil}, "cloud_init": {"user_data": text}}
     for operation in ("configure", "power_on", "get_state", "reset", "power_off"):
         assert site.play(operation, {"h1": vm}, "-v").returncode == 0
     (machine,) = store.read().machines.values()
     assert machine.name == machine.definition["description"] == machine.definition["tags"]["evil"] == evil
-    assert is_fingerprint_of(machine.definition["cloud_init"]["user_data"], evil)
+    assert is_fingerprint_of(machine.definition["cloud_init"]["user_data"], text)
     assert site.play("unconfigure", {"h1": vm}).returncode == 0
     assert machines(store) == {}
     assert not list(site.directory.rglob("pwned"))

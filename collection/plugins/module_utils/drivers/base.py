@@ -45,6 +45,11 @@ class Connection:
     #: What ``session`` of an earlier connection gave, or None to log in.
     session: str | None = field(default=None, repr=False)
 
+    @property
+    def secrets(self) -> set[str]:
+        """What no text may show."""
+        return {secret for secret in (self.password, self.session) if secret}
+
 
 @dataclass(frozen=True, kw_only=True)
 class VmRef:

@@ -33,6 +33,8 @@ _ONE_LINE = r"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]"
 _TEXT = r"(?s:[^\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]*)"
 
 _TEXT_HELP = "text without control characters"
+#: What cloud-init takes for user data; other text it passes over.
+_USER_DATA = rf"((#|(?i:Content-Type:|MIME-Version:)){_TEXT})?"
 
 
 class InvalidDefinition(InvalidData):
@@ -170,11 +172,11 @@ class CloudInit:
     """What cloud-init finds in the guest. The text is handed over as it is and never evaluated."""
 
     user_data: str | None = rule(
-        "User data, for example a text that begins with #cloud-config.",
+        "User data: a text that begins with #, like #cloud-config or #!, or with a MIME header.",
         None,
         max_length=65536,
-        pattern=_TEXT,
-        pattern_help=_TEXT_HELP,
+        pattern=_USER_DATA,
+        pattern_help=f"{_TEXT_HELP}, and begin with # or with a MIME header (Content-Type: or MIME-Version:)",
         secret=True,
     )
     meta_data: str | None = rule(

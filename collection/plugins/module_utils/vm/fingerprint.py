@@ -10,7 +10,8 @@ import hashlib
 import hmac
 import secrets
 
-_SCHEME = "scrypt"
+#: Begins like user data, so that a definition that is kept with it keeps its own rules.
+_SCHEME = "#scrypt"
 
 
 def fingerprint(secret: str) -> str:

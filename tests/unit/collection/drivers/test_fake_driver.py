@@ -195,7 +195,7 @@ def test_the_guest_speaks_on_its_serial_line(store: Store, driver):
 
 
 def test_user_data_is_not_in_the_state_file(store: Store, driver):
-    driver.create(small(cloud_init={"user_data": "canary"}))
+    driver.create(small(cloud_init={"user_data": "#canary"}))
     assert "canary" not in (store.directory / "state.json").read_text()
 
 

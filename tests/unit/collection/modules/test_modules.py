@@ -253,6 +253,25 @@ def test_options_come_from_the_environment(run: Run, store: Store, login, monkey
     assert store.read().logins == 1
 
 
+@pytest.mark.parametrize("password", ["of", "o", "web", "e", "driver", "default"])
+def test_a_password_that_is_a_part_of_a_value_changes_no_value(run: Run, store: Store, tmp_path: Path, password: str):
+    file = tmp_path / "credentials"
+    file.write_text(json.dumps({"username": "admin", "password": password}))
+    answers = []
+    for login in ({}, {"credentials_file": str(file)}):
+        made, failed = run("vm", **SMALL, **login), run("vm_power", name="web", state="paused", **login)
+        run("vm", name="web", state="absent", **login)
+        answers.append([made["vm"], made["before"], failed["code"], failed["begun"]])
+    assert answers[0] == answers[1]
+
+
+def test_a_session_that_is_kept_is_not_in_what_a_module_says(run: Run, store: Store, login):
+    run("hypervisor_login", **login)
+    session = json.loads(Path(login["session_file"]).read_text())["session"]
+    store.tell({"accounts": {"admin": PASSWORD}, "delays": {"list_vms": f"not a number: {session}"}})
+    assert session not in json.dumps(run("vm_info", **login))
+
+
 # --- what goes wrong ---
 
 

@@ -91,7 +91,9 @@ WRONG = [
     ({"boot_order": ["network"]}, "boot_order", "no nics"),
     ({"cdrom": "a\nb"}, "cdrom", "on one line"),
     ({"cloud_init": {"user_data": "\x00"}}, "cloud_init.user_data", "without control characters"),
-    ({"cloud_init": {"user_data": "x" * 65537}}, "cloud_init.user_data", "at most 65536"),
+    ({"cloud_init": {"user_data": "#" * 65537}}, "cloud_init.user_data", "at most 65536"),
+    ({"cloud_init": {"user_data": "web"}}, "cloud_init.user_data", "begin with # or with a MIME header"),
+    ({"cloud_init": {"user_data": " #cloud-config"}}, "cloud_init.user_data", "begin with #"),
     ({"console": {"graphics": "spice"}}, "console.graphics", "one of: none, vnc"),
 ]  # fmt: skip
 
@@ -113,6 +115,21 @@ def test_every_problem_is_told_at_once():
 def test_what_is_no_mapping_is_no_definition(raw):
     with pytest.raises(InvalidDefinition, match="must be a mapping"):
         VmDefinition.from_dict(raw)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "#cloud-config\n",
+        "#!/bin/sh\n",
+        "## template: jinja\n",
+        "Content-Type: multipart/mixed;",
+        "mime-version: 1.0\n",
+    ],
+)
+def test_what_cloud_init_takes_is_user_data(text: str):
+    assert VmDefinition.from_dict({**SMALL, "cloud_init": {"user_data": text}}).cloud_init.user_data == text
 
 
 def test_a_secret_that_breaks_a_rule_is_not_quoted():

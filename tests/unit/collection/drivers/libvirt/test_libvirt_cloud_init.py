@@ -42,12 +42,12 @@ def test_the_texts_are_in_the_image_as_they_were_given(facade: str):
 
 
 def test_the_image_has_the_label_that_cloud_init_looks_for():
-    want = vm(user_data="x")
+    want = vm(user_data="#")
     assert b"cidata" in seed_image(want, want.cloud_init)[32768:34816]
 
 
 def test_meta_data_has_the_identity_and_a_host_name_unless_it_is_given():
-    want = vm(user_data="x")
+    want = vm(user_data="#")
     meta = yaml.safe_load(read(seed_image(want, want.cloud_init), "meta-data", "joliet_path"))
     assert meta == {"instance-id": want.identity, "local-hostname": "web-1"}
 
