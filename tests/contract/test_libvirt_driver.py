@@ -337,6 +337,28 @@ def test_a_template_outside_of_all_pools_can_be_linked_but_not_copied(qemu: Libv
 
 @pytest.mark.qemu
 @pytest.mark.slow
+def test_any_other_file_of_the_host_is_neither_a_template_nor_a_cdrom(qemu: LibvirtDriver, outside: Path):
+    secret = outside / "shadow"
+    secret.write_text("root:canary")
+    refused(qemu, InvalidTemplate, "no active storage pool", template=str(secret), template_format="raw")
+    refused(qemu, InvalidTemplate, "is raw, not qcow2", template=str(secret))
+    with pytest.raises(InvalidTemplate, match="no image of a disc"):
+        qemu.create(wanted(qemu, cdrom=str(secret)))
+    assert qemu.residue(WEB) == ()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_an_iso_image_outside_of_all_pools_is_a_cdrom(qemu: LibvirtDriver, outside: Path):
+    iso = outside / "install.iso"
+    iso.write_bytes(bytes(16 * 2048) + b"\1CD001\1" + bytes(4096))
+    want = wanted(qemu, cdrom=str(iso), boot_order=["cdrom", "disk"])
+    qemu.create(want)
+    assert changes(qemu.find(WEB).definition, want) == ()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 @pytest.mark.parametrize("trick", ["backing", "data_file"])
 @pytest.mark.parametrize("where", ["in the pool", "outside"])
 def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver, outside: Path, trick, where):

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import libvirt
 
-from ...vm.definition import Clone, Disk, VmDefinition
+from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
 from ..errors import InsufficientResources, InvalidTemplate, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import unless
 from .features import Features
-from .storage import MIB, Storage
+from .storage import MIB, Storage, is_disc
 from .volume_xml import Image, volume_xml
 
 #: Pool for the files of a VM that has no disk.
@@ -80,6 +80,8 @@ def _planned(disk: Disk, storage: Storage) -> PlannedDisk:
         return PlannedDisk(disk=disk, pool=pool, capacity=wanted)
     image, volume = storage.find_image(disk.template, [pool])
     _refuse_template(disk, image)
+    if volume is None:
+        _refuse_any_file(disk, image)
     if volume is None and disk.clone is Clone.FULL:
         raise NotFound(
             f"template {disk.template!r} is in no active storage pool, so it cannot be copied; "
@@ -88,6 +90,15 @@ def _planned(disk: Disk, storage: Storage) -> PlannedDisk:
     return PlannedDisk(
         disk=disk, pool=pool, capacity=wanted or image.capacity, template=image, template_volume=volume
     )  # fmt: skip
+
+
+def _refuse_any_file(disk: Disk, image: Image) -> None:
+    """Every file is a raw image, so outside of the pools a guest could read any file of the host as one."""
+    if image.format is DiskFormat.RAW:
+        raise InvalidTemplate(
+            f"template {disk.template!r} is raw and in no active storage pool; "
+            "move it into one and run virsh pool-refresh, or make it qcow2"
+        )
 
 
 def _refuse_template(disk: Disk, image: Image) -> None:
@@ -123,7 +134,9 @@ def _refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
 def _cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
     if want.cdrom is None:
         return None
-    image, _ = storage.find_image(want.cdrom, homes + storage.pools())
+    image, volume = storage.find_image(want.cdrom, homes + storage.pools())
+    if volume is None and not is_disc(image.path):
+        raise InvalidTemplate(f"cdrom {want.cdrom!r} is in no active storage pool, and is no image of a disc")
     return Source(path=image.path)
 
 

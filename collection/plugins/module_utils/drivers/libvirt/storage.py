@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -27,6 +28,8 @@ MIB = 1024 * 1024
 _IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
 #: A pool is not read again while one of its volumes is being made; seconds to wait for that.
 REFRESH_PATIENCE = 20
+#: Where an image of a disc says what it is (ECMA-119 and ECMA-167), and how.
+DISC_MARK, DISC_MARKS = 16 * 2048 + 1, (b"CD001", b"BEA01")
 
 
 class Storage:
@@ -80,7 +83,7 @@ class Storage:
         volume = self._volume(name, pools) or self._volume_after_refresh(name, pools)
         if volume is not None:
             return self._image(volume), volume
-        if self._local and name.startswith("/") and Path(name).is_file():
+        if self._local and name.startswith("/") and _is_readable_file(name):
             return _image_of_file(Path(name)), None
         where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
         raise NotFound(f"there is no image {name!r} {where}; put it there and run virsh pool-refresh, or correct it")
@@ -105,7 +108,7 @@ class Storage:
     def _image(self, volume: libvirt.virStorageVol) -> Image:
         """What libvirt says of the volume; on this host also what the image's own header says."""
         image = image_of(volume.XMLDesc(0))
-        if self._local and image.path and Path(image.path).is_file():
+        if self._local and _is_readable_file(image.path):
             seen = _image_of_file(Path(image.path))
             return seen if seen.refers else image
         return image
@@ -193,6 +196,17 @@ def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
 
 def _listed(pools: list[libvirt.virStoragePool]) -> str:
     return " or ".join(repr(pool.name()) for pool in pools) or "(there is no pool)"
+
+
+def _is_readable_file(path: str) -> bool:
+    return os.access(path, os.R_OK) and Path(path).is_file()
+
+
+def is_disc(path: str) -> bool:
+    """Whether a file of this host is an image of a disc, as ISO 9660 and UDF mark theirs."""
+    with Path(path).open("rb") as file:
+        file.seek(DISC_MARK)
+        return file.read(5) in DISC_MARKS
 
 
 def _image_of_file(path: Path) -> Image:
