@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import AMQPError
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
-from runner_service.contract.messages import InvalidMessage, Update
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from runner_service.contract.messages import InvalidMessage, TaskRequest, Update
 from runner_service.contract.topology import Topology
 
 from ..services import outbox, rubbish, updates
@@ -24,9 +28,11 @@ from . import broker
 
 _PREFETCH = 100
 
-#: The message is well, the database is not: it comes again on the next connection.
+#: The message is well, the database is not.
 DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
+
+_ID = re.compile(str(next(spec.rule.pattern for spec in fields_of(TaskRequest) if spec.name == "id")))
 
 log = logging.getLogger(__name__)
 
@@ -61,27 +67,36 @@ class Inbound:
                 self._consumed.add(topology.datacenter_id)
 
     def _on_update(self, topology: Topology, channel: BlockingChannel, method: Any, _: Any, body: bytes) -> None:
-        try:
+        with self._putting_aside_what_trips(topology, body):
             updates.apply(Update.decode(body))
-        except InvalidMessage as error:
-            self._put_aside(topology, body, f"{error.code}: {error}")
-        except DATABASE_GONE:
-            raise
-        except Exception as error:  # a message that trips us must not trip us again and again
-            log.exception("datacenter=%s update not applied", topology.datacenter_id)
-            self._put_aside(topology, body, f"update.inapplicable: {type(error).__name__}: {error}")
         channel.basic_ack(method.delivery_tag)
 
     def _on_dead(
         self, topology: Topology, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
     ) -> None:
-        reason = broker.reason_of(properties)
-        request_id = request_id_of(body)
-        if request_id is None or not updates.give_up(request_id, reason):
-            self._put_aside(topology, body, reason)
+        with self._putting_aside_what_trips(topology, body):
+            reason = broker.reason_of(properties)
+            request_id = request_id_of(body)
+            if request_id is None or not updates.give_up(request_id, reason):
+                self._put_aside(topology, body, reason)
         channel.basic_ack(method.delivery_tag)
 
+    @contextmanager
+    def _putting_aside_what_trips(self, topology: Topology, body: bytes) -> Iterator[None]:
+        """A message that trips us must not trip us again and again. One that came in vain because the broker or the
+        database is gone comes again on the next connection."""
+        try:
+            yield
+        except InvalidMessage as error:
+            self._put_aside(topology, body, f"{error.code}: {error}")
+        except (AMQPError, *DATABASE_GONE):
+            raise
+        except Exception as error:
+            log.exception("datacenter=%s message not handled", topology.datacenter_id)
+            self._put_aside(topology, body, f"update.inapplicable: {type(error).__name__}: {error}")
+
     def _put_aside(self, topology: Topology, body: bytes, reason: str) -> None:
+        reason = reason.encode(errors="backslashreplace").decode()
         log.error("datacenter=%s message put aside: %s", topology.datacenter_id, reason)
         broker.put_aside(self._channel, topology, body, reason)
         rubbish.tell(topology.datacenter_id, topology.rubbish_queue, reason)
@@ -94,4 +109,4 @@ def request_id_of(body: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     found = raw.get("id") if isinstance(raw, dict) else None
-    return found if isinstance(found, str) else None
+    return found if isinstance(found, str) and _ID.fullmatch(found) else None

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import RAISE, Schema, fields, validate
+from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
@@ -16,6 +17,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import f
 from ..services.paging import DEFAULT_LIMIT, MAX_LIMIT
 
 _NAME_RULE = next(spec.rule for spec in fields_of(VmDefinition) if spec.name == "name")
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Input(Schema):
@@ -23,6 +25,15 @@ class Input(Schema):
 
     class Meta:
         unknown = RAISE
+
+    @pre_load
+    def refuse_what_cannot_be_written(self, data: Any, **_: Any) -> Any:
+        """JSON can say half a character (a lone surrogate); no database keeps one, and no answer can show it."""
+        given = data.items() if isinstance(data, Mapping) else ()
+        wrong = [key for key, value in given if isinstance(value, str) and _LONE_SURROGATE.search(value)]
+        if wrong:
+            raise ValidationError({key: ["must be whole characters"] for key in wrong})
+        return data
 
 
 class ListArguments(Input):

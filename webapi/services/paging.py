@@ -9,7 +9,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Select, select, tuple_
@@ -63,6 +63,6 @@ def _cursor(row: Any) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, str]:
     try:
         stamp, _, row_id = base64.urlsafe_b64decode(cursor.encode()).decode().partition(" ")
-        return datetime.fromisoformat(stamp), row_id
-    except (ValueError, binascii.Error) as error:
+        return datetime.fromisoformat(stamp).astimezone(UTC), row_id
+    except (ValueError, OverflowError, binascii.Error) as error:
         raise Invalid([Problem("after", "must be the cursor that an earlier page gave as next")]) from error

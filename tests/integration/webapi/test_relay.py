@@ -24,7 +24,7 @@ from webapi.database import db, utc_now
 from webapi.messaging import broker
 from webapi.messaging.relay import Relay
 from webapi.models import Request
-from webapi.services import outbox
+from webapi.services import outbox, updates
 
 DEADLINE = 30
 
@@ -219,6 +219,20 @@ def test_a_dead_letter_that_is_no_request_is_kept_for_people(world: World, site:
     with running(world, amqp_vhost_url):
         site.send_dead(b"what is this", "not JSON in UTF-8")
         assert site.rubbish() == ("not JSON in UTF-8", b"what is this")
+
+
+def test_a_dead_letter_that_trips_the_relay_is_put_aside_and_the_next_is_handled(
+    world: World, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    def trip(request_id: str, reason: str) -> bool:
+        raise ValueError(f"{request_id}: {reason}")
+
+    monkeypatch.setattr(updates, "give_up", trip)
+    with running(world, amqp_vhost_url):
+        site.send_dead(rb'{"id": "\ud800"}', "no id that anybody gave")
+        assert site.rubbish()[0] == "no id that anybody gave"
+        site.send_dead(b'{"id": "r1"}', "no such operation")
+        assert "ValueError: r1: no such operation" in site.rubbish()[0]
 
 
 def test_updates_wait_while_the_relay_is_down(world: World, shop: Json, site: Site, amqp_vhost_url: str):

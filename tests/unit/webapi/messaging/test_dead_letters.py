@@ -33,6 +33,8 @@ def test_the_reason_is_the_runners_or_else_the_brokers(headers: dict | None, rea
     [
         (b'{"id": "r1", "version": 99, "operation": "unheard of"}', "r1"),
         (b'{"id": 5}', None),
+        (rb'{"id": "\ud800"}', None),
+        (b'{"id": "two words"}', None),
         (b"[1]", None),
         (b"{", None),
         (b"\xff", None),

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from tests.webapi_world import BASE, World, small
@@ -46,6 +48,10 @@ def test_the_table_of_tokens_does_not_hold_the_tokens(world: World):
     assert len(row.digest) == 64
 
 
+def cursor(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status", "code"),
     [
@@ -57,6 +63,7 @@ def test_the_table_of_tokens_does_not_hold_the_tokens(world: World):
         ("GET", "/vms?limit=0", 422, "request.invalid"),
         ("GET", "/vms?limit=201", 422, "request.invalid"),
         ("GET", "/vms?after=nonsense", 422, "request.invalid"),
+        ("GET", f"/vms?after={cursor('0001-01-01T00:00:00+14:00 x')}", 422, "request.invalid"),
         ("GET", "/vms?state=SLEEPY", 422, "request.invalid"),
         ("GET", "/vms?colour=red", 422, "request.invalid"),
     ],
@@ -65,6 +72,25 @@ def test_errors_have_one_shape(world: World, method: str, path: str, status: int
     error = world.refused(method, path, status=status)
     assert error["code"] == code
     assert error["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/templates", {"name": "t", "path": "/t", "description": "\ud800"}, "description"),
+        ("/hypervisors", {"name": "h", "type": "fake", "url": "fake:///\ud800"}, "url"),
+        ("/datacenters", {"name": "\ud800"}, "name"),
+    ],
+)
+def test_half_a_character_is_refused(world: World, path: str, body: dict, field: str):
+    error = world.refused("POST", path, {"datacenter_id": "x", **body}, status=422)
+    assert field in [problem["path"] for problem in error["problems"]]
+
+
+def test_a_definition_with_half_a_character_is_refused_in_the_words_of_the_definition(world: World):
+    body = {"virtualappliance_id": world.site()["id"], "definition": small("web", description="\ud800")}
+    error = world.refused("POST", "/vms", body, status=422)
+    assert [problem["path"] for problem in error["problems"]] == ["definition.description"]
 
 
 def test_a_body_that_is_no_json_is_refused(world: World):
