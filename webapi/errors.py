@@ -41,6 +41,12 @@ class Refused(ApiError):
     status, code = 409, "refused"
 
 
+class TooLarge(ApiError):
+    """What a runner would have to be told is more than it takes."""
+
+    status, code = 413, "request.too_large"
+
+
 class Unauthorized(ApiError):
     """The request brings no valid token."""
 

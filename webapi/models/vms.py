@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
 
-from ..database import Base, Name, OwnId, Ref, Stamp, table_arguments, utc_now
+from ..database import Base, LongText, Name, OwnId, Ref, Stamp, table_arguments, utc_now
 from .hypervisors import Hypervisor
 
 #: States that count as deployed for a virtual appliance.
@@ -35,8 +35,11 @@ class VirtualMachine(Base):
     virtualappliance_id: Mapped[Ref] = mapped_column(ForeignKey("virtualappliances.id"))
     name: Mapped[Name]
     definition: Mapped[dict[str, Any]]
-    #: What a running reconfiguration will make of ``definition``.
+    #: The definition's cloud_init.user_data, which is a secret, sealed to the datacenter's key.
+    sealed_user_data: Mapped[str | None] = mapped_column(LongText)
+    #: What a running reconfiguration will make of ``definition``, and of ``sealed_user_data``.
     pending_definition: Mapped[dict[str, Any] | None]
+    pending_user_data: Mapped[str | None] = mapped_column(LongText)
     #: What the VM takes of its host's memory, now or once a running reconfiguration is done.
     memory_mib: Mapped[int]
     template_id: Mapped[Ref | None] = mapped_column(ForeignKey("templates.id"))
@@ -69,9 +72,10 @@ class VirtualMachine(Base):
         """A definition of this VM as it goes to the hypervisor: with identity, and the name that the VM has there."""
         return {**definition, "name": native_name(definition["name"], self.id), "uuid": self.id}
 
-    def redefine(self, definition: dict[str, Any]) -> None:
+    def redefine(self, definition: dict[str, Any], sealed_user_data: str | None) -> None:
         """The definition is another one from now on."""
         self.definition, self.name, self.memory_mib = definition, definition["name"], definition["memory_mib"]
+        self.sealed_user_data = sealed_user_data
 
     def hold(self, task_id: str) -> None:
         """The task has the VM until ``release``."""
@@ -82,9 +86,9 @@ class VirtualMachine(Base):
         self.hypervisor = hypervisor
         self.become(VmState.ALLOCATED)
 
-    def want(self, definition: dict[str, Any]) -> None:
+    def want(self, definition: dict[str, Any], sealed_user_data: str | None) -> None:
         """A reconfiguration is under way; until it ends the VM takes the larger memory of both definitions."""
-        self.pending_definition = definition
+        self.pending_definition, self.pending_user_data = definition, sealed_user_data
         self.memory_mib = max(self.memory_mib, definition["memory_mib"])
 
     def become(self, state: VmState) -> None:
@@ -100,8 +104,11 @@ class VirtualMachine(Base):
     def release(self, *, done: bool) -> None:
         """The task that held the VM has ended. A VM that is only allocated goes back to where it has no place."""
         self.task_id = None
-        self.redefine(self.pending_definition if done and self.pending_definition else self.definition)
-        self.pending_definition = None
+        if done and self.pending_definition:
+            self.redefine(self.pending_definition, self.pending_user_data)
+        else:
+            self.redefine(self.definition, self.sealed_user_data)
+        self.pending_definition = self.pending_user_data = None
         if self.state is VmState.ALLOCATED:
             self.become(VmState.NOT_ALLOCATED)
             self.hypervisor, self.addresses, self.serial_log = None, [], None

@@ -51,7 +51,7 @@ def get_vm(vm_id: str) -> VirtualMachine:
 @blueprint.response(200, VmSchema, description="The VM is not at a hypervisor and has the new definition.")
 @blueprint.alt_response(202, schema=TaskSchema, description="The task that changes the VM at its hypervisor.")
 def update_vm(wanted: dict[str, Any], vm_id: str) -> VirtualMachine | Response:
-    """Give a VM another definition. Secrets that it does not mention stay."""
+    """Give a VM another definition. Where it has cloud-init data without user data, those stay as they are."""
     result = vms.update(vm_id, asker(), **wanted)
     return _task_response(result) if isinstance(result, Task) else result
 

@@ -14,8 +14,6 @@ from marshmallow import Schema, ValidationError, fields, validate
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import FieldSpec, Rule, fields_of, plain
 
-from ..services.definitions import without_secrets
-
 _PLAIN = {"str": fields.String, "int": fields.Integer, "float": fields.Float, "bool": fields.Boolean}
 
 
@@ -72,4 +70,4 @@ class DefinitionField(fields.Nested):
         return dict(value)
 
     def _serialize(self, nested_obj: Any, *_: Any, **__: Any) -> Any:  # type: ignore[override]  # as Nested names it
-        return None if nested_obj is None else without_secrets(nested_obj)
+        return nested_obj

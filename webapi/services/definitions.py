@@ -5,15 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import FieldSpec, Problem, fields_of
+from sqlalchemy import select
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
+
+from ..database import db
 from ..errors import Invalid
-from ..models import Template
+from ..models import Datacenter, Template
 from ..models.vms import NAME_LENGTH
+from .sealing import seal
+
+
+def accept(
+    raw: Mapping[str, Any], datacenter: Datacenter, template: Template | None
+) -> tuple[dict[str, Any], str | None]:
+    """What the owner of a VM wants, whole and checked, and apart from it the secret in it, sealed. Raises Invalid."""
+    definition = check(with_template(raw, template))
+    if problems := list(_unregistered(definition, datacenter)):
+        raise Invalid(problems)
+    return definition, _take_user_data(definition, datacenter)
 
 
 def with_template(raw: Mapping[str, Any], template: Template | None) -> dict[str, Any]:
@@ -41,27 +56,40 @@ def check(raw: Mapping[str, Any]) -> dict[str, Any]:
     return definition
 
 
-def without_secrets(definition: Mapping[str, Any], cls: type = VmDefinition) -> dict[str, Any]:
-    """The definition for showing: secrets are None."""
-    return {spec.name: _shown(spec, definition[spec.name]) for spec in fields_of(cls) if spec.name in definition}
+def _unregistered(definition: Mapping[str, Any], datacenter: Datacenter) -> Iterator[Problem]:
+    """Whoever may ask for a VM must not read any file of its host through it."""
+    sources = [disk["template"] for disk in definition["disks"]]
+    formats = _registered_formats({*sources, definition["cdrom"]} - {None}, datacenter)
+    for number, disk in enumerate(definition["disks"]):
+        path = f"definition.disks[{number}].template"
+        if disk["template"] and disk["template"] not in formats:
+            yield _unknown(path, disk["template"])
+        elif disk["template"] and disk["template_format"] not in formats[disk["template"]]:
+            known = " or ".join(sorted(formats[disk["template"]]))
+            yield Problem(f"{path}_format", f"must be {known}, as which the template is registered")
+    if definition["cdrom"] and definition["cdrom"] not in formats:
+        yield _unknown("definition.cdrom", definition["cdrom"])
 
 
-def with_secrets_of(
-    before: Mapping[str, Any] | None, after: dict[str, Any], cls: type = VmDefinition
-) -> dict[str, Any]:
-    """A new definition that says nothing about a secret keeps the old one: it may have been made from a shown one."""
-    for spec in fields_of(cls):
-        old, new = (before or {}).get(spec.name), after.get(spec.name)
-        if spec.rule.secret and new is None:
-            after[spec.name] = old
-        elif spec.kind == "object" and not spec.many and isinstance(new, dict):
-            with_secrets_of(old, new, spec.types[0])
-    return after
+def _unknown(path: str, file: str) -> Problem:
+    return Problem(path, f"must be a registered template of the datacenter; register {file!r} as one first")
 
 
-def _shown(spec: FieldSpec, value: Any) -> Any:
-    if spec.rule.secret:
+def _registered_formats(paths: set[str], datacenter: Datacenter) -> dict[str, set[str]]:
+    """Of each path that is a template's, the formats that it is registered with."""
+    formats: dict[str, set[str]] = defaultdict(set)
+    if paths:
+        chosen = select(Template.path, Template.format).filter_by(datacenter_id=datacenter.id)
+        for path, format in db.session.execute(chosen.where(Template.path.in_(paths))):
+            formats[path].add(format.value)
+    return formats
+
+
+def _take_user_data(definition: Mapping[str, Any], datacenter: Datacenter) -> str | None:
+    """Take the secret out of a definition, and seal it."""
+    cloud_init = definition["cloud_init"] or {}
+    user_data = cloud_init.get("user_data")
+    if user_data is None:
         return None
-    if spec.kind == "object" and not spec.many and value is not None:
-        return without_secrets(value, spec.types[0])
-    return value
+    cloud_init["user_data"] = None
+    return seal(datacenter.public_key, user_data, "definition.cloud_init.user_data")

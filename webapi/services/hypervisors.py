@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..database import transaction
+from ..database import new_id, transaction
+from ..errors import Invalid
 from ..models import Datacenter, Hypervisor, Task
 from . import rows, tasks, updates
 from .paging import Page, listing
-from .sealing import seal
+from .sealing import seal_credentials
 
 
 @transaction
@@ -20,9 +21,10 @@ def register(
 ) -> Task:
     """The answer is the task that finds out whether the hypervisor answers, and what it has."""
     datacenter = rows.find(Datacenter, datacenter_id)
-    hypervisor = Hypervisor(
-        datacenter=datacenter, sealed_credentials=seal(datacenter.public_key, username, password), **columns
-    )
+    sealed = seal_credentials(datacenter.public_key, username, password)
+    hypervisor = Hypervisor(id=new_id(), datacenter=datacenter, sealed_credentials=sealed, **columns)
+    if problems := list(hypervisor.message().problems()):
+        raise Invalid(problems)
     rows.add(hypervisor)
     return tasks.ask_for_hypervisor(hypervisor, by)
 

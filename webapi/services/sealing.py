@@ -23,14 +23,18 @@ def check_public_key(key: str | None) -> None:
         _public_key(key)
 
 
-def seal(public_key: str | None, username: str | None, password: str | None) -> str | None:
-    """What only the datacenter's runners can open; None if there is nothing to seal. Raises Invalid without a key."""
+def seal_credentials(public_key: str | None, username: str | None, password: str | None) -> str | None:
+    """None if there is nothing to seal. Raises Invalid without a key."""
     if username is None and password is None:
         return None
+    return seal(public_key, json.dumps({"username": username, "password": password}), "password")
+
+
+def seal(public_key: str | None, secret: str, path: str) -> str:
+    """What only the datacenter's runners can open. Raises Invalid, for the field at the path, without a key."""
     if public_key is None:
-        raise Invalid([Problem("password", "cannot be kept: the datacenter has no public key to seal it to")])
-    secret = json.dumps({"username": username, "password": password}).encode()
-    return base64.b64encode(SealedBox(_public_key(public_key)).encrypt(secret)).decode()
+        raise Invalid([Problem(path, "cannot be kept: the datacenter has no public key to seal it to")])
+    return base64.b64encode(SealedBox(_public_key(public_key)).encrypt(secret.encode())).decode()
 
 
 def _public_key(key: str) -> PublicKey:

@@ -13,10 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import attributes
 
 from runner_service.contract import messages
-from runner_service.contract.messages import Mode, TaskRequest
+from runner_service.contract.messages import MAX_BYTES, Mode, TaskRequest
 from runner_service.contract.operations import Operation
 
 from ..database import db, new_id, utc_now
+from ..errors import TooLarge
 from ..models import Hypervisor, Job, Request, Severity, Task, TaskType, VirtualAppliance, VirtualMachine
 from ..models.tasks import OwnerType
 from . import events, rows
@@ -155,8 +156,11 @@ def _outbox_row(root: Task, parts: Sequence[Task | Job], vms: Mapping[str, Virtu
         requested_at=utc_now().isoformat(),
         requested_by=root.requested_by,
     )
-    body = request.encode().decode()
-    return Request(id=request.id, task_id=root.id, hypervisor_id=job.hypervisor_id, body=body)
+    body = request.encode()
+    if len(body) > MAX_BYTES:
+        what = f"{_verb(root.type)} {job.vm_name or root.name!r}"
+        raise TooLarge(f"the request to {what} would have {len(body)} bytes; runners take at most {MAX_BYTES}")
+    return Request(id=request.id, task_id=root.id, hypervisor_id=job.hypervisor_id, body=body.decode())
 
 
 def _task_message(task: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]) -> messages.Task:
@@ -170,13 +174,19 @@ def _job_message(job: Job, vms: Mapping[str, VirtualMachine]) -> messages.Job:
     if job.vm_id is None:
         return messages.Job(id=job.id, operation=job.operation)
     vm = vms[job.vm_id]
-    present = vm.native(vm.definition)
-    wanted = vm.native(vm.pending_definition) if vm.pending_definition else present
     return messages.Job(
-        id=job.id,
-        operation=job.operation,
-        vm_id=vm.id,
-        definition=wanted,
-        previous=present if job.operation is Operation.RECONFIGURE else None,
-        timeout=job.timeout,
+        id=job.id, operation=job.operation, vm_id=vm.id, timeout=job.timeout, **_definitions_for(job.operation, vm)
     )
+
+
+def _definitions_for(operation: Operation, vm: VirtualMachine) -> dict[str, Any]:
+    """What a job is told of its VM: those that make or change it all, others no data for its guest."""
+    if operation is Operation.CONFIGURE:
+        return {"definition": vm.native(vm.definition), "sealed_user_data": vm.sealed_user_data}
+    if operation is Operation.RECONFIGURE and vm.pending_definition:
+        return {
+            "definition": vm.native(vm.pending_definition),
+            "sealed_user_data": vm.pending_user_data,
+            "previous": vm.native(vm.definition),
+        }
+    return {"definition": vm.native({**vm.definition, "cloud_init": None})}

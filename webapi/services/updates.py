@@ -181,15 +181,14 @@ def _apply_to_job(job: Job, update: Update) -> None:
 
 
 def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
-    begun = update.error is None or update.error.begun
-    state = state_after(job.operation, update.event, update.vm, begun=begun)
+    state = state_after(job.operation, update.event, update.vm, update.error)
     if state:
         vm.become(state)
     if update.vm is not None:
         vm.observe(update.vm)
     if update.event is Event.ROLLBACK_ERROR:
         _tell_left(vm, job, task, f"undoing {job.operation}")
-    elif job.operation is Operation.UNCONFIGURE and update.event is Event.ERROR and begun:
+    elif job.operation is Operation.UNCONFIGURE and update.event is Event.ERROR and state:
         _tell_left(vm, job, task, job.operation)
     elif job.operation is Operation.GET_STATE and update.event is Event.DONE and update.vm is None:
         events.tell(Severity.WARNING, task, f"VM {vm.name} is not at {job.hypervisor_name} any more")

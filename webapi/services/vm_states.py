@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import OBSERVED, PowerState, VmState
+from runner_service.contract.messages import ErrorReport
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.contract.states import Event
 
@@ -20,13 +21,16 @@ _POWER_OF = {
     VmState.PAUSED: PowerState.PAUSED,
 }
 
+#: What changes a VM's state and is not undone when it fails: removed in part, or shut down and nobody saw it.
+_NEVER_UNDONE = frozenset({Operation.UNCONFIGURE, Operation.SHUTDOWN})
+
 
 def state_after(
-    operation: Operation, event: Event, observed: Mapping[str, Any] | None, *, begun: bool = True
+    operation: Operation, event: Event, observed: Mapping[str, Any] | None, error: ErrorReport | None = None
 ) -> VmState | None:
     """The VM's state once the event happened to a job; None: it stays as it is.
 
-    ``begun`` says of an ERROR whether the hypervisor had been told to do anything."""
+    ``error`` says of an ERROR whether the hypervisor had been told to do anything."""
     match event:
         case Event.DONE:
             return _reached(operation, observed)
@@ -37,9 +41,14 @@ def state_after(
             return VmState.UNKNOWN
         case Event.ERROR if operation is Operation.GET_STATE:
             return VmState.UNKNOWN
-        case Event.ERROR if operation is Operation.UNCONFIGURE and begun:
-            return VmState.UNKNOWN  # Removed in part, and never undone; it can be asked for again.
+        case Event.ERROR if operation in _NEVER_UNDONE and _may_have_acted(error):
+            return VmState.UNKNOWN  # It can be asked for again.
     return None
+
+
+def _may_have_acted(error: ErrorReport | None) -> bool:
+    """A guest that let the time for its shutdown pass was seen to be on; of others that failed, nobody can tell."""
+    return error is None or (error.begun and error.code != "driver.timed_out")
 
 
 def _reached(operation: Operation, observed: Mapping[str, Any] | None) -> VmState | None:

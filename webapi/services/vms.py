@@ -13,7 +13,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import P
 
 from ..database import db, new_id, transaction
 from ..errors import Invalid, Refused
-from ..models import Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
+from ..models import Datacenter, Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
 from . import definitions, placement, rows, tasks
 from .guards import Action, guard
 from .paging import Page, listing
@@ -34,7 +34,7 @@ def draft(vdc: VirtualDatacenter, *, definition: dict[str, Any], template_id: st
     """A VM that is not written yet, checked."""
     template = _template(vdc, template_id)
     vm = VirtualMachine(id=new_id(), template_id=template_id, addresses=[])
-    vm.redefine(definitions.check(definitions.with_template(definition, template)))
+    vm.redefine(*definitions.accept(definition, rows.find(Datacenter, vdc.datacenter_id), template))
     return vm
 
 
@@ -59,18 +59,20 @@ def _wanted_host(vdc: VirtualDatacenter, hypervisor_id: str | None) -> str | Non
 @transaction
 def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine | Task:
     """The VM with its new definition, or the task that will change it at its hypervisor."""
-    rows.lock(VirtualAppliance, rows.find(VirtualMachine, vm_id).virtualappliance_id)
+    vapp = rows.lock(VirtualAppliance, rows.find(VirtualMachine, vm_id).virtualappliance_id)
     vm = rows.lock(VirtualMachine, vm_id)
     guard(vm, Action.RECONFIGURE)
     template = rows.find(Template, vm.template_id) if vm.template_id else None
-    wanted = definitions.check(definitions.with_template(definition, template))
-    wanted = definitions.with_secrets_of(vm.definition, wanted)
+    datacenter = rows.find(Datacenter, vapp.virtualdatacenter.datacenter_id)
+    wanted, user_data = definitions.accept(definition, datacenter, template)
+    if wanted["cloud_init"]:  # It may have been made from a shown definition, which is without the secret.
+        user_data = user_data or vm.sealed_user_data
     _refuse_taken_name(vm, wanted["name"])
     if vm.hypervisor is None:
-        vm.redefine(wanted)
+        vm.redefine(wanted, user_data)
         return vm
     placement.check_growth(vm, wanted["memory_mib"])
-    vm.want(wanted)
+    vm.want(wanted, user_data)
     return tasks.ask_for_vm(vm, Action.RECONFIGURE, by)
 
 

@@ -321,7 +321,9 @@ def upgrade() -> None:
         sa.Column("virtualappliance_id", sa.String(length=36), nullable=False),
         sa.Column("name", sa.String(length=80), nullable=False),
         sa.Column("definition", PlainJson(), nullable=False),
+        sa.Column("sealed_user_data", LongText, nullable=True),
         sa.Column("pending_definition", PlainJson(), nullable=True),
+        sa.Column("pending_user_data", LongText, nullable=True),
         sa.Column("memory_mib", sa.Integer(), nullable=False),
         sa.Column("template_id", sa.String(length=36), nullable=True),
         sa.Column(

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 
 import pytest
 from nacl.public import PrivateKey, SealedBox
 from sqlalchemy import event, text
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from runner_service.contract.operations import Operation
 from tests.webapi_world import World, small
-from webapi.database import db
+from webapi.database import Base, db
+from webapi.services import tasks
 
 
 def test_lists_are_read_page_by_page_in_the_order_of_creation(world: World):
@@ -88,6 +93,15 @@ def test_credentials_need_a_key_to_be_sealed_to(world: World):
     body = {"datacenter_id": world.datacenter()["id"], "name": "h", "type": "fake", "url": "fake:///", "password": "x"}
     error = world.refused("POST", "/hypervisors", body, status=422)
     assert "no public key" in error["problems"][0]["rule"]
+
+
+def test_a_password_in_a_url_is_refused_and_kept_nowhere(world: World):
+    url = "esx://root:canary@host/?no_verify=1"
+    body = {"datacenter_id": world.datacenter()["id"], "name": "h", "type": "fake", "url": url}
+    error = world.refused("POST", "/hypervisors", body, status=422)
+    assert (error["code"], error["problems"][0]["path"]) == ("request.invalid", "url")
+    assert "canary" not in str(error)
+    assert world.get("/hypervisors")["items"] == []
 
 
 @pytest.mark.parametrize("key", ["", "short", "%%%", base64.b64encode(b"x" * 31).decode()])
@@ -193,16 +207,165 @@ def test_an_appliance_without_vms_is_not_deployed(world: World):
     assert world.refused("POST", f"/virtualappliances/{shop['id']}/deploy")["code"] == "vapp.empty"
 
 
-def test_user_data_is_kept_and_never_shown(world: World):
-    shop = world.appliance(world.vdc(world.datacenter()), small("web", cloud_init={"user_data": "canary"}))
-    vm = shop["vms"][0]
-    assert "canary" not in str(shop) + str(world.vm(vm))
-    shown = world.vm(vm)["definition"]
-    assert world.ask("PUT", f"/vms/{vm['id']}", {"definition": shown | {"memory_mib": 99}}).status_code == 200
-    world.hypervisor(world.get("/datacenters")["items"][0])
+CANARY = "#cloud-config canary 🜚"
+
+
+@pytest.fixture
+def key() -> PrivateKey:
+    return PrivateKey.generate()
+
+
+@pytest.fixture
+def secretive(world: World, key: PrivateKey) -> dict:
+    """A VM with user data, in a datacenter that has a place for it and a key."""
+    datacenter = world.datacenter(public_key=base64.b64encode(bytes(key.public_key)).decode())
+    world.hypervisor(datacenter)
+    cloud_init = {"user_data": CANARY, "meta_data": "instance-id: i-1"}
+    return world.appliance(world.vdc(datacenter), small("web", cloud_init=cloud_init))["vms"][0]
+
+
+def _opened(key: PrivateKey, sealed: str) -> str:
+    return SealedBox(key).decrypt(base64.b64decode(sealed)).decode()
+
+
+def _everything_in_the_database() -> str:
+    tables = [*Base.metadata.tables]
+    return "".join(str(db.session.execute(text(f"SELECT * FROM {table}")).all()) for table in tables)
+
+
+def test_user_data_is_sealed_at_once_and_shown_and_kept_in_clear_nowhere(world: World, secretive: dict):
+    assert secretive["definition"]["cloud_init"] == {
+        "user_data": None, "meta_data": "instance-id: i-1", "network_config": None,
+    }  # fmt: skip
+    definition = secretive["definition"] | {"cloud_init": {"user_data": CANARY}}
+    world.ask("PUT", f"/vms/{secretive['id']}", {"definition": definition})
+    task = world.post(f"/vms/{secretive['id']}/deploy")
+    assert "canary" not in _everything_in_the_database()
+    assert "canary" not in str([secretive, task, world.vm(secretive), world.get("/events"), world.get("/tasks")])
+    assert all(b"canary" not in request.encode() for request in world.requests(task))
+
+
+def test_only_what_makes_or_changes_a_vm_is_told_its_cloud_init_data(world: World, secretive: dict, key: PrivateKey):
+    task = world.post(f"/vms/{secretive['id']}/deploy")
+    configure, power_on = world.requests(task)[0].task.children
+    assert _opened(key, configure.sealed_user_data) == CANARY
+    assert (configure.vm.cloud_init.user_data, configure.vm.cloud_init.meta_data) == (None, "instance-id: i-1")
+    assert (power_on.sealed_user_data, power_on.vm.cloud_init) == (None, None)
+    world.carry_out(task)
+    [unconfigure] = world.requests(world.post(f"/vms/{secretive['id']}/undeploy"))[0].task.children
+    assert (unconfigure.sealed_user_data, unconfigure.vm.cloud_init) == (None, None)
+
+
+@pytest.mark.parametrize("failing", [False, True])
+def test_a_reconfiguration_keeps_user_data_that_it_leaves_out_and_takes_other_over(
+    world: World, secretive: dict, key: PrivateKey, failing: bool
+):
+    def reconfigure(**changed: object) -> dict:
+        return world.ask("PUT", f"/vms/{secretive['id']}", {"definition": secretive["definition"] | changed}).json
+
+    assert reconfigure(memory_mib=99)["definition"]["memory_mib"] == 99
+    world.carry_out(world.post(f"/vms/{secretive['id']}/deploy"))
+    world.carry_out(world.post(f"/vms/{secretive['id']}/power", {"action": "off"}))
+    task = reconfigure(memory_mib=100)
+    [job] = world.requests(task)[0].task.children
+    assert _opened(key, job.sealed_user_data) == CANARY
+    world.carry_out(task)
+
+    task = reconfigure(cloud_init={"user_data": "#other"})
+    [job] = world.requests(task)[0].task.children
+    assert _opened(key, job.sealed_user_data) == "#other"
+    world.carry_out(task, failing=[Operation.RECONFIGURE] if failing else [])
+    world.carry_out(world.post(f"/vms/{secretive['id']}/undeploy"))
+    [request] = world.requests(world.post(f"/vms/{secretive['id']}/deploy"))
+    assert _opened(key, request.task.children[0].sealed_user_data) == (CANARY if failing else "#other")
+
+
+def test_a_vm_that_is_to_have_no_cloud_init_data_has_no_user_data(world: World, secretive: dict):
+    world.ask("PUT", f"/vms/{secretive['id']}", {"definition": secretive["definition"] | {"cloud_init": None}})
+    [request] = world.requests(world.post(f"/vms/{secretive['id']}/deploy"))
+    assert [job.sealed_user_data for job in request.task.children] == [None, None]
+
+
+def test_user_data_needs_a_key_to_be_sealed_to(world: World):
+    body = {"virtualappliance_id": world.site()["id"], "definition": small("x", cloud_init={"user_data": CANARY})}
+    error = world.refused("POST", "/vms", body, status=422)
+    assert [problem["path"] for problem in error["problems"]] == ["definition.cloud_init.user_data"]
+    assert "no public key" in error["message"] and "canary" not in str(error)
+
+
+def test_the_longest_user_data_fits_into_a_message(world: World, key: PrivateKey):
+    datacenter = world.datacenter(public_key=base64.b64encode(bytes(key.public_key)).decode())
+    world.hypervisor(datacenter)
+    longest = "#" + "🜚" * 65_535
+    [vm] = world.appliance(world.vdc(datacenter), small("web", cloud_init={"user_data": longest}))["vms"]
     [request] = world.requests(world.post(f"/vms/{vm['id']}/deploy"))
-    assert {job.vm.cloud_init.user_data for job in request.task.jobs()} == {"canary"}
-    assert "canary" not in str(world.get("/events")) + str(world.get("/tasks"))
+    assert _opened(key, request.task.children[0].sealed_user_data) == longest
+
+
+def test_the_definition_has_no_other_secret_than_the_one_that_is_sealed():
+    assert list(_secrets(VmDefinition)) == ["cloud_init.user_data"]
+
+
+def _secrets(cls: type) -> Iterator[str]:
+    for spec in fields_of(cls):
+        if spec.rule.secret:
+            yield spec.name
+        for inner in spec.types if spec.kind == "object" else ():
+            yield from (f"{spec.name}.{name}" for name in _secrets(inner))
+
+
+def test_a_request_that_no_runner_would_take_is_refused_when_it_is_asked_for(
+    world: World, monkeypatch: pytest.MonkeyPatch
+):
+    shop = world.site("web")
+    monkeypatch.setattr(tasks, "MAX_BYTES", 500)
+    error = world.refused("POST", f"/virtualappliances/{shop['id']}/deploy", status=413)
+    assert error["code"] == "request.too_large"
+    assert "web" in error["message"] and "500" in error["message"]
+    assert (world.vm(shop["vms"][0])["state"], world.vm(shop["vms"][0])["locked_by"]) == ("NOT_ALLOCATED", None)
+
+
+DISK = {"name": "root", "template": "/etc/shadow", "template_format": "raw"}
+
+
+@pytest.mark.parametrize(
+    ("definition", "path"),
+    [
+        (small("x", disks=[DISK]), "disks[0].template"),
+        (small("x", disks=[{"name": "a", "template": "/t.img", "template_format": "raw"}, DISK]), "disks[1].template"),
+        (small("x", disks=[{"name": "a", "template": "/t.img"}]), "disks[0].template_format"),
+        (small("x", cdrom="/etc/shadow"), "cdrom"),
+        (small("x", cdrom="/elsewhere.img"), "cdrom"),
+    ],
+)
+def test_files_that_are_no_registered_templates_of_the_datacenter_are_refused(
+    world: World, definition: dict, path: str
+):
+    site, elsewhere = world.site("web"), world.datacenter()
+    here = world.get(f"/virtualdatacenters/{site['virtualdatacenter_id']}")["datacenter_id"]
+    for datacenter_id, file in ((here, "/t.img"), (elsewhere["id"], "/elsewhere.img")):
+        world.post("/templates", {"datacenter_id": datacenter_id, "name": "t", "path": file, "format": "raw"})
+    body = {"virtualappliance_id": site["id"], "definition": definition}
+    asked = [
+        ("POST", "/vms", body, ""),
+        ("PUT", f"/vms/{site['vms'][0]['id']}", {"definition": definition}, ""),
+        ("POST", "/virtualappliances", {"virtualdatacenter_id": site["virtualdatacenter_id"], "name": "b",
+                                        "vms": [{"definition": definition}]}, "vms[0]."),
+    ]  # fmt: skip
+    for method, address, wanted, place in asked:
+        error = world.refused(method, address, wanted, status=422)
+        assert [problem["path"] for problem in error["problems"]] == [f"{place}definition.{path}"]
+        assert "register" in error["message"]
+
+
+def test_registered_templates_may_be_named_by_their_paths(world: World):
+    site = world.site("web")
+    here = world.get(f"/virtualdatacenters/{site['virtualdatacenter_id']}")["datacenter_id"]
+    for name, format in (("image", "qcow2"), ("iso", "raw")):
+        world.post("/templates", {"datacenter_id": here, "name": name, "path": f"/{name}", "format": format})
+    definition = small("x", disks=[{"name": "root", "template": "/image"}], cdrom="/iso")
+    vm = world.post("/vms", {"virtualappliance_id": site["id"], "definition": definition})
+    assert (vm["definition"]["disks"][0]["template"], vm["definition"]["cdrom"]) == ("/image", "/iso")
 
 
 @pytest.mark.parametrize("name", ["'; DROP TABLE vms; --", "{{ 7 * 7 }}", '" & <b>', "naïve-🜚", "%s %(x)s", "a"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from runner_service.contract.messages import ErrorReport
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import POWER_AFTER, observed
@@ -35,7 +36,7 @@ def test_a_job_that_is_done_leads_where_its_operation_leads(operation: Operation
         (Operation.CONFIGURE, Event.ROLLBACK_DONE, None, VmState.ALLOCATED),
         (Operation.POWER_ON, Event.ROLLBACK_DONE, None, VmState.OFF),
         (Operation.UNCONFIGURE, Event.ERROR, None, VmState.UNKNOWN),
-        (Operation.SHUTDOWN, Event.ERROR, None, None),
+        (Operation.SHUTDOWN, Event.ERROR, None, VmState.UNKNOWN),
         (Operation.POWER_OFF, Event.ROLLBACK_DONE, None, VmState.ON),
         (Operation.PAUSE, Event.ROLLBACK_DONE, "on", VmState.ON),
         (Operation.RECONFIGURE, Event.ROLLBACK_DONE, "off", None),
@@ -49,4 +50,10 @@ def test_what_was_seen_outweighs_what_was_planned(
 
 
 def test_a_removal_that_was_refused_before_it_began_leaves_the_vm_as_it_was():
-    assert state_after(Operation.UNCONFIGURE, Event.ERROR, None, begun=False) is None
+    refused = ErrorReport(code="driver.conflict", message="not ours", begun=False)
+    assert state_after(Operation.UNCONFIGURE, Event.ERROR, None, refused) is None
+
+
+def test_a_guest_that_ignores_its_shutdown_stays_on():
+    deaf = ErrorReport(code="driver.timed_out", message="did not shut down")
+    assert state_after(Operation.SHUTDOWN, Event.ERROR, None, deaf) is None
