@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+from pika.exceptions import ChannelClosedByBroker
 
 from runner_service.contract.topology import REQUESTS_EXCHANGE, Topology
 
@@ -16,6 +17,8 @@ from ..services import outbox
 from . import broker
 
 _IDLE_SECONDS = 0.05
+#: How a broker answers a message that is larger than it takes.
+_PRECONDITION_FAILED = 406
 #: How often a relay that has nothing to publish says that it lives.
 _SIGN_OF_LIFE_SECONDS = 2.0
 
@@ -47,4 +50,11 @@ class Outbound:
         if topology.datacenter_id not in self._declared:
             broker.declare(self._channel, topology)
             self._declared.add(topology.datacenter_id)
-        broker.publish(self._channel, REQUESTS_EXCHANGE, topology.in_queue_for(hypervisor_id), body)
+        try:
+            broker.publish(self._channel, REQUESTS_EXCHANGE, topology.in_queue_for(hypervisor_id), body)
+        except ChannelClosedByBroker as error:
+            if error.reply_code != _PRECONDITION_FAILED:
+                raise
+            self._channel = self._connection.channel()
+            self._channel.confirm_delivery()
+            raise outbox.Rejected(error.reply_text) from error

@@ -9,6 +9,7 @@ import logging
 import random
 import signal
 import threading
+import time
 from collections.abc import Callable
 from contextlib import closing
 from typing import Protocol
@@ -70,14 +71,16 @@ class Relay:
     def _keep_on(self, work: Callable[[BlockingConnection], Work]) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stop.is_set():
+            begun = time.monotonic()
             try:
                 with closing(broker.connect(self._amqp_url)) as connection, self._app.app_context():
                     log.info("connected to the broker")
-                    pause = _FIRST_PAUSE_SECONDS
                     work(connection).run(self._stop.is_set)
             except _GONE as error:
                 log.warning("broker or database gone, trying again in %.1f s: %s", pause, error or type(error).__name__)
             except Exception:  # the outermost loop: a bug must not end the relay in silence
                 log.exception("trying again in %.1f s", pause)
+            if time.monotonic() - begun > _LONGEST_PAUSE_SECONDS:  # It worked for a while: a new trouble.
+                pause = _FIRST_PAUSE_SECONDS
             self._stop.wait(pause * random.uniform(0.5, 1.0))  # noqa: S311  # spreads relays; guards nothing
             pause = min(pause * 2, _LONGEST_PAUSE_SECONDS)

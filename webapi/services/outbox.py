@@ -14,11 +14,18 @@ from runner_service.contract.topology import Topology
 
 from ..database import db, transaction, utc_now
 from ..models import Datacenter, Hypervisor, Relay, Request
+from . import updates
 
 _BATCH = 100
 _SIGN_OF_LIFE = timedelta(seconds=2)
 
-#: Publishes a body to a datacenter's queue for a hypervisor, and returns when the broker has confirmed it.
+
+class Rejected(Exception):
+    """The broker will never take this message; the text says why."""
+
+
+#: Publishes a body to a datacenter's queue for a hypervisor, and returns when the broker has confirmed it, or raises
+#: Rejected.
 Publish = Callable[[Topology, str, bytes], None]
 
 
@@ -46,9 +53,17 @@ def publish_pending(publish: Publish) -> int:
     topologies = _topologies(pending)
     for request in pending:
         if request.body and request.hypervisor_id in topologies:
-            publish(topologies[request.hypervisor_id], request.hypervisor_id, request.body.encode())
+            _publish(request, topologies[request.hypervisor_id], publish)
         request.published_at = utc_now()
     return len(pending)
+
+
+def _publish(request: Request, topology: Topology, publish: Publish) -> None:
+    """One that the broker rejects ends as failed: it must not stand in the way of those behind it."""
+    try:
+        publish(topology, request.hypervisor_id, str(request.body).encode())
+    except Rejected as error:
+        updates.fail(request, f"the broker rejects the request: {error}")
 
 
 def _topologies(pending: Sequence[Request]) -> dict[str, Topology]:

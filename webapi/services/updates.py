@@ -223,7 +223,7 @@ def give_up(request_id: str, reason: str) -> bool:
     if request is None:
         return False
     if not request.outcome:
-        _fail(request, f"no runner could handle the request: {reason}")
+        fail(request, f"no runner could handle the request: {reason}")
     return True
 
 
@@ -231,10 +231,11 @@ def end_requests_of(hypervisor_id: str, reason: str) -> None:
     """End what is still being asked of a hypervisor as failed. Part of the caller's transaction."""
     open_ones = select(Request).filter_by(hypervisor_id=hypervisor_id, outcome=None)
     for request in db.session.scalars(open_ones.with_for_update()).all():
-        _fail(request, reason)
+        fail(request, reason)
 
 
-def _fail(request: Request, reason: str) -> None:
+def fail(request: Request, reason: str) -> None:
+    """End a request, whose row is locked, as failed. Part of the caller's transaction."""
     error = {"code": "request.dead", "message": reason, "left": []}
     _fail_parts(request, error)
     _end_request(request, Event.ERROR, utc_now(), error)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pika
@@ -253,6 +253,16 @@ def test_a_relay_that_finds_no_broker_keeps_trying_and_stops_when_told(world: Wo
     wait_until(lambda: caplog.text.count("trying again") >= 3, DEADLINE, "the relay to try again")
     relay.stop()
     assert "guest:guest" not in caplog.text
+
+
+def test_a_relay_whose_queues_are_declared_otherwise_tries_again_ever_more_slowly(
+    world: World, shop: Json, amqp_vhost_url: str, caplog
+):
+    topology = Topology(world.get("/datacenters")["items"][0]["id"], 4)
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_vhost_url))) as connection:
+        connection.channel().queue_declare(topology.out_queue, durable=True)
+    with running(world, amqp_vhost_url):
+        wait_until(lambda: "in 0.8 s: (406, " in caplog.text, DEADLINE, "the relay to grow patient")
 
 
 def test_the_relay_gives_signs_of_life(world: World, site: Site, amqp_vhost_url: str):

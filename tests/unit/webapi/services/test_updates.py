@@ -8,13 +8,14 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from runner_service.contract.messages import Job
+from runner_service.contract.messages import Job, TaskRequest
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
+from runner_service.contract.topology import Topology
 from tests.webapi_world import Runner, World, jobs_of, observed
 from webapi.database import db
 from webapi.models import Request
-from webapi.services import updates
+from webapi.services import outbox, updates
 from webapi.services.updates import Inapplicable, overall
 
 
@@ -152,8 +153,6 @@ def test_an_update_proves_that_its_request_was_published(world: World, deploy: d
     runner = world.runner(deploy)
     runner.say(runner.root, Event.START)
     published = []
-    from webapi.services import outbox
-
     outbox.publish_pending(lambda *message: published.append(message))
     ids = [Runner(request).request.id.encode() for request in world.requests(deploy)]
     assert not [body for _, _, body in published if ids[0] in body]
@@ -238,6 +237,26 @@ def test_a_vm_that_a_dead_request_had_begun_to_work_on_is_unknown(world: World, 
     vm = world.vm({"id": deploy["owner"]["id"]})
     assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
     assert vm["native_name"] in world.get("/events?severity=CRITICAL")["items"][0]["text"]
+
+
+def test_a_request_that_the_broker_rejects_ends_as_failed_and_those_behind_it_are_published(world: World):
+    shop = world.site("web", "db")
+    outbox.publish_pending(lambda *_: None)
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    published = []
+
+    def publish(topology: Topology, hypervisor_id: str, body: bytes) -> None:
+        if not published:
+            published.append(None)
+            raise outbox.Rejected("message size 9 is larger than configured max size 8")
+        published.append(TaskRequest.decode(body))
+
+    assert outbox.publish_pending(publish) == 2
+    Runner(published[1]).work()
+    task = _state(world, task)
+    assert [child["state"] for child in task["children"]] == ["FINISHED_UNSUCCESSFULLY", "FINISHED_SUCCESSFULLY"]
+    assert "larger than configured" in task["error"]["message"]
+    assert [vm["state"] for vm in world.get(f"/virtualappliances/{shop['id']}")["vms"]] == ["NOT_ALLOCATED", "ON"]
 
 
 def test_a_dead_request_of_somebody_else_is_not_ours(world: World):
