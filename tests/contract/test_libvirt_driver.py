@@ -17,7 +17,7 @@ from pathlib import Path
 import libvirt
 import pycdlib
 import pytest
-from libvirt_peers import POOLS, LibvirtPeer, libvirt_mock, libvirt_qemu
+from libvirt_peers import POOLS, LibvirtPeer, RealOne, libvirt_mock, libvirt_qemu
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, Connection, VmRef
@@ -31,7 +31,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Unsupported,
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
-from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 
@@ -180,6 +180,22 @@ def test_a_vm_that_vanishes_while_it_is_listed_is_not_listed(mock: LibvirtDriver
     assert mock._observed(domain) is None
 
 
+class VanishingDomain(RealOne):
+    """Somebody else undefines it when it is looked at again."""
+
+    def isActive(self) -> int:
+        self._real.undefine()
+        return self._real.isActive()
+
+
+def test_a_vm_that_somebody_removes_while_it_is_deleted_is_deleted_with_its_disks(mock: LibvirtDriver, monkeypatch):
+    files = mock.peer.files(mock)
+    mock.create(wanted(mock))
+    monkeypatch.setattr(mock, "_domain", lambda _ref: VanishingDomain(domain_of(mock)))
+    mock.delete(WEB)
+    assert mock.peer.files(mock) == files
+
+
 def test_after_the_connection_is_closed_the_hypervisor_is_unreachable(mock: LibvirtDriver):
     mock.close()
     with pytest.raises(Unreachable, match=r"listing VMs at test:///.* failed"):
@@ -204,9 +220,14 @@ def test_a_vm_whose_pool_is_stopped_is_not_deleted_and_the_pool_is_named(mock: L
         mock.power(WEB, PowerAction.ON, 10)
     files, cold = mock.peer.files(mock), mock._connection.storagePoolLookupByName("cold")
     cold.destroy()
-    with pytest.raises(NotFound, match=r"/cold/.*-x\.qcow2 .*'cold' is inactive; start it") as refused:
-        mock.delete(WEB)
-    assert refused.value.begun is False
+    for attempt in (
+        lambda: ensure_absent(mock, WEB, dry_run=True),
+        lambda: ensure_absent(mock, WEB, dry_run=False),
+        lambda: mock.delete(WEB),
+    ):
+        with pytest.raises(NotFound, match=r"/cold/.*-x\.qcow2 .*'cold' is inactive; start it") as refused:
+            attempt()
+        assert refused.value.begun is False
     assert (mock.find(WEB).power, mock.peer.files(mock)) == (power, files)
 
 

@@ -134,9 +134,8 @@ def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:
 def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
     """Afterwards neither the VM nor a disk that Millwright made for it is at the hypervisor. Raises DriverError."""
     with deciding():
+        driver.check_delete(ref)
         found = driver.find(ref)
-        if found is not None and not found.managed:
-            raise Conflict(f"VM {found.name!r} was not made by Millwright and is not removed")
         residue = driver.residue(ref) if found is None else ()
     if (found or residue) and not dry_run:
         driver.delete(ref)

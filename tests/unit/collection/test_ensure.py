@@ -45,6 +45,8 @@ def said(operation: Callable[..., Result], *, dry_run: bool) -> dict | str:
     try:
         result = operation(dry_run=dry_run)
     except DriverError as error:
+        # Nothing fails at this hypervisor, so this is a refusal.
+        assert not error.begun
         return str(error)
     shown = result.to_dict()
     if result.after:

@@ -166,6 +166,9 @@ class VmDriver(Protocol):
         The VM itself goes last: after a failure it is there to be deleted again, and the error's ``left`` names the
         files that are. Files that cannot be reached now are a refusal, before anything is removed."""
 
+    def check_delete(self, ref: VmRef) -> None:
+        """Raise what ``delete(ref)`` would refuse; change nothing."""
+
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         """Carry the action out and wait, at most ``timeout`` seconds, until the VM is in POWER_GOAL[action]. Nothing
         happens if it already is, but for RESET. Raises InvalidTransition outside POWER_FROM[action], VmNotFound, and

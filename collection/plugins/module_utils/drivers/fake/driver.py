@@ -129,10 +129,7 @@ class FakeDriver(VmDriver):
 
     def delete(self, ref: VmRef) -> None:
         with self._work("delete", ref.name) as work:
-            machine = refusals.find(self._store.read(), ref)
-            if machine:
-                with deciding():
-                    refusals.refuse_foreign(machine)
+            machine = self._deletable(ref)
             identity = machine.uuid if machine else ref.identity
             try:
                 work.happens()
@@ -143,6 +140,19 @@ class FakeDriver(VmDriver):
                 raise
             self._remove_files(identity)
             self._forget(identity)
+
+    def check_delete(self, ref: VmRef) -> None:
+        with self._work("check_delete", ref.name) as work, deciding():
+            work.happens()
+            self._deletable(ref)
+
+    @deciding()
+    def _deletable(self, ref: VmRef) -> Machine | None:
+        """The machine, if there is one, and it may be deleted."""
+        machine = refusals.find(self._store.read(), ref)
+        if machine:
+            refusals.refuse_foreign(machine)
+        return machine
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._work(f"power_{action.value}", ref.name) as work:

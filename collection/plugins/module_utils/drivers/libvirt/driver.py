@@ -25,6 +25,8 @@ from .making import Making
 from .observation import Domain, definition_of
 from .storage import Storage
 
+#: A domain as it is kept, without what only its running guest has.
+_INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 #: What goes with a domain that is undefined; libvirt's mock knows no more than this.
 _MOCK_TAKES = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _QEMU_TAKES = _MOCK_TAKES | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
@@ -76,7 +78,7 @@ class LibvirtDriver:
         with self._asking(f"looking for what is left of {ref}"):
             if self._domain(ref) is not None:
                 return ()
-            return tuple(self._storage.owned(ref.identity))
+            return self._files_of(ref.identity)
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._asking("listing VMs"):
@@ -106,7 +108,7 @@ class LibvirtDriver:
         return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain))
 
     def _read(self, domain: libvirt.virDomain) -> ObservedVm:
-        told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        told = Domain(domain.XMLDesc(_INACTIVE))
         state = power.power_of(domain)
         return ObservedVm(
             name=domain.name(),
@@ -189,7 +191,7 @@ class LibvirtDriver:
         with self._looking(f"changing {ref}"):
             domain = self._changeable(ref, want)
         with self._asking(f"changing {ref}"):
-            xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            xml = domain.XMLDesc(_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
             told = Domain(xml)
             self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
             if want.name != domain.name():
@@ -198,7 +200,7 @@ class LibvirtDriver:
     def _changeable(self, ref: VmRef, want: VmDefinition) -> libvirt.virDomain:
         """The domain, if it can be made as wanted."""
         domain = self._present(ref)
-        self._refuse_foreign(domain, Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)), "changed")
+        self._refuse_foreign(domain, Domain(domain.XMLDesc(_INACTIVE)), "changed")
         self._refuse_unless_off(domain)
         planning.refuse_what_the_host_lacks(want, self._features)
         self._refuse_name(replace(want, uuid=domain.UUIDString()))
@@ -222,29 +224,45 @@ class LibvirtDriver:
             raise InvalidTransition(f"VM {domain.name()!r} is {now.value}; changing it needs it powered off")
 
     def delete(self, ref: VmRef) -> None:
-        with self._looking(f"deleting {ref}"):
-            domain = self._domain(ref)
-        if domain is not None:
-            # One that somebody else removes meanwhile is removed.
-            with suppress(VmNotFound):
-                self._delete(domain)
-            return
-        with self._asking(f"deleting {ref}"):
-            self._storage.remove_owned(ref.identity)
-
-    def _delete(self, domain: libvirt.virDomain) -> None:
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
-        tried, identity = f"deleting VM {domain.name()!r}", domain.UUIDString()
-        with self._looking(tried):
-            told = Domain(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
-            self._refuse_foreign(domain, told, "deleted")
-            self._storage.refuse_out_of_reach(told.files)
-        with self._saying_what_is_left(tried, lambda: tuple(self._storage.owned(identity))):
-            power.stop(domain)
-            if told.serial_log:
-                self._storage.refresh_around(told.serial_log)
+        with self._looking(f"deleting {ref}"):
+            domain = self._deletable(ref)
+            identity = domain.UUIDString() if domain else ref.identity
+        with self._saying_what_is_left(f"deleting {ref}", lambda: self._files_of(identity)):
+            if domain:
+                # One that somebody else removes meanwhile is removed.
+                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
             self._storage.remove_owned(identity)
-            domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
+            if domain:
+                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
+
+    def check_delete(self, ref: VmRef) -> None:
+        with self._looking(f"checking whether {ref} can be deleted"):
+            self._deletable(ref)
+
+    def _deletable(self, ref: VmRef) -> libvirt.virDomain | None:
+        """The domain, if there is one, and all of it can be removed."""
+        domain = self._domain(ref)
+        xml = unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(_INACTIVE)) if domain else None
+        if xml is None:
+            return None
+        told = Domain(xml)
+        self._refuse_foreign(domain, told, "deleted")
+        self._storage.refuse_out_of_reach(told.files)
+        return domain
+
+    def _stop(self, domain: libvirt.virDomain) -> None:
+        """Afterwards nothing of it runs, and libvirt knows every part of its log."""
+        power.stop(domain)
+        serial_log = Domain(domain.XMLDesc(_INACTIVE)).serial_log
+        if serial_log:
+            self._storage.refresh_around(serial_log)
+
+    def _undefine(self, domain: libvirt.virDomain) -> None:
+        domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
+
+    def _files_of(self, identity: str) -> tuple[str, ...]:
+        return tuple(self._storage.owned(identity))
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._looking(f"{action.value} of {ref}"):
