@@ -246,6 +246,8 @@ def _definition_problems(name: str, raw: dict[str, Any] | None) -> Iterator[Prob
     if raw is None:
         return
     try:
-        VmDefinition.from_dict(raw)
+        definition = VmDefinition.from_dict(raw)
+        if definition.cloud_init and definition.cloud_init.user_data is not None:
+            yield Problem(f"{name}.cloud_init.user_data", "is a secret, and comes in sealed_user_data")
     except InvalidData as error:
         yield from (Problem(f"{name}.{problem.path}", problem.rule) for problem in error.problems)

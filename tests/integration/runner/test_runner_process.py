@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from nacl.public import PublicKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store, most_at_once
+from runner_service.contract.messages import Task
 from runner_service.contract.states import Event
 from runner_service.credentials import make_key
 from tests.integration.runner.conftest import Api, RunnerProcess
@@ -154,6 +156,28 @@ def test_a_password_is_in_no_message_and_no_log(
     assert power(hypervisor) == {"web": "on"}
     assert "canary-77aa" not in runner.said
     assert "canary-77aa" not in repr(api.updates)
+
+
+def test_user_data_is_in_no_message_and_no_log(
+    api: Api, runner: RunnerProcess, hypervisor: Store, tmp_path: Path
+) -> None:
+    runner.stop()
+    public = PublicKey(base64.b64decode(make_key(tmp_path / "key")))
+    runner.environment |= {"MILLWRIGHT_PRIVATE_KEY_FILE": str(tmp_path / "key"), "MILLWRIGHT_LOG_LEVEL": "DEBUG"}
+    runner.start()
+    sealed = base64.b64encode(SealedBox(public).encrypt(b"#cloud-config\npassword: canary-31cd\n")).decode()
+    hypervisor.tell({"failures": [{"operation": "create", "vm": "db"}]})
+    for label in ("web", "db"):
+        asked = request(Task(id=f"{label}.task", children=(job(label, "configure", sealed_user_data=sealed),)))
+        assert b"canary-31cd" not in asked.encode()
+        api.send(replace(asked, hypervisor=replace(asked.hypervisor, url=at(hypervisor))))
+    assert api.wait_for("web.task").event is Event.DONE
+    assert api.wait_for("db.task").event is Event.ERROR
+    assert "canary-31cd" not in runner.said
+    assert "canary-31cd" not in repr(api.updates)
+    (web,) = hypervisor.read().machines.values()
+    assert web.definition is not None
+    assert web.definition["cloud_init"]["user_data"], "its fingerprint"
 
 
 def test_sigterm_lets_the_running_job_end_and_hands_the_rest_back(

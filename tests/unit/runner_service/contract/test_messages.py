@@ -130,6 +130,10 @@ def many_jobs() -> dict[str, Any]:
             broken(task=task_with(definition=definition("web", memory_mib=4))),
             r"definition\.memory_mib: must be at least",
         ),
+        (
+            broken(task=task_with(definition=definition("web", cloud_init={"user_data": "#cloud-config"}))),
+            r"definition\.cloud_init\.user_data: is a secret, and comes in sealed_user_data",
+        ),
         (broken(task=task_with(id="web.power_on")), "given 2 times"),
         (broken(task=nested(MAX_DEPTH + 1)), "^tasks are nested deeper"),
         (broken(task={"id": "t", "children": 5}), "children: must be a list"),
