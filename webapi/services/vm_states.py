@@ -41,14 +41,16 @@ def state_after(
             return VmState.UNKNOWN
         case Event.ERROR if operation is Operation.GET_STATE:
             return VmState.UNKNOWN
-        case Event.ERROR if operation in _NEVER_UNDONE and _may_have_acted(error):
+        case Event.ERROR if operation in _NEVER_UNDONE and _may_have_acted(operation, error):
             return VmState.UNKNOWN  # It can be asked for again.
     return None
 
 
-def _may_have_acted(error: ErrorReport | None) -> bool:
+def _may_have_acted(operation: Operation, error: ErrorReport | None) -> bool:
     """A guest that let the time for its shutdown pass was seen to be on; of others that failed, nobody can tell."""
-    return error is None or (error.begun and error.code != "driver.timed_out")
+    if error is None:
+        return True
+    return error.begun and not (operation is Operation.SHUTDOWN and error.code == "driver.timed_out")
 
 
 def _reached(operation: Operation, observed: Mapping[str, Any] | None) -> VmState | None:

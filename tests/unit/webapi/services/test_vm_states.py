@@ -57,3 +57,8 @@ def test_a_removal_that_was_refused_before_it_began_leaves_the_vm_as_it_was():
 def test_a_guest_that_ignores_its_shutdown_stays_on():
     deaf = ErrorReport(code="driver.timed_out", message="did not shut down")
     assert state_after(Operation.SHUTDOWN, Event.ERROR, None, deaf) is None
+
+
+def test_a_removal_that_takes_too_long_may_be_half_done():
+    slow = ErrorReport(code="driver.timed_out", message="not gone yet")
+    assert state_after(Operation.UNCONFIGURE, Event.ERROR, None, slow) is VmState.UNKNOWN
