@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -44,16 +45,23 @@ def _app() -> Flask:
     return create_app(Settings.from_environment())
 
 
+@contextmanager
+def _said_in_one_line() -> Iterator[None]:
+    """A database that cannot be reached is a ClickException with the database's own words."""
+    try:
+        yield
+    except OperationalError as error:
+        raise click.ClickException(f"the database does not answer: {error.orig}") from error
+
+
 def _migrated_app() -> Flask:
     """The app, on a database that has its tables. Raises ClickException, which says what to do.
 
     It keeps no connection: the workers that gunicorn forks must not share one."""
     app = _app()
     with app.app_context():
-        try:
+        with _said_in_one_line():
             migrated = health.migrated()
-        except OperationalError as error:
-            raise click.ClickException(f"the database does not answer: {error.orig}") from error
         tables.engine.dispose()
     if not migrated:
         raise click.ClickException(_NOT_MIGRATED)
@@ -94,7 +102,10 @@ def db() -> None:
 
 
 def _with_app(work: Callable[..., Any], **arguments: Any) -> None:
+    """On a database that answers: what goes wrong with it afterwards is the migration's doing and keeps its trace."""
     with _app().app_context():
+        with _said_in_one_line():
+            tables.engine.connect().close()
         work(**arguments)
 
 
@@ -121,7 +132,8 @@ def current() -> None:
 @db.command()
 def history() -> None:
     """Show the revisions there are."""
-    _with_app(flask_migrate.history)
+    with _app().app_context():  # It reads files only.
+        flask_migrate.history()
 
 
 @db.command()

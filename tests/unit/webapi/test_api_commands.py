@@ -53,6 +53,27 @@ def test_the_database_is_upgraded_and_downgraded(run):
     assert "db upgrade" in run(token, "list").output
 
 
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [
+        (api, []), (relay, []), (token, ["list"]), (token, ["create", "alice"]), (db, ["upgrade"]), (db, ["downgrade"]),
+        (db, ["current"]), (db, ["revision", "more"]),
+    ],
+)  # fmt: skip
+def test_a_database_that_does_not_answer_is_told_in_one_line(run, monkeypatch, command: click.Command, arguments: list):
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////no/such/folder/api.sqlite")
+    result = run(command, *arguments)
+    assert (result.exit_code, result.output) == (
+        1,
+        "Error: the database does not answer: unable to open database file\n",
+    )
+
+
+def test_the_history_of_the_tables_needs_no_database(run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DATABASE_URL", "sqlite:////no/such/folder/api.sqlite")
+    assert run(db, "history").exit_code == 0
+
+
 @pytest.mark.parametrize("command", [api, relay, db, token])
 def test_help_names_every_setting_and_its_default(run, command: click.Command):
     said = " ".join(run(command, "--help").output.split())
