@@ -14,7 +14,14 @@ from typing import Any
 import yaml
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, Problem, parse, rule
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
+    InvalidData,
+    Problem,
+    fields_of,
+    parse,
+    rule,
+    unknown_keys,
+)
 from webapi.cli.errors import InvalidFile
 
 
@@ -38,6 +45,10 @@ class WantedAppliance:
     name: str
     virtualdatacenter: str
     vms: tuple[WantedVm, ...]
+
+
+#: A VM's fields in a file: those of the definition but for what the platform gives, and the template by name.
+_VM_FIELDS = ["template", *(spec.name for spec in fields_of(VmDefinition) if spec.name != "uuid")]
 
 
 def read_appliance(path: Path) -> WantedAppliance:
@@ -73,8 +84,9 @@ def problems_of(raw: Any) -> list[Problem]:
     """What is wrong with a VM as a file states it."""
     if not isinstance(raw, Mapping):
         return [Problem("", "must be a mapping of a VM's fields")]
-    wanted = _wanted(raw)
     problems = [Problem("uuid", "is given by the platform; leave it out")] if "uuid" in raw else []
+    problems += unknown_keys({key: value for key, value in raw.items() if key != "uuid"}, _VM_FIELDS)
+    wanted = _wanted({key: value for key, value in raw.items() if key in _VM_FIELDS})
     if wanted.template is not None and not isinstance(wanted.template, str):
         problems.append(Problem("template", "must be the name or id of a template"))
     try:

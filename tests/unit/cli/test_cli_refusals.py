@@ -50,10 +50,11 @@ def test_each_wrong_field_that_the_api_finds_has_a_line(millwright, shop):
 def test_a_wrong_file_is_refused_in_the_same_words_before_the_api_is_asked(millwright, api, tmp_path):
     file = tmp_path / "shop.yml"
     file.write_text("{name: shop, virtualdatacenter: lab, vms: [{name: web1, memory_mib: 4}, {name: a/b, cpus: 2}]}")
+    known = ", ".join(["template", *(each.name for each in fields_of(VmDefinition) if each.name != "uuid")])
     assert refused(millwright("vapp", "create", "-f", str(file))).splitlines()[:3] == [
         f"Error: {file} is not valid [definition.invalid]",
         "  vms[0].memory_mib: must be at least 16, not 4",
-        f"  vms[1].cpus: unknown field; known are: {', '.join(each.name for each in fields_of(VmDefinition))}",
+        f"  vms[1].cpus: unknown field, did you mean 'cpu'? known are: {known}",
     ]
     assert api.asked == []
 
@@ -71,6 +72,10 @@ def test_a_wrong_file_is_refused_in_the_same_words_before_the_api_is_asked(millw
             "vms[0].uuid: is given by",
         ),
         ("{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, disks: [{bus: scsi}]}]}", "size_mib"),
+        (
+            "{name: a, virtualdatacenter: b, vms: [{name: w, memory_mib: 16, templat: x}]}",
+            "vms[0].templat: unknown field, did you mean 'template'? known are: template, name, ",
+        ),
         ("name: [", "is not YAML"),
     ],
 )

@@ -10,6 +10,7 @@ data against it; the Ansible argument spec, the API's schema and the documentati
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import re
 import types
 import typing
@@ -177,7 +178,7 @@ class _Parser:
 
     def _read_fields(self, specs: tuple[FieldSpec, ...], raw: Mapping[Any, Any], path: str) -> dict[str, Any]:
         if not self.tolerant:
-            self.found.extend(_unknown_keys(raw, [spec.name for spec in specs], path))
+            self.found.extend(unknown_keys(raw, [spec.name for spec in specs], path))
         values = {}
         for spec in specs:
             where = f"{path}.{spec.name}" if path else spec.name
@@ -232,11 +233,14 @@ class _Parser:
         return dict(raw) if spec.kind == "dict" else raw
 
 
-def _unknown_keys(raw: Mapping[Any, Any], known: list[str], path: str) -> Iterator[Problem]:
+def unknown_keys(raw: Mapping[Any, Any], known: list[str], path: str = "") -> Iterator[Problem]:
+    """A problem for every key that is not among the known ones, with the one that was probably meant."""
     for key in raw:
         if key not in known:
             where = f"{path}.{key}" if path else str(key)
-            yield Problem(where, f"unknown field; known are: {', '.join(known)}")
+            meant = difflib.get_close_matches(str(key), known, n=1)
+            hint = f", did you mean {meant[0]!r}?" if meant else ";"
+            yield Problem(where, f"unknown field{hint} known are: {', '.join(known)}")
 
 
 def _placed(path: str, problem: Problem) -> Problem:

@@ -64,7 +64,7 @@ WRONG = [
     ({"cpu": {"count": True}}, "cpu.count", "whole number, not True"),
     ({"cpu": {"count": 3, "cores_per_socket": 2}}, "cpu.cores_per_socket", "must divide cpu.count (3)"),
     ({"cpu": 2}, "cpu", "must be a mapping, not 2"),
-    ({"cpu": {"sockets": 2}}, "cpu.sockets", "unknown field; known are: count, cores_per_socket"),
+    ({"cpu": {"sockets": 2}}, "cpu.sockets", "known are: count, cores_per_socket"),
     ({"memory_mib": 4}, "memory_mib", "at least 16, not 4"),
     ({"memory_mib": None}, "memory_mib", "is required"),
     ({"memory": 64}, "memory", "unknown field"),

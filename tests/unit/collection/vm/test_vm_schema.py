@@ -81,6 +81,10 @@ def test_unknown_fields_are_refused_unless_tolerated():
     assert parse(Tree, {"name": "oak", "age": 3}, tolerant=True) == Tree(name="oak")
 
 
+def test_an_unknown_field_is_told_with_the_one_that_was_probably_meant():
+    assert "color: unknown field, did you mean 'colour'? known are: name, colour" in problems_of({"color": "red"})[0]
+
+
 @pytest.mark.parametrize(
     ("raw", "told"),
     [
