@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
 
+#: Types of hypervisors that runners have a driver for. The API has no drivers, but must know what to refuse.
+HYPERVISOR_TYPES = ("fake", "libvirt")
+
 
 class Operation(StrEnum):
     """One thing that a job does to one VM, or (DISCOVER) to a hypervisor. The value names its playbook."""

@@ -13,6 +13,7 @@ from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, valida
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from runner_service.contract.operations import HYPERVISOR_TYPES
 
 from ..services.paging import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -56,6 +57,11 @@ def id_field(help: str, *, required: bool = True) -> fields.String:
     return fields.String(
         required=required, validate=validate.Length(1, 36), metadata={"description": help, "format": "uuid"}
     )
+
+
+def hypervisor_type_field(help: str) -> fields.String:
+    known = validate.OneOf(HYPERVISOR_TYPES, error="must be one of: {choices}")
+    return fields.String(required=True, validate=known, metadata={"description": help})
 
 
 def moment_field(help: str = "") -> fields.AwareDateTime:

@@ -8,16 +8,13 @@ from __future__ import annotations
 from marshmallow import Schema, fields, validate
 
 from ..models import HypervisorState
-from .base import Input, ListArguments, id_field, moment_field, name_field
+from .base import Input, ListArguments, hypervisor_type_field, id_field, moment_field, name_field
 
 
 class HypervisorInput(Input):
     datacenter_id = id_field("Datacenter whose runners reach it.")
     name = name_field()
-    type = fields.String(
-        required=True, validate=validate.Regexp(r"[a-z0-9_]{1,32}\Z", error="must be the name of a driver"),
-        metadata={"description": "Driver that talks to it, for example libvirt."},
-    )  # fmt: skip
+    type = hypervisor_type_field("Driver that talks to it.")
     url = fields.String(
         required=True, validate=validate.Length(1, 512), metadata={"description": "Where it is, in the driver's words."}
     )

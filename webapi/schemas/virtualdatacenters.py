@@ -5,17 +5,15 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from marshmallow import Schema, fields
 
-from .base import Input, ListArguments, id_field, moment_field, name_field
+from .base import Input, ListArguments, hypervisor_type_field, id_field, moment_field, name_field
 
 
 class VirtualDatacenterInput(Input):
     datacenter_id = id_field("Datacenter that it is a slice of.")
     name = name_field()
-    hypervisor_type = fields.String(
-        required=True, validate=validate.Regexp(r"[a-z0-9_]{1,32}\Z", error="must be the name of a driver")
-    )
+    hypervisor_type = hypervisor_type_field("The one kind of hypervisor that its VMs run on.")
 
 
 class VirtualDatacenterSchema(Schema):

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import pytest
 
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import DRIVERS
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, POWER_GOAL, VmState
-from runner_service.contract.operations import OPERATIONS, Operation, states_that_allow
+from runner_service.contract.operations import HYPERVISOR_TYPES, OPERATIONS, Operation, states_that_allow
 from runner_service.contract.states import (
     FINAL_TASK_STATES,
     JOB_TRANSITIONS,
@@ -21,6 +22,10 @@ from runner_service.contract.states import (
     advance,
 )
 from runner_service.contract.topology import Topology, partition_of
+
+
+def test_the_types_of_hypervisors_are_those_that_there_are_drivers_for() -> None:
+    assert list(HYPERVISOR_TYPES) == sorted(DRIVERS)
 
 
 def test_every_operation_has_a_rule() -> None:

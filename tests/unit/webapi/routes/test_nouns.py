@@ -95,6 +95,18 @@ def test_credentials_need_a_key_to_be_sealed_to(world: World):
     assert "no public key" in error["problems"][0]["rule"]
 
 
+@pytest.mark.parametrize("type", ["esx", "Libvirt", "libvirt\n", ""])
+def test_a_type_of_hypervisor_that_there_is_no_driver_for_is_refused_with_those_that_there_are(world: World, type: str):
+    here = {"datacenter_id": world.datacenter()["id"], "name": "x"}
+    asked = {
+        "/hypervisors": ("type", here | {"type": type, "url": "esx://host"}),
+        "/virtualdatacenters": ("hypervisor_type", here | {"hypervisor_type": type}),
+    }
+    for address, (field, body) in asked.items():
+        error = world.refused("POST", address, body, status=422)
+        assert error["problems"] == [{"path": field, "rule": "must be one of: fake, libvirt"}]
+
+
 def test_a_password_in_a_url_is_refused_and_kept_nowhere(world: World):
     url = "esx://root:canary@host/?no_verify=1"
     body = {"datacenter_id": world.datacenter()["id"], "name": "h", "type": "fake", "url": url}
