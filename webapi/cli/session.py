@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from webapi.cli.client import Client, Json
+from webapi.cli.errors import Unreachable
 from webapi.cli.lookup import Noun, find
 from webapi.cli.nodes import Node, Status
 from webapi.cli.output import Columns, as_yaml, table
@@ -114,6 +115,9 @@ class Session:
         except KeyboardInterrupt:
             click.echo(f"\nThe task goes on without you. {_how_to_watch(task_id)}", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
+        except Unreachable as error:
+            hint = f"The task goes on without the API. {_how_to_watch(task_id)}"
+            raise Unreachable(f"{error.message}\n{hint}") from error
 
 
 def _console(*, stderr: bool) -> Console:

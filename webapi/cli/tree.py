@@ -35,7 +35,7 @@ def follow(client: Client, task_id: str, console: Console) -> Json:
     """
     live = console.is_terminal and not console.is_dumb_terminal
     with _live_tree(client, console) if live else _lines(client, console) as show:
-        for task in _looks(client, task_id):
+        for task in _looks(client, task_id, console):
             show(Node.of(task))
     for line in outcome(Node.of(task)):
         console.print(line, soft_wrap=not console.is_terminal)
@@ -51,17 +51,20 @@ def show(client: Client, task: Json, console: Console) -> None:
             console.print(line, soft_wrap=not console.is_terminal)
 
 
-def _looks(client: Client, task_id: str) -> Iterator[Json]:
-    """The task again and again, the last time when it has ended."""
-    pause, last_answer = FIRST_PAUSE, time.monotonic()
+def _looks(client: Client, task_id: str, console: Console) -> Iterator[Json]:
+    """The task again and again, the last time when it has ended. An API that goes away is told of once."""
+    pause, last_answer, is_gone = FIRST_PAUSE, time.monotonic(), False
     while True:
         try:
             task = client.get(TASK.one(task_id))
         except Unreachable:
             if time.monotonic() - last_answer > PATIENCE:
                 raise
+            if not is_gone:
+                console.print("The API does not answer, trying again.", style="yellow")
+            is_gone = True
         else:
-            last_answer = time.monotonic()
+            last_answer, is_gone = time.monotonic(), False
             yield task
             if Node.of(task).has_ended:
                 return

@@ -179,6 +179,8 @@ def test_an_api_that_is_gone_for_long_ends_the_watching(api, millwright, as_json
     result = millwright("task", "watch", task["id"])
     assert result.exit_code == 3
     assert "HTTP 502 without JSON" in result.stderr
+    assert result.stderr.endswith(f"Watch it:\n  millwright task watch {task['id']}\n")
+    assert result.stdout.count("The API does not answer, trying again.") == 1
 
 
 def test_an_api_that_restarts_while_it_is_watched_is_waited_for(api, ok, as_json, shop):
