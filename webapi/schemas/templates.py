@@ -13,6 +13,8 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import f
 from .base import Input, ListArguments, id_field, moment_field, name_field
 
 _PATH_RULE = next(spec.rule for spec in fields_of(Disk) if spec.name == "template")
+#: A path that is not absolute would mean whatever the hypervisor takes for its working directory.
+_PATH_HELP = "an absolute path or a volume name without a slash, on one line, without spaces at its ends"
 
 
 class TemplateInput(Input):
@@ -22,7 +24,7 @@ class TemplateInput(Input):
         required=True,
         validate=[
             validate.Length(1, _PATH_RULE.max_length),
-            validate.Regexp(rf"(?:{_PATH_RULE.pattern})\Z", error=f"must be {_PATH_RULE.pattern_help}"),
+            validate.Regexp(rf"(?=/|[^/]*\Z)(?:{_PATH_RULE.pattern})\Z", error=f"must be {_PATH_HELP}"),
         ],
         metadata={"description": "Absolute path or volume name at the hypervisor."},
     )

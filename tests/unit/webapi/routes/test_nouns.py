@@ -180,6 +180,29 @@ def test_a_template_fills_the_first_disk_or_makes_one(world: World):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/images/t.img", 201),
+        ("t.img", 201),
+        ("images/t.img", 422),
+        ("../t.img", 422),
+        ("t.img/", 422),
+        ("relative/..", 422),
+        ("/t.img ", 422),
+        ("/t\n.img", 422),
+    ],
+)
+def test_a_template_is_an_absolute_path_or_the_name_of_a_volume(world: World, path: str, status: int):
+    body = {"datacenter_id": world.datacenter()["id"], "name": "t", "path": path}
+    response = world.ask("POST", "/templates", body)
+    assert response.status_code == status
+    if status == 422:
+        [problem] = response.json["problems"]
+        assert problem["path"] == "path"
+        assert "absolute path or a volume name without a slash" in problem["rule"]
+
+
 def test_a_template_or_a_host_of_another_datacenter_is_refused(world: World):
     site, elsewhere = world.site(), world.datacenter()
     template = world.post("/templates", {"datacenter_id": elsewhere["id"], "name": "t", "path": "/t"})
