@@ -68,6 +68,10 @@ def runs(place: Path) -> bool:
     return _node(place).pid() is not None
 
 
+def mapper_runs(place: Path) -> bool:
+    return _mapper(place).pid() is not None
+
+
 def _node(place: Path) -> Background:
     return Background(place, "rabbitmq")
 
@@ -84,7 +88,8 @@ def _environment(home: Path, ports: dict[str, int]) -> dict[str, str]:
         "HOME": str(home),
         # The script then becomes the node, so that the process we know is the one to stop.
         "RUNNING_UNDER_SYSTEMD": "true",
-        "RABBITMQ_NODENAME": f"millwright-{ports['amqp']}@localhost",
+        # The same whatever the ports are: what the node has kept is kept under this name.
+        "RABBITMQ_NODENAME": "millwright@localhost",
         "RABBITMQ_CONF_ENV_FILE": str(home / "rabbitmq-env.conf"),
         "RABBITMQ_CONFIG_FILE": str(home / "rabbitmq.conf"),
         "RABBITMQ_ADVANCED_CONFIG_FILE": str(home / "advanced.config"),

@@ -16,15 +16,23 @@ import random
 import secrets
 import shutil
 import socket
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import mariadb, rabbitmq
 from tools.private_files import write_private
+from tools.waiting import wait_until
 
-PORTS = ("mariadb", "amqp", "management", "distribution", "epmd")
+#: Every port, and whether the one process of ours that listens on it runs.
+OWNERS: dict[str, Callable[[Path], bool]] = {
+    "mariadb": mariadb.runs,
+    "amqp": rabbitmq.runs,
+    "management": rabbitmq.runs,
+    "distribution": rabbitmq.runs,
+    "epmd": rabbitmq.mapper_runs,
+}
 #: Below the range that the kernel gives to outgoing connections, so that nobody takes our ports while we are stopped.
 PORT_RANGE = range(20_000, 32_000)
 
@@ -100,15 +108,13 @@ def _password(place: Path) -> str:
 
 
 def _ports(place: Path) -> dict[str, int]:
-    """The ports of this directory; new ones if they were never chosen, or if somebody else has taken one."""
+    """The ports of this directory; a new one for each that was never chosen, or that somebody else has taken."""
     path = place / "ports.json"
-    if path.exists():
-        ports: dict[str, int] = json.loads(path.read_text())
-        if mariadb.runs(place) or rabbitmq.runs(place) or all(_is_free(port) for port in ports.values()):
-            return ports
-    ports = {}
-    for name in PORTS:
-        ports[name] = free_port(taken=ports.values())
+    known: dict[str, int] = json.loads(path.read_text()) if path.exists() else {}
+    ports = {name: port for name, port in known.items() if OWNERS[name](place) or _becomes_free(port)}
+    for name in OWNERS:
+        if name not in ports:
+            ports[name] = free_port(taken=ports.values())
     path.write_text(json.dumps(ports))
     return ports
 
@@ -117,6 +123,14 @@ def free_port(*, preferred: int | None = None, taken: Collection[int] = ()) -> i
     """A port of the loopback that nobody listens on: the preferred one if possible."""
     candidates = [*([preferred] if preferred else []), *random.sample(PORT_RANGE, len(PORT_RANGE))]
     return next(port for port in candidates if port not in taken and _is_free(port))
+
+
+def _becomes_free(port: int) -> bool:
+    """Whether nobody else has it. A server that was killed a moment ago may still hold it."""
+    try:
+        return wait_until(lambda: _is_free(port), 5, f"port {port} to be free")
+    except TimeoutError:
+        return False
 
 
 def _is_free(port: int) -> bool:

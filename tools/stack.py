@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -72,23 +73,30 @@ class Stack:
 
     def start_api(self) -> None:
         """Afterwards the API answers."""
-        self.api.start([MILLWRIGHT, "api"], self._environment())
+        self._start(self.api, ["api"])
         wait_until(self._api_answers, READY_TIMEOUT, f"an answer from {self.api_url}, see {self.api.log}")
 
     def start_relay(self) -> None:
-        self.relay.start([MILLWRIGHT, "relay"], self._environment())
+        self._start(self.relay, ["relay"])
 
     def start_runner(self, datacenter_id: str) -> None:
         """It takes a moment until it consumes; requests wait for it."""
-        self.runner.start(
-            [MILLWRIGHT, "runner", "run"],
-            {
-                **self._environment(),
-                "MILLWRIGHT_DATACENTER": datacenter_id,
-                "MILLWRIGHT_PRIVATE_KEY_FILE": str(self._private_key),
-                "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
-            },
-        )
+        settings = {
+            "MILLWRIGHT_DATACENTER": datacenter_id,
+            "MILLWRIGHT_PRIVATE_KEY_FILE": str(self._private_key),
+            "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
+        }
+        self._start(self.runner, ["runner", "run"], **settings)
+
+    def _start(self, process: Background, command: list[str], **settings: str) -> None:
+        """Afterwards the process runs with these settings; one that runs with others is stopped first."""
+        settings |= self._settings()
+        kept = self.directory / f"{process.name}.settings"
+        if process.pid() and kept.exists() and json.loads(kept.read_text()) != settings:
+            process.stop()
+        if process.pid() is None:
+            write_private(kept, json.dumps(settings))
+        process.start([MILLWRIGHT, *command], {**_inherited(), **settings})
 
     def require(self) -> None:
         """Raise ProcessEnded if one of the processes is gone."""
@@ -110,11 +118,8 @@ class Stack:
         except httpx.TransportError:
             return False
 
-    def _environment(self) -> dict[str, str]:
-        """Settings of ours that the caller's shell happens to have do not count."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("MILLWRIGHT_")}
+    def _settings(self) -> dict[str, str]:
         return {
-            **inherited,
             "DATABASE_URL": self.services.database_url,
             "AMQP_URL": self.services.amqp_url,
             "MILLWRIGHT_API_BIND": self.bind,
@@ -122,9 +127,13 @@ class Stack:
         }
 
     def _millwright(self, *arguments: str) -> str:
-        done = subprocess.run(
-            [MILLWRIGHT, *arguments], capture_output=True, text=True, env=self._environment(), check=False
-        )
+        environment = {**_inherited(), **self._settings()}
+        done = subprocess.run([MILLWRIGHT, *arguments], capture_output=True, text=True, env=environment, check=False)
         if done.returncode:
             raise CommandFailed(f"`millwright {' '.join(arguments)}` failed:\n{done.stdout}{done.stderr}")
         return done.stdout
+
+
+def _inherited() -> dict[str, str]:
+    """Settings of ours that the caller's shell happens to have do not count."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("MILLWRIGHT_")}

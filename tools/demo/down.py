@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from rich.console import Console
 
 from tools import libvirtd, services
 from tools.demo.place import DIRECTORY, POOL, VAPP, stack
+from tools.stack import CommandFailed as ServerCommandFailed
 from tools.stack import Stack
 from webapi.cli import lookup
 from webapi.cli.client import Client, Json
@@ -60,9 +62,9 @@ def _house() -> Stack:
 
 def _power_off_through_api(console: Console, house: Stack) -> None:
     """Ask every guest to shut down at once; those that do not are powered off by whoever called."""
-    if not house.api.pid():
-        return
-    with suppress(NoSuchName), Client(house.api_url, house.token("demo")) as client:
+    with _asking(console, house) as client:
+        if client is None:
+            return
         running = [vm for vm in lookup.find(client, lookup.VAPP, VAPP)["vms"] if vm["state"] == "ON"]
         request = {"action": "shutdown", "timeout": SHUTDOWN_TIMEOUT}
         tasks = [_try_post(console, client, lookup.VM.one(vm["id"], "power"), request) for vm in running]
@@ -71,12 +73,26 @@ def _power_off_through_api(console: Console, house: Stack) -> None:
 
 
 def _undeploy_through_api(console: Console, house: Stack) -> None:
-    if not house.api.pid():
-        return
-    with suppress(NoSuchName), Client(house.api_url, house.token("demo")) as client:
+    with _asking(console, house) as client:
+        if client is None:
+            return
         appliance = lookup.find(client, lookup.VAPP, VAPP)
         if task := _try_post(console, client, lookup.VAPP.one(appliance["id"], "undeploy"), None):
             follow(client, task, console)
+
+
+@contextmanager
+def _asking(console: Console, house: Stack) -> Iterator[Client | None]:
+    """A client of the API; None if the API does not run. One that cannot help is no reason to leave anything behind:
+    the caller asks libvirt directly afterwards."""
+    if not house.api.pid():
+        yield None
+        return
+    try:
+        with suppress(NoSuchName), Client(house.api_url, house.token("demo")) as client:
+            yield client
+    except (CommandFailed, ServerCommandFailed) as error:
+        console.print(f"Without the API, because it cannot help: {error}", markup=False)
 
 
 def _try_post(console: Console, client: Client, path: str, body: Json | None) -> str | None:

@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The private services as the fixtures hand them out."""
 
+import os
+import signal
 import stat
+from pathlib import Path
 
 import pika
 import pymysql
 
 from tests.services import DIRECTORY
+from tests.waiting import wait_until
 from tools import services
+from tools.processes import Background
 
 
 def _connect(url: str) -> pymysql.Connection:
@@ -49,3 +54,23 @@ def test_starting_again_changes_neither_ports_nor_processes(private_services: se
 def test_only_the_owner_can_read_what_holds_the_password(private_services: services.Services):
     for path in (DIRECTORY / "env", DIRECTORY / "password", DIRECTORY / "rabbitmq" / "rabbitmq.conf"):
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_servers_that_were_killed_come_back_where_they_were_with_what_they_kept(tmp_path: Path):
+    place = tmp_path / "services"
+    first = services.start(place)
+    try:
+        with pika.BlockingConnection(pika.URLParameters(first.amqp_url)) as connection:
+            channel = connection.channel()
+            channel.confirm_delivery()
+            channel.queue_declare("kept", durable=True, arguments={"x-queue-type": "quorum"})
+            channel.basic_publish("", "kept", b"still here", pika.BasicProperties(delivery_mode=2), mandatory=True)
+        for name in ("mariadb", "rabbitmq"):
+            os.kill(Background(place, name).pid(), signal.SIGKILL)
+            wait_until(lambda name=name: Background(place, name).pid() is None, 30, f"the end of {name}")
+        assert services.start(place) == first
+        with pika.BlockingConnection(pika.URLParameters(first.amqp_url)) as connection:
+            assert connection.channel().basic_get("kept", auto_ack=True)[2] == b"still here"
+    finally:
+        services.remove(place)
+    assert not place.exists()
