@@ -111,7 +111,9 @@ def _with_first_disk(wanted: WantedVm) -> dict[str, Any]:
 
 
 def _read_yaml(path: Path) -> Any:
+    """An open file has a name, and so its errors say where they are."""
     try:
-        return yaml.safe_load(path.read_bytes())
+        with path.open("rb") as stream:
+            return yaml.safe_load(stream)
     except yaml.YAMLError as error:
         raise InvalidFile(str(path), [Problem("", f"is not YAML: {error}")]) from error

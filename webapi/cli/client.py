@@ -26,10 +26,11 @@ Json = dict[str, Any]
 
 
 class Client:
-    """One connection to one API. Every method returns the API's JSON and raises Refused or Unreachable."""
+    """One connection to one API, named with or without BASE. Every method returns the API's JSON and raises Refused
+    or Unreachable; an address that cannot be one is Unreachable at once."""
 
     def __init__(self, api: str, token: str | None = None):
-        self.api = api.rstrip("/")
+        self.api = _address(api)
         self._skew = timedelta()
         self._http = httpx.Client(
             base_url=self.api + BASE,
@@ -77,8 +78,6 @@ class Client:
     def _ask(self, method: str, path: str, **content: Any) -> Json:
         try:
             answer = self._http.request(method, path, **content)
-        except httpx.InvalidURL as error:
-            raise Unreachable(f"{self.api} is no address of an API: {error}") from error
         except httpx.TransportError as error:
             raise Unreachable(
                 f"cannot reach the API at {self.api}: {error or type(error).__name__}\n"
@@ -115,6 +114,20 @@ class Client:
 
 def _page_size(limit: int, read: int = 0) -> int:
     return min(limit - read, PAGE) if limit else PAGE
+
+
+def _address(api: str) -> str:
+    """Where the API is, without BASE, which the demo and the API's own documents show with it."""
+    try:
+        parts, url = urlsplit(api), httpx.URL(api)
+        well_formed = parts.scheme in ("http", "https") and bool(url.host) and parts.port != 0
+    except (ValueError, httpx.InvalidURL):
+        well_formed = False
+    if not well_formed:
+        raise Unreachable(
+            f"the address {api!r} is malformed: it must be like http://127.0.0.1:8470 (--api or MILLWRIGHT_API)"
+        )
+    return api.rstrip("/").removesuffix(BASE)
 
 
 def _on_this_machine(api: str) -> bool:

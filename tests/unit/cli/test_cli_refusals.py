@@ -85,6 +85,12 @@ def test_a_file_that_is_no_appliance_is_explained(millwright, tmp_path, text, pr
     assert problem in refused(millwright("vapp", "create", "-f", str(file)))
 
 
+def test_a_file_that_is_not_yaml_is_named_with_the_line(millwright, tmp_path):
+    file = tmp_path / "shop.yml"
+    file.write_text("name: shop\nvms: [")
+    assert f'in "{file}", line 2, column 7' in refused(millwright("vapp", "create", "-f", str(file)))
+
+
 def test_the_first_disk_needs_no_size_where_a_template_gives_it(ok, lab, tmp_path):
     file = tmp_path / "shop.yml"
     file.write_text(
@@ -144,11 +150,16 @@ def test_no_api_has_an_exit_code_of_its_own():
     assert "MILLWRIGHT_API" in result.stderr
 
 
-@pytest.mark.parametrize("address", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999"])
-def test_an_address_that_is_none_is_no_api(address):
+@pytest.mark.parametrize("address", ["nonsense", "http://", "ftp://127.0.0.1", "http://127.0.0.1:99999", ""])
+def test_an_address_that_is_none_is_malformed(address):
     result = run("vm", "list", api=address)
     assert result.exit_code == 3
-    assert "--api" in result.stderr
+    assert f"the address {address!r} is malformed: it must be like http://" in result.stderr
+
+
+@pytest.mark.parametrize("end", ["", "/", "/api/v1", "/api/v1/"])
+def test_an_address_may_end_as_the_demo_shows_it(address, end):
+    assert run("vm", "list", api=address + end).exit_code == 0
 
 
 def test_something_else_that_answers_is_no_api():
