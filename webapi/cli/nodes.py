@@ -128,6 +128,13 @@ class Node:
         return Status.WAITING if self.status is Status.RUNNING and not busy else self.status
 
     @property
+    def next_job(self) -> Node | None:
+        """Of a task between two of its jobs: the one that waits for its turn."""
+        between = self.apparent is Status.WAITING and any(child.status is Status.DONE for child in self.children)
+        waiting = (child for child in self.children if child.is_job and child.status is Status.WAITING)
+        return next(waiting, None) if between else None
+
+    @property
     def has_ended(self) -> bool:
         """Of a task: nothing will change any more."""
         return self.status in ENDED

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 from rich.tree import Tree
 
@@ -64,9 +64,8 @@ def picture(task: Node, now: datetime, room: int, *, ascii_only: bool = False) -
         look = LOOKS[node.apparent]
         text = Text(no_wrap=True, overflow="ellipsis")
         text.append(f"{look.icon(now, ascii_only=ascii_only)} ", look.style)
-        title = Text(_title(node, task), "" if node.is_job else "bold")
-        title.truncate(min(width, _WIDEST) - _INDENT * depth, overflow="ellipsis", pad=True)
-        text.append(title)
+        title = _fitted(_title(node, task), min(width, _WIDEST) - _INDENT * depth)
+        text.append(title, "" if node.is_job else "bold")
         text.append(f"{duration(node.seconds(now)):>8}", "dim")
         text.append(f"  {_remark(node)}".rstrip(), look.style)
         return text
@@ -154,9 +153,20 @@ def _title(node: Node, task: Node) -> str:
     return f"{node.label} at {node.place}" if node.place else node.label
 
 
+def _fitted(title: str, width: int) -> str:
+    """Exactly so wide. A long one is cut in its middle: names often differ at their end only."""
+    if cell_len(title) <= width:
+        return set_cell_size(title, width)
+    tail = (width - 1) // 2
+    end = set_cell_size(title[::-1], tail)[::-1]
+    return f"{set_cell_size(title, width - 1 - tail)}…{end}"
+
+
 def _remark(node: Node) -> str:
     """What there is to say about a node beside its icon."""
     words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for else ""
+    if node.next_job:
+        words = f"{node.next_job.label} waiting"
     if node.status is Status.DROPPED:
         words = node.state.lower()
     if node.own_failure:
@@ -191,7 +201,8 @@ def _sentence(node: Node, above: tuple[Node, ...]) -> str:
         words = node.state.lower()
     if node.ended and node.started:
         words += f" in {duration(node.seconds(node.ended))}"
-    remarks = (words, ROLLBACK_WORDS[node.rollback], one_line(str(node.own_failure)) if node.own_failure else "")
+    # The code only: why it failed is told whole by the outcome.
+    remarks = (words, ROLLBACK_WORDS[node.rollback], node.own_failure.code if node.own_failure else "")
     return f"{path}: {', '.join(part for part in remarks if part)}"
 
 

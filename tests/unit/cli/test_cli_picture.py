@@ -10,6 +10,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from runner_service.contract.states import FINAL_TASK_STATES, JobState, RollbackState, TaskState
@@ -170,6 +171,19 @@ def test_a_long_name_leaves_room_for_times_and_reasons():
     assert "…" in lines[0]
     assert "5.0s" in lines[0]
     assert "driver.unre" in lines[1]
+
+
+@pytest.mark.parametrize("name", ["farm-of-the-{}-{{}}".format("very-" * 12), "農場" * 20 + "-{}"])
+def test_long_names_that_differ_at_their_end_look_different(name):
+    vms = [task(name.format(number), "QUEUED") for number in (10, 11)]
+    lines = drawn(Node.of(task("farm", "STARTED", *vms)))
+    assert [re.search(r"….*-(\d+) ", line)[1] for line in lines[1:]] == ["10", "11"]
+    assert cell_len(lines[1].rstrip()) == cell_len(lines[2].rstrip()) <= 80
+
+
+def test_a_vm_between_two_jobs_says_what_waits():
+    between = task("web1", "STARTED", job("configure", "DONE"), job("power_on", "PENDING"))
+    assert drawn(Node.of(task("shop", "STARTED", between)))[1].endswith("power on waiting")
 
 
 def test_news_are_what_has_changed_in_order_of_time():

@@ -51,7 +51,8 @@ def test_a_task_that_fails_ends_with_code_one_and_with_why(millwright, ok, shop)
     assert result.exit_code == 1
     lines = timeless(result.stdout)
     assert "broken / configure: done in ?s, rolled back" in lines
-    assert any(line.startswith("broken / power on: failed in ?s, driver.unreachable: Powering on") for line in lines)
+    assert "broken / power on: failed in ?s, driver.unreachable" in lines
+    assert result.stdout.count("Powering on VM 'broken' at qemu:///system failed") == 1
     assert lines[-6:] == [
         "Deploy shop failed after ?s.",
         "",
