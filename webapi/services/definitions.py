@@ -26,7 +26,7 @@ def accept(
 ) -> tuple[dict[str, Any], str | None]:
     """What the owner of a VM wants, whole and checked, and apart from it the secret in it, sealed. Raises Invalid."""
     definition = check(with_template(raw, template))
-    if problems := list(_unregistered(definition, datacenter)):
+    if problems := [*_given_twice(raw, template), *_unregistered(definition, datacenter)]:
         raise Invalid(problems)
     return definition, _take_user_data(definition, datacenter)
 
@@ -40,6 +40,12 @@ def with_template(raw: Mapping[str, Any], template: Template | None) -> dict[str
     if not isinstance(disks, list) or not isinstance(disks[0], Mapping):
         return dict(raw)  # The check will say what is wrong with that.
     return {**raw, "disks": [{**disks[0], **source}, *disks[1:]]}
+
+
+def _given_twice(raw: Mapping[str, Any], template: Template | None) -> Iterator[Problem]:
+    """The first disk's own template must not be lost without a word; the same again is what a shown definition has."""
+    if template is not None and raw.get("disks") and raw["disks"][0].get("template") not in (None, template.path):
+        yield Problem("definition.disks[0].template", "is given by template_id; leave it out")
 
 
 def check(raw: Mapping[str, Any]) -> dict[str, Any]:

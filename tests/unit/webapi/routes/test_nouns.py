@@ -180,6 +180,27 @@ def test_a_template_fills_the_first_disk_or_makes_one(world: World):
     ]  # fmt: skip
 
 
+def test_a_first_disk_with_a_template_of_its_own_beside_the_vms_template_is_refused(world: World):
+    site = world.site("web")
+    here = world.get(f"/virtualdatacenters/{site['virtualdatacenter_id']}")["datacenter_id"]
+    tiny, _ = (
+        world.post("/templates", {"datacenter_id": here, "name": name, "path": f"/{name}"}) for name in ("tiny", "big")
+    )
+    problem = {"path": "definition.disks[0].template", "rule": "is given by template_id; leave it out"}
+
+    def asked(template: str) -> dict:
+        definition = small("db", disks=[{"name": "root", "template": template}])
+        return {"virtualappliance_id": site["id"], "template_id": tiny["id"], "definition": definition}
+
+    for other in ("/big", "/etc/passwd"):
+        error = world.refused("POST", "/vms", asked(other), status=422)
+        assert (error["code"], error["problems"]) == ("definition.invalid", [problem])
+    vm = world.post("/vms", asked("/tiny"))
+    assert world.ask("PUT", f"/vms/{vm['id']}", {"definition": vm["definition"]}).status_code == 200
+    error = world.refused("PUT", f"/vms/{vm['id']}", {"definition": asked("/big")["definition"]}, status=422)
+    assert error["problems"] == [problem]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
