@@ -23,9 +23,11 @@ def _check() -> None:
     if request.endpoint is None or request.endpoint in OPEN_ENDPOINTS:
         return
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    bearer = tokens.bearer(token.strip()) if scheme.lower() == "bearer" else None
+    if scheme.lower() != "bearer" or not token.strip():
+        raise Unauthorized("send a token: `Authorization: Bearer TOKEN`; `millwright token create` makes one")
+    bearer = tokens.bearer(token.strip())
     if bearer is None:
-        raise Unauthorized("send a valid token: `Authorization: Bearer TOKEN`; `millwright token create` makes one")
+        raise Unauthorized("this token is not known; `millwright token create` makes one")
     g.asker = bearer.name
 
 

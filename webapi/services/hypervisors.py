@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..database import new_id, transaction
-from ..errors import Invalid
+from sqlalchemy import select
+
+from ..database import db, new_id, transaction
+from ..errors import Invalid, Refused
 from ..models import Datacenter, Hypervisor, Task
 from . import rows, tasks, updates
 from .paging import Page, listing
@@ -25,8 +27,20 @@ def register(
     hypervisor = Hypervisor(id=new_id(), datacenter=datacenter, sealed_credentials=sealed, **columns)
     if problems := list(hypervisor.message().problems()):
         raise Invalid(problems)
+    _refuse_known_url(hypervisor)
     rows.add(hypervisor)
     return tasks.ask_for_hypervisor(hypervisor, by)
+
+
+def _refuse_known_url(hypervisor: Hypervisor) -> None:
+    """The table refuses it too, but cannot say whose URL it is."""
+    alike = select(Hypervisor).filter_by(
+        datacenter_id=hypervisor.datacenter.id, type=hypervisor.type, url=hypervisor.url
+    )
+    with db.session.no_autoflush:
+        known = db.session.scalars(alike).first()
+    if known is not None and known.name != hypervisor.name:
+        raise Refused(f"the hypervisor {known.name!r} has this URL already", code="hypervisor.exists")
 
 
 @transaction

@@ -44,25 +44,41 @@ def lock_all(model: type[M], ids: list[str]) -> list[M]:
 
 def add(row: Base) -> None:
     """Write a new row. Raises Refused if one with the same name, or whatever must be unique, is there already."""
-    noun, name = _noun(type(row)), getattr(row, "name", "")
+    model, name = type(row), getattr(row, "name", "")
     db.session.add(row)
     try:
         db.session.flush()
     except IntegrityError as error:
-        raise Refused(f"there is a {noun} like {name!r} already", code=f"{noun}.exists") from error
+        raise taken(model, name) from error
+
+
+def taken(model: type[Base], name: str) -> Refused:
+    return Refused(f"there is already a {_noun(model)} named {name!r}", code=f"{_code(model)}.exists")
 
 
 def remove(row: Base) -> None:
     """Delete a row. Raises Refused while others refer to it."""
-    noun, name = _noun(type(row)), getattr(row, "name", "")
+    model, name = type(row), getattr(row, "name", "")
     db.session.delete(row)
     try:
         db.session.flush()
     except IntegrityError as error:
-        raise Refused(f"the {noun} {name!r} is in use", code=f"{noun}.in_use") from error
+        raise Refused(f"the {_noun(model)} {name!r} is in use", code=f"{_code(model)}.in_use") from error
+
+
+#: What people call a row whose model's name is not the word for it.
+_NOUNS = {
+    "ApiToken": "token", "VirtualAppliance": "virtual appliance", "VirtualDatacenter": "virtual datacenter",
+    "VirtualMachine": "VM",
+}  # fmt: skip
 
 
 def _noun(model: type[Base]) -> str:
+    return _NOUNS.get(model.__name__, model.__name__.lower())
+
+
+def _code(model: type[Base]) -> str:
+    """Begin of the codes of errors about such rows."""
     return {"VirtualMachine": "vm", "VirtualAppliance": "vapp"}.get(model.__name__, model.__name__.lower())
 
 

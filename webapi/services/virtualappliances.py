@@ -92,9 +92,20 @@ def delete(vapp_id: str) -> None:
     vapp = rows.lock(VirtualAppliance, vapp_id)
     ids = list(db.session.scalars(select(VirtualMachine.id).filter_by(virtualappliance_id=vapp.id)))
     for vm in rows.lock_all(VirtualMachine, ids):
+        if vm.state in AT_HYPERVISOR and not vm.task_id:
+            raise _deployed(vapp, vm)
         guard(vm, Action.DELETE)
         rows.remove(vm)
     rows.remove(vapp)
+
+
+def _deployed(vapp: VirtualAppliance, vm: VirtualMachine) -> Refused:
+    """What the VM itself allows would not help: it is the appliance that is to go."""
+    return Refused(
+        f"virtual appliance {vapp.name!r} cannot be deleted: its VM {vm.name!r} is {vm.state}; "
+        "undeploy the appliance first",
+        code="vm.state", vm_id=vm.id, state=vm.state, task_id=None, allowed=[Action.UNDEPLOY.value],
+    )  # fmt: skip
 
 
 def get(vapp_id: str) -> VirtualAppliance:

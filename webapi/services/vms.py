@@ -12,7 +12,7 @@ from sqlalchemy import or_, select
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 
 from ..database import db, new_id, transaction
-from ..errors import Invalid, Refused
+from ..errors import Invalid
 from ..models import Datacenter, Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
 from . import definitions, placement, rows, tasks
 from .guards import Action, guard
@@ -87,7 +87,7 @@ def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
     with db.session.no_autoflush:
         found = db.session.scalars(others).all()
     if any(name in (other.name, (other.pending_definition or {}).get("name")) for other in found):
-        raise Refused(f"there is a vm like {name!r} already", code="vm.exists")
+        raise rows.taken(VirtualMachine, name)
 
 
 @transaction

@@ -27,12 +27,20 @@ def test_no_route_lets_anybody_in_without_a_token_but_the_open_ones(world: World
     assert len(OPEN_ENDPOINTS) == 3, "health, the OpenAPI document, and the same as a page"
 
 
+MISSING, UNKNOWN = "send a token: `Authorization: Bearer TOKEN`", "this token is not known"
+
+
 @pytest.mark.parametrize(
-    "header", ["", "Bearer", "Bearer ", "Bearer nobody", "Basic dGVzdGVyOng=", "Bearer ' OR 1=1 --"]
-)
-def test_what_is_no_token_of_ours_is_refused_with_a_hint(world: World, header: str):
+    ("header", "said"),
+    [
+        ("", MISSING), ("Bearer", MISSING), ("Bearer ", MISSING), ("Basic dGVzdGVyOng=", MISSING),
+        ("Bearer nobody", UNKNOWN), ("Bearer ' OR 1=1 --", UNKNOWN),
+    ],
+)  # fmt: skip
+def test_a_missing_token_and_one_that_is_not_ours_are_told_apart_with_a_hint(world: World, header: str, said: str):
     response = world.client.get(f"{BASE}/vms", headers={"Authorization": header})
     assert (response.status_code, response.json["code"]) == (401, "auth.required")
+    assert response.json["message"].startswith(said)
     assert "millwright token create" in response.json["message"]
 
 
@@ -170,6 +178,45 @@ def test_a_name_is_given_once(world: World, noun: str):
         "hypervisors": {"datacenter_id": datacenter["id"], "name": "one", "type": "fake", "url": "fake:///x"},
     }[noun]
     world.post(f"/{noun}", body)
-    assert world.refused("POST", f"/{noun}", body)["code"] == f"{noun.removesuffix('s')}.exists"
+    error = world.refused("POST", f"/{noun}", body)
+    word = noun.removesuffix("s")
+    assert error["code"] == f"{word}.exists"
+    assert error["message"] == f"there is already a {word.replace('virtual', 'virtual ')} named 'one'"
     if noun != "datacenters":
         assert world.refused("POST", f"/{noun}", body | {"datacenter_id": "nobody"}, status=404)["code"] == "not_found"
+
+
+def test_an_appliance_and_a_vm_are_called_by_their_names_when_theirs_are_taken(world: World):
+    site = world.site("web")
+    body = {"virtualdatacenter_id": site["virtualdatacenter_id"], "name": site["name"]}
+    error = world.refused("POST", "/virtualappliances", body)
+    assert (error["code"], error["message"]) == (
+        "vapp.exists", f"there is already a virtual appliance named {site['name']!r}",
+    )  # fmt: skip
+    error = world.refused("POST", "/vms", {"virtualappliance_id": site["id"], "definition": small("web")})
+    assert (error["code"], error["message"]) == ("vm.exists", "there is already a VM named 'web'")
+
+
+def test_a_url_that_another_hypervisor_has_is_refused_with_its_name(world: World):
+    datacenter = world.datacenter()
+    host = world.hypervisor(datacenter, url="fake:///same")
+    body = {"datacenter_id": datacenter["id"], "name": "other", "type": "fake", "url": "fake:///same"}
+    error = world.refused("POST", "/hypervisors", body)
+    assert (error["code"], error["message"]) == (
+        "hypervisor.exists", f"the hypervisor {host['name']!r} has this URL already",
+    )  # fmt: skip
+    world.hypervisor(world.datacenter(), url="fake:///same")
+
+
+def test_who_deletes_a_deployed_appliance_is_told_to_undeploy_it_first(world: World):
+    shop = world.deployed(world.site("web"))
+    error = world.refused("DELETE", f"/virtualappliances/{shop['id']}")
+    name = shop["name"]
+    assert error["message"] == (
+        f"virtual appliance {name!r} cannot be deleted: its VM 'web' is ON; undeploy the appliance first"
+    )
+    assert (error["code"], error["details"]["allowed"]) == ("vm.state", ["undeploy"])
+    task = world.post(f"/virtualappliances/{shop['id']}/undeploy")
+    assert world.refused("DELETE", f"/virtualappliances/{shop['id']}")["code"] == "vm.locked"
+    world.carry_out(task)
+    assert world.ask("DELETE", f"/virtualappliances/{shop['id']}").status_code == 204
