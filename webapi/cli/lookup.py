@@ -43,17 +43,22 @@ VM = Noun("VM", "/vms", ("native_name", "state"))
 TASK = Noun("task", "/tasks", named=False)
 
 
-def find(client: Client, noun: Noun, wanted: str, datacenter_id: str | None = None) -> Json:
-    """The one resource that ``wanted`` names, by name within a datacenter if one is given.
+def find(client: Client, noun: Noun, wanted: str, **within: str) -> Json:
+    """The one resource that ``wanted`` names, among those that the filters ``within`` leave. A VM may be named with its
+    appliance: shop/web1.
 
     Raises NoSuchName, Ambiguous.
     """
     if _WHOLE_ID.fullmatch(wanted):
         return _by_id(client, noun, wanted)
-    found = _by_name(client, noun, wanted, datacenter_id) or _by_short_id(client, noun, wanted)
+    vapp, slash, name = wanted.rpartition("/") if noun is VM else ("", "", wanted)
+    if slash:
+        within = {**within, "virtualappliance_id": find(client, VAPP, vapp)["id"]}
+    found = _by_name(client, noun, name, within) or _by_short_id(client, noun, name, within)
     if len(found) > 1:
+        way = "the id of the one you mean, or APPLIANCE/VM" if noun is VM else "the id of the one you mean"
         raise Ambiguous(
-            f"{len(found)} {noun.title}s are called {wanted!r}; give the id of the one you mean:\n"
+            f"{len(found)} {noun.title}s are called {wanted!r}; give {way}:\n"
             + "\n".join(f"  {_candidate(noun, each)}" for each in found)
         )
     if not found:
@@ -75,17 +80,17 @@ def _by_id(client: Client, noun: Noun, id: str) -> Json:
         raise
 
 
-def _by_name(client: Client, noun: Noun, name: str, datacenter_id: str | None) -> list[Json]:
+def _by_name(client: Client, noun: Noun, name: str, within: dict[str, str]) -> list[Json]:
     if not noun.named:
         return []
-    found: list[Json] = client.listing(noun.path, name=name, datacenter_id=datacenter_id)["items"]
+    found: list[Json] = client.listing(noun.path, name=name, **within)["items"]
     return [each for each in found if each["name"] == name]
 
 
-def _by_short_id(client: Client, noun: Noun, start: str) -> list[Json]:
+def _by_short_id(client: Client, noun: Noun, start: str, within: dict[str, str]) -> list[Json]:
     if not _SHORT_ID.fullmatch(start):
         return []
-    searched: list[Json] = client.listing(noun.path, limit=SEARCHED)["items"]
+    searched: list[Json] = client.listing(noun.path, limit=SEARCHED, **within)["items"]
     return [each for each in searched if each["id"].startswith(start)]
 
 

@@ -114,9 +114,9 @@ def main(context: click.Context, api: str, token: str | None, output: str) -> No
       millwright template create --help
       millwright vdc create --help
 
-    Everything can be named by its name or its id; the short id of the lists will do. Long work is a task that you
-    follow until it ends; Ctrl-C stops following, not the task. Exit codes: 0 done, 1 refused or failed, 2 wrong usage,
-    3 no API.
+    Everything can be named by its name or its id; the short id of the lists will do. A VM can be named with its
+    appliance too: shop/web1. Long work is a task that you follow until it ends; Ctrl-C stops following, not the task.
+    Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no API.
 
     Tab completion, for bash (zsh and fish likewise):
 

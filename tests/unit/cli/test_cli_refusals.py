@@ -119,9 +119,24 @@ def test_an_ambiguous_name_lists_its_candidates(millwright, ok, as_json, shop):
     ok("vm", "create", "web1", "--vapp", "other", "--memory-mib", "64")
     ids = [vm["id"] for vm in as_json("vm", "list")["items"] if vm["name"] == "web1"]
     said = refused(millwright("vm", "show", "web1"))
-    assert "2 VMs are called 'web1'; give the id of the one you mean:" in said
+    assert "2 VMs are called 'web1'; give the id of the one you mean, or APPLIANCE/VM:" in said
     assert all(f"  {id}  web1" in said for id in ids)
     assert as_json("vm", "show", ids[1])["definition"]["memory_mib"] == 64
+    assert [as_json("vm", "show", f"{vapp}/web1")["id"] for vapp in ("shop", "other")] == ids
+    assert as_json("vm", "show", f"shop/{ids[0][:8]}")["id"] == ids[0]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        ("other/web1", "virtual appliance 'other'"),
+        ("shop/db", "VM 'shop/db'"),
+        ("/web1", "virtual appliance ''"),
+        ("shop/", "VM 'shop/'"),
+    ],
+)
+def test_a_vm_that_its_appliance_lacks_does_not_exist(millwright, shop, wanted, missing):
+    assert f"there is no {missing}" in refused(millwright("vm", "show", wanted))
 
 
 def test_an_ambiguous_beginning_of_an_id_lists_its_candidates(millwright, api):
