@@ -83,7 +83,7 @@ def _by_id(client: Client, noun: Noun, id: str) -> Json:
 def _by_name(client: Client, noun: Noun, name: str, within: dict[str, str]) -> list[Json]:
     if not noun.named:
         return []
-    found: list[Json] = client.listing(noun.path, name=name, **within)["items"]
+    found: list[Json] = client.listing(noun.path, limit=0, name=name, **within)["items"]
     return [each for each in found if each["name"] == name]
 
 
