@@ -11,9 +11,11 @@ import flask_migrate
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from click.testing import CliRunner
 from flask import Flask
-from sqlalchemy import inspect
+from sqlalchemy import inspect, make_url
 
+from webapi import commands
 from webapi.app import create_app
 from webapi.database import Base, db
 from webapi.services import health
@@ -54,3 +56,15 @@ def test_every_table_keeps_every_character_and_tells_names_apart(app: Flask):
     for table in Base.metadata.tables:
         options = inspect(db.engine).get_table_options(table)
         assert options["mysql_collate"] == "utf8mb4_bin", table
+
+
+@pytest.mark.parametrize("command", ["upgrade", "downgrade", "current"])
+def test_a_database_that_refuses_the_password_is_told_in_one_line(
+    database_url: str, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    refused = make_url(database_url).set(password="not-the-one").render_as_string(hide_password=False)
+    monkeypatch.setenv("DATABASE_URL", refused)
+    result = CliRunner().invoke(commands.db, [command])
+    assert result.exit_code == 1
+    [line] = result.output.splitlines()
+    assert line.startswith("Error: the database does not answer: ") and "Access denied" in line
