@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.services import Broker, fresh_database, shared_services
+from tests.services import Broker, fresh_database, shared_libvirt, shared_services
 from tools.services import Services
 
 #: Fixtures that need the private MariaDB or RabbitMQ.
@@ -64,3 +64,17 @@ def amqp_vhost_url(broker: Broker) -> Iterator[str]:
     """A fresh virtual host, removed after the test."""
     with broker.fresh_vhost() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def libvirt_host() -> Iterator[None]:
+    """libvirt answers on qemu:///system."""
+    with shared_libvirt():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def libvirt_for_guests(request: pytest.FixtureRequest) -> None:
+    """A test that starts real guests needs libvirt; where it cannot be had, the test fails."""
+    if request.node.get_closest_marker("qemu"):
+        request.getfixturevalue("libvirt_host")

@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pymysql
 
-from tools import services
+from tools import libvirtd, services
 from tools.services import Services
 
 ROOT = Path(__file__).parent.parent
@@ -26,15 +27,32 @@ DIRECTORY = ROOT / ".run" / "test"
 @contextmanager
 def shared_services() -> Iterator[Services]:
     """The services of .run/test, shared by test sessions that run at once; the last one to leave stops them."""
-    DIRECTORY.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with (DIRECTORY / "sessions").open("w") as sessions:
-        fcntl.flock(sessions, fcntl.LOCK_SH)
+    with _shared("services", lambda: services.stop(DIRECTORY)):
         yield services.start(DIRECTORY)
+
+
+@contextmanager
+def shared_libvirt() -> Iterator[None]:
+    """libvirt answers on qemu:///system. Daemons that had to be started stop when the last session has left."""
+    with _shared("libvirt", lambda: libvirtd.stop(DIRECTORY)):
+        with (DIRECTORY / "libvirt.starting").open("w") as alone:
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            libvirtd.ensure(DIRECTORY)
+        yield
+
+
+@contextmanager
+def _shared(name: str, stop: Callable[[], None]) -> Iterator[None]:
+    """While it is entered, nobody stops it; the last one to leave does."""
+    DIRECTORY.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (DIRECTORY / f"{name}.sessions").open("w") as sessions:
+        fcntl.flock(sessions, fcntl.LOCK_SH)
         try:
-            fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return
-        services.stop(DIRECTORY)
+            yield
+        finally:
+            with contextlib.suppress(BlockingIOError):
+                fcntl.flock(sessions, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                stop()
 
 
 @contextmanager

@@ -13,11 +13,10 @@ import pytest
 
 from tests.e2e.sites import Site
 from tests.services import Broker, fresh_database
-from tools import libvirtd
 from tools.guest.build import guest_image
 from tools.guest.pool import GuestPool
 from tools.services import Services, free_port
-from tools.stack import ROOT, Stack
+from tools.stack import Stack
 from webapi.cli.client import Client
 
 
@@ -50,15 +49,6 @@ def site(house: Stack, client: Client, tmp_path: Path) -> Iterator[Site]:
         yield site
     finally:
         site.house.runner.stop()
-
-
-@pytest.fixture(scope="session")
-def libvirt_host() -> Iterator[None]:
-    """libvirt answers on qemu:///system."""
-    place = ROOT / ".run" / "test"
-    libvirtd.ensure(place)
-    yield
-    libvirtd.stop(place)
 
 
 @pytest.fixture
