@@ -104,7 +104,9 @@ class GuestPool:
 
     def _volumes(self, connection: libvirt.virConnect) -> list[libvirt.virStorageVol]:
         pool = connection.storagePoolLookupByName(self.name)
-        pool.refresh()
+        # libvirt refuses to look while it makes a volume there; then it tells what it knows.
+        with contextlib.suppress(libvirt.libvirtError):
+            pool.refresh()
         return list(pool.listAllVolumes())
 
     def _domains(self, connection: libvirt.virConnect) -> list[libvirt.virDomain]:
