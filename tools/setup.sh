@@ -16,7 +16,7 @@ PACKAGES=(
     mariadb-server-core mariadb-client-core
     rabbitmq-server
     libvirt-daemon-system libvirt-clients dnsmasq-base qemu-system-x86 qemu-utils
-    syslinux syslinux-common mtools fdisk zstd # for the guest's disk
+    syslinux syslinux-common mtools fdisk zstd cpio # for the guest's disk
 )
 
 HAS_HEADERS='import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'

@@ -65,7 +65,7 @@ def said_by(module_name: str, arguments: dict[str, Any]) -> dict[str, Any]:
             importlib.import_module(f"ansible_collections.millwright.virt.plugins.modules.{module_name}").main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
-        except BaseException as error:  # noqa: BLE001  # whatever it is, it ends this task and no other
+        except Exception as error:  # noqa: BLE001  # whatever it is, it ends this task and no other
             # Not the error's text or trace: they may hold a secret that the module had no chance to mask.
             out = io.StringIO(json.dumps({"failed": True, "msg": f"the module ended with {type(error).__name__}"}))
     return {"stdout": out.getvalue(), "stderr": err.getvalue(), "rc": status}
