@@ -20,6 +20,8 @@ class Work:
     request_id: str
     hypervisor: Hypervisor
     job: Job
+    #: Only say what would be done (Ansible's check mode).
+    check: bool = False
 
 
 class JobRunner(Protocol):
@@ -47,6 +49,10 @@ class Delivery:
     #: How often it has been handed over, with this time, from 1.
     attempt: int
     tag: Tag
+    #: The queue that it came by.
+    partition: int = 0
+    #: It may have been handed over before, to whomever.
+    again: bool = False
 
 
 class Broker(Protocol):

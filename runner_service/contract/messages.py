@@ -23,7 +23,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     InvalidData,
     Problem,
     parse,
-    plain_fields,
+    plain,
     rule,
 )
 
@@ -127,6 +127,7 @@ class Hypervisor:
     )
     validate_certs: bool = rule("Whether TLS certificates are checked.", default=True)
     open_sessions: int = rule("How many operations may run on it at once.", 2, minimum=1, maximum=256)
+    power_passes: bool = rule("Whether power operations may start although all sessions are in use.", default=False)
 
     def problems(self) -> Iterator[Problem]:
         if holds_password(self.url):
@@ -143,14 +144,21 @@ class TaskRequest:
     task: Task = rule("What.")
     requested_at: str = rule("When, RFC 3339 in UTC.")
     requested_by: str = rule("Who asked, for logs and traces.", "", max_length=255)
+    tenant: str = rule("Whose work it is: tenants take turns at a hypervisor.", "", max_length=64)
+    tenant_sessions: int | None = rule(
+        "How many operations of this tenant may run on the hypervisor at once, within open_sessions.",
+        None,
+        minimum=1,
+        maximum=256,
+    )
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Read a message. Raises InvalidMessage."""
-        return _decode(cls, body)
+        return decode(cls, body)
 
     def encode(self) -> bytes:
-        return _encode(self)
+        return encode(self)
 
     def problems(self) -> Iterator[Problem]:
         if self.version > VERSION:
@@ -197,14 +205,18 @@ class Update:
     )
     host: dict[str, Any] | None = rule("Of a discovery that is done: the hypervisor's facts (HostFacts).", None)
     error: ErrorReport | None = rule("Of an ERROR or ROLLBACK_ERROR: why.", None)
+    tries: int | None = rule("Of a job's end: how often it was run.", None)
+    trace: dict[str, Any] | None = rule(
+        "Of a job's end: what Ansible said of its runs (see docs/traces.md); secrets are removed.", None
+    )
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
         """Read a message. Raises InvalidMessage."""
-        return _decode(cls, body)
+        return decode(cls, body)
 
     def encode(self) -> bytes:
-        return _encode(self)
+        return encode(self)
 
 
 def holds_password(url: str) -> bool:
@@ -212,7 +224,8 @@ def holds_password(url: str) -> bool:
     return _URL_WITH_PASSWORD.match(url) is not None
 
 
-def _decode(cls: type[M], body: bytes) -> M:
+def decode(cls: type[M], body: bytes) -> M:
+    """Read a message of the class. Raises InvalidMessage."""
     if len(body) > MAX_BYTES:
         raise InvalidMessage(f"the message has {len(body)} bytes; at most {MAX_BYTES} are taken")
     try:
@@ -238,8 +251,9 @@ def _refuse_deep(raw: Any) -> None:
         level = [child for children in lists for child in children]
 
 
-def _encode(message: Any) -> bytes:
-    return json.dumps(plain_fields(message), separators=(",", ":")).encode()
+def encode(message: Any) -> bytes:
+    """The message as it goes over the wire."""
+    return json.dumps(plain(message), separators=(",", ":")).encode()
 
 
 def _definition_problems(name: str, raw: dict[str, Any] | None) -> Iterator[Problem]:

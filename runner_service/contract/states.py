@@ -27,6 +27,9 @@ class Event(StrEnum):
     ROLLBACK_ERROR = "ROLLBACK_ERROR"
     #: Ended by its owner's wish; only of tasks.
     CANCELLED = "CANCELLED"
+    #: Of a request's root: it was handed to the runner, perhaps not for the first time, and is not begun before the API
+    #: says so. It changes no state; it makes what an earlier attempt still says old.
+    AGAIN = "AGAIN"
 
 
 class TaskState(StrEnum):

@@ -15,6 +15,14 @@ UPDATES_EXCHANGE = "millwright.updates"
 #: What could not be handled (direct); routing key = queue name.
 DEAD_EXCHANGE = "millwright.dead"
 
+#: Between the API and all runners of a datacenter (direct); routing keys are ``Topology.control_key`` and
+#: ``status_key``. What goes here may get lost, and is repeated until it had its effect.
+CONTROL_EXCHANGE = "millwright.control"
+
+#: Header of a request that may have been published before.
+AGAIN_HEADER = "x-millwright-again"
+#: Header of a request that a runner published anew: how often it had been delivered before.
+ATTEMPTS_HEADER = "x-millwright-attempts"
 #: Headers that say why a message is among the dead letters.
 REASON_HEADER = "x-millwright-reason"
 
@@ -55,6 +63,26 @@ class Topology:
     def dead_queue(self) -> str:
         """Requests that could not be handled; the API reads it and ends their tasks as failed, with the reason."""
         return f"millwright.{self.datacenter_id}.dead"
+
+    @property
+    def control_key(self) -> str:
+        """Routing key of what every runner of the datacenter is told."""
+        return self.datacenter_id
+
+    @property
+    def status_key(self) -> str:
+        """Routing key of what runners say of themselves, to each other and to the API."""
+        return f"{self.datacenter_id}.status"
+
+    @property
+    def status_queue(self) -> str:
+        """What the API hears of the runners; bounded, so that nothing piles up while no relay runs."""
+        return f"millwright.{self.datacenter_id}.status"
+
+    @staticmethod
+    def status_arguments() -> dict[str, str | int | bool]:
+        """Arguments that ``status_queue`` is declared with."""
+        return {"x-max-length": 1_000, "x-message-ttl": 10_000}
 
     def in_arguments(self) -> dict[str, str | int | bool]:
         """Arguments that ``in_queue`` is declared with, by everybody alike."""

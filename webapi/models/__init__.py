@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from .apitokens import ApiToken
 from .datacenters import Datacenter
+from .deadletters import DeadLetter
 from .events import Event, Severity
 from .hypervisors import Hypervisor, HypervisorState
 from .relays import Relay
 from .requests import Request
+from .runners import Runner
+from .sessionlimits import SessionLimit
 from .tasks import Job, Task, TaskType
 from .templates import Template
 from .virtualappliances import VirtualAppliance
@@ -20,12 +23,15 @@ from .vms import VirtualMachine
 __all__ = [
     "ApiToken",
     "Datacenter",
+    "DeadLetter",
     "Event",
     "Hypervisor",
     "HypervisorState",
     "Job",
     "Relay",
     "Request",
+    "Runner",
+    "SessionLimit",
     "Severity",
     "Task",
     "TaskType",

@@ -17,6 +17,9 @@ from runner_service.contract.messages import Hypervisor as HypervisorMessage
 from ..database import Base, Name, OwnId, Ref, Stamp, table_arguments
 from .datacenters import Datacenter
 
+#: Of a platform that says nothing else.
+DEFAULT_SESSIONS = 2
+
 
 class HypervisorState(StrEnum):
     #: Registered, and not yet tried.
@@ -45,7 +48,8 @@ class Hypervisor(Base):
     url: Mapped[str] = mapped_column(String(512))
     sealed_credentials: Mapped[str | None] = mapped_column(Text)
     validate_certs: Mapped[bool] = mapped_column(default=True)
-    open_sessions: Mapped[int] = mapped_column(default=2)
+    #: Its own bound; None: that of its type, or of the platform (session_limits).
+    open_sessions: Mapped[int | None]
     state: Mapped[HypervisorState] = mapped_column(default=HypervisorState.CHECKING)
     error: Mapped[dict[str, Any] | None]
     host: Mapped[dict[str, Any] | None]
@@ -69,5 +73,5 @@ class Hypervisor(Base):
             url=self.url,
             sealed_credentials=self.sealed_credentials,
             validate_certs=self.validate_certs,
-            open_sessions=self.open_sessions,
+            open_sessions=self.open_sessions or DEFAULT_SESSIONS,
         )

@@ -24,7 +24,10 @@ class Request(Base):
 
     __tablename__ = "requests"
     __table_args__ = table_arguments(
-        Index(None, "published_at", "number"), Index(None, "task_id"), Index(None, "hypervisor_id")
+        Index(None, "published_at", "number"),
+        Index(None, "task_id"),
+        Index(None, "hypervisor_id"),
+        Index(None, "cancel_asked_at"),
     )
 
     #: The order of publication.
@@ -35,7 +38,15 @@ class Request(Base):
     hypervisor_id: Mapped[Ref]
     #: None once there is an outcome: nobody needs it any more.
     body: Mapped[str | None] = mapped_column(LongText)
+    #: When the relay set about publishing it; one that it sets about again may have been published before.
+    publishing_at: Mapped[datetime | None]
     published_at: Mapped[datetime | None]
+    #: Somebody asked to cancel it; runners are told so again and again until it has an outcome.
+    cancel_asked_at: Mapped[datetime | None]
+    #: How often a runner broke off after it had begun to carry it out.
+    crashes: Mapped[int] = mapped_column(default=0)
+    #: The newest attempt that has begun to carry it out.
+    begun_attempt: Mapped[int] = mapped_column(default=0)
     attempt: Mapped[int] = mapped_column(default=0)
     sequence: Mapped[int] = mapped_column(default=0)
     outcome: Mapped[Event | None]

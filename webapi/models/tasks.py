@@ -76,6 +76,9 @@ class Task(Base):
     state: Mapped[TaskState] = mapped_column(default=TaskState.QUEUED)
     error: Mapped[dict[str, Any] | None]
     requested_by: Mapped[str] = mapped_column(String(255))
+    #: Who asked to cancel it, and when.
+    cancel_asked_by: Mapped[str | None] = mapped_column(String(255))
+    cancel_asked_at: Mapped[datetime | None]
     created_at: Mapped[Stamp]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
@@ -125,6 +128,12 @@ class Job(Base):
     error: Mapped[dict[str, Any] | None]
     attempt: Mapped[int] = mapped_column(default=0)
     runner: Mapped[str] = mapped_column(String(255), default="")
+    #: How often it was run in its last attempt.
+    tries: Mapped[int | None]
+    #: What a person needs to run it by hand: hypervisor, definition, timeout; credentials by reference.
+    replay: Mapped[dict[str, Any] | None]
+    #: What Ansible said of its runs, secrets removed (docs/traces.md).
+    trace: Mapped[dict[str, Any] | None]
     created_at: Mapped[Stamp]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]

@@ -21,4 +21,6 @@ class VirtualDatacenter(Base):
     datacenter_id: Mapped[Ref] = mapped_column(ForeignKey("datacenters.id"))
     name: Mapped[Name]
     hypervisor_type: Mapped[str] = mapped_column(String(32))
+    #: How many of its operations may run on one hypervisor at once, within the hypervisor's bound; None: as many.
+    open_sessions: Mapped[int | None]
     created_at: Mapped[Stamp]

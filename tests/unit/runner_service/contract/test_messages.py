@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import typing
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner_service.contract import messages
+from runner_service.contract import control, messages
 from runner_service.contract.messages import (
     MAX_BYTES,
     MAX_DEPTH,
@@ -32,6 +33,8 @@ from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, reque
 
 SAMPLES = sorted((Path(messages.__file__).parent / "samples").glob("*.json"))
 KINDS = {"task_request": TaskRequest, "update": Update}
+CONTROL_SAMPLES = [sample for sample in SAMPLES if sample.name.startswith("control_")]
+SAMPLES = [sample for sample in SAMPLES if sample not in CONTROL_SAMPLES]
 
 
 def kind_of(sample: Path) -> type[TaskRequest] | type[Update]:
@@ -48,10 +51,36 @@ def test_a_sample_says_what_decoding_and_encoding_it_says(sample: Path) -> None:
     assert json.loads(message.encode()) == json.loads(sample.read_text())
 
 
+@pytest.mark.parametrize("sample", CONTROL_SAMPLES, ids=lambda sample: sample.stem)
+def test_a_control_sample_says_what_decoding_and_encoding_it_says(sample: Path) -> None:
+    message = control.decode_control(sample.read_bytes())
+    assert json.loads(control.encode_control(message)) == json.loads(sample.read_text())
+
+
+def test_every_kind_of_control_message_has_a_sample() -> None:
+    kinds = {type(control.decode_control(sample.read_bytes())) for sample in CONTROL_SAMPLES}
+    assert kinds == set(typing.get_args(control.Control))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{",
+        b"[]",
+        b'{"version": 1, "kind": "later", "body": {}}',
+        b'{"version": 1, "kind": "cancel", "body": {}}',
+        b'{"version": 1, "kind": "cancel", "body": {"request_id": "no id"}}',
+    ],
+)
+def test_what_is_no_control_message_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidMessage):
+        control.decode_control(body)
+
+
 def test_every_event_and_every_field_of_an_update_has_a_sample() -> None:
     updates = decoded(Update)
     assert {update.event for update in updates} == set(Event)
-    for name in ("changed", "vm", "host", "error"):
+    for name in ("changed", "vm", "host", "error", "tries", "trace"):
         assert any(getattr(update, name) is not None for update in updates), name
     assert any(update.error and update.error.left and update.error.retryable for update in updates)
 
