@@ -107,12 +107,15 @@ class Span:
     start: float
     end: float | None
     error: str
+    #: The journal's own id of it, and the process that it ran in.
+    id: str = ""
+    pid: int = 0
 
     @classmethod
     def of(cls, start: dict[str, Any], end: dict[str, Any] | None) -> Span:
         return cls(
             operation=start["operation"], vm=start["vm"], start=start["at"],
-            end=end["at"] if end else None, error=end["error"] if end else "",
+            end=end["at"] if end else None, error=end["error"] if end else "", id=start["id"], pid=start["pid"],
         )  # fmt: skip
 
 
