@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
 
@@ -31,6 +31,16 @@ class Operation(StrEnum):
     DISCOVER = "discover"
 
 
+class Priority(IntEnum):
+    """Which of the jobs that wait for a session of a hypervisor goes first: the lower value."""
+
+    #: Undoing, and what changes power: short, and somebody waits for it.
+    URGENT = 0
+    ORDINARY = 1
+    #: Long copies.
+    LONG = 2
+
+
 @dataclass(frozen=True, kw_only=True)
 class OperationRule:
     """What holds for an operation wherever it is asked for."""
@@ -47,6 +57,8 @@ class OperationRule:
     needs_vm: bool = True
     #: Beside other operations of a lane it is a long one, and does not share a batch with short ones.
     long: bool = False
+    #: Its place among the jobs that wait for the same hypervisor; undoing is urgent, whatever it does.
+    priority: Priority = Priority.ORDINARY
 
 
 def _states(*states: VmState) -> frozenset[VmState]:
@@ -54,6 +66,7 @@ def _states(*states: VmState) -> frozenset[VmState]:
 
 
 _S = VmState
+_URGENT = Priority.URGENT
 
 OPERATIONS: dict[Operation, OperationRule] = {
     Operation.CONFIGURE: OperationRule(
@@ -66,16 +79,23 @@ OPERATIONS: dict[Operation, OperationRule] = {
         inverse=Operation.RECONFIGURE, legal_from=_states(_S.CONFIGURED, _S.OFF), deadline=300
     ),
     Operation.POWER_ON: OperationRule(
-        inverse=Operation.POWER_OFF, legal_from=_states(_S.CONFIGURED, _S.OFF), ends_in=_S.ON
+        inverse=Operation.POWER_OFF, legal_from=_states(_S.CONFIGURED, _S.OFF), ends_in=_S.ON, priority=_URGENT
     ),
     Operation.POWER_OFF: OperationRule(
-        inverse=Operation.POWER_ON, legal_from=_states(_S.ON, _S.PAUSED, _S.UNKNOWN), ends_in=_S.OFF
+        inverse=Operation.POWER_ON,
+        legal_from=_states(_S.ON, _S.PAUSED, _S.UNKNOWN),
+        ends_in=_S.OFF,
+        priority=_URGENT,
     ),
     # It has no inverse: a guest that goes down late does what it was asked to.
-    Operation.SHUTDOWN: OperationRule(legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600),
-    Operation.RESET: OperationRule(legal_from=_states(_S.ON), ends_in=_S.ON),
-    Operation.PAUSE: OperationRule(inverse=Operation.RESUME, legal_from=_states(_S.ON), ends_in=_S.PAUSED),
-    Operation.RESUME: OperationRule(inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON),
+    Operation.SHUTDOWN: OperationRule(legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600, priority=_URGENT),
+    Operation.RESET: OperationRule(legal_from=_states(_S.ON), ends_in=_S.ON, priority=_URGENT),
+    Operation.PAUSE: OperationRule(
+        inverse=Operation.RESUME, legal_from=_states(_S.ON), ends_in=_S.PAUSED, priority=_URGENT
+    ),
+    Operation.RESUME: OperationRule(
+        inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON, priority=_URGENT
+    ),
     Operation.GET_STATE: OperationRule(legal_from=frozenset(VmState)),
     Operation.DISCOVER: OperationRule(needs_vm=False),
 }

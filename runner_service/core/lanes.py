@@ -3,49 +3,35 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Lanes: which waiting job runs next, so that no hypervisor has more open sessions than it may have.
 
-A lane is one hypervisor's. Every call takes time that grows neither with the lanes nor with the jobs that wait.
+A lane is one hypervisor's; who goes first in it, and how long one can wait, is told in ``lane``. Every call but
+``place``, ``order`` and ``overview``, which are for people, takes time that grows neither with the lanes nor with the
+jobs that wait.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
+from ..contract.operations import OPERATIONS, Operation, Priority
+from .lane import Lane, Seat, Ticket
 
-class Ticket(NamedTuple):
-    """Names a waiting or running job."""
-
-    request_id: str
-    job_id: str
+__all__ = ["LaneView", "Lanes", "Priority", "Ticket", "priority_of"]
 
 
-def _queue() -> OrderedDict[Ticket, None]:
-    return OrderedDict()
+def priority_of(operation: Operation, *, undo: bool) -> Priority:
+    """Undoing is urgent, because what it takes back holds resources and a lock."""
+    return Priority.URGENT if undo else OPERATIONS[operation].priority
 
 
-@dataclass
-class Lane:
-    """One hypervisor's sessions, and who waits for them: undoing before new work, then first come, first served."""
+class LaneView(NamedTuple):
+    """A lane in numbers; what runs past the bounds has no session in use."""
 
+    hypervisor_id: str
     sessions: int
-    #: How many requests have it open.
-    users: int = 0
-    in_use: int = 0
-    urgent: OrderedDict[Ticket, None] = field(default_factory=_queue)
-    ordinary: OrderedDict[Ticket, None] = field(default_factory=_queue)
-
-    @property
-    def can_start(self) -> bool:
-        return self.in_use < self.sessions and bool(self.urgent or self.ordinary)
-
-    def take(self) -> Ticket:
-        self.in_use += 1
-        return (self.urgent or self.ordinary).popitem(last=False)[0]
-
-    def place(self, ticket: Ticket) -> int:
-        """How many are served before it, and itself."""
-        return [*self.urgent, *self.ordinary].index(ticket) + 1
+    in_use: int
+    waiting: int
 
 
 class Lanes:
@@ -54,63 +40,105 @@ class Lanes:
     def __init__(self, max_runs: int):
         self._max_runs = max_runs
         self._lanes: dict[str, Lane] = {}
-        self._lane_of: dict[Ticket, str] = {}
+        self._waiting: dict[Ticket, Seat] = {}
+        #: What runs, and on which hypervisor.
+        self._running: dict[Ticket, str] = {}
         #: Lanes that can start a job, the one that has waited longest for its turn first.
         self._turns: OrderedDict[str, None] = OrderedDict()
-        self.running = 0
 
-    def open(self, hypervisor_id: str, sessions: int) -> None:
-        """A request has work for the lane, and says how many sessions it has; runs beyond a lowered bound end, and none
-        follows them."""
+    @property
+    def running(self) -> int:
+        """How many runs are under way, over all lanes."""
+        return len(self._running)
+
+    def open(self, hypervisor_id: str, sessions: int, *, power_passes: bool = False) -> None:
+        """A request has work for the lane, and says how many sessions it has (at least 1), and whether urgent jobs
+        pass the bounds; runs beyond a lowered bound end, and none follows them."""
         lane = self._lanes.setdefault(hypervisor_id, Lane(sessions))
-        lane.sessions = sessions
         lane.users += 1
-        self._refresh(hypervisor_id)
+        self.set_sessions(hypervisor_id, sessions, power_passes=power_passes)
 
     def close(self, hypervisor_id: str) -> None:
-        """A request has no more work for the lane. With its last one it is forgotten, so that a runner does not grow
-        with all it has ever seen; while a request waits for its next try, nothing of it is in the lane."""
+        """A request has no more work for the lane. After its last one the lane is forgotten once nothing runs, so that
+        a runner does not grow with all it has ever seen; while a request waits for its next try, nothing of it is in
+        the lane."""
         self._lanes[hypervisor_id].users -= 1
-        if not self._lanes[hypervisor_id].users:
-            del self._lanes[hypervisor_id]
-
-    def offer(self, hypervisor_id: str, ticket: Ticket, *, urgent: bool) -> None:
-        """The job waits for a session from now on."""
-        lane = self._lanes[hypervisor_id]
-        (lane.urgent if urgent else lane.ordinary)[ticket] = None
-        self._lane_of[ticket] = hypervisor_id
         self._refresh(hypervisor_id)
+
+    def set_sessions(self, hypervisor_id: str, sessions: int, *, power_passes: bool | None = None) -> None:
+        """The bound has changed (``power_passes`` only if given). Nothing happens for a lane that is not open."""
+        lane = self._lanes.get(hypervisor_id)
+        if lane is None:
+            return
+        lane.sessions = sessions
+        if power_passes is not None:
+            lane.let_power_pass(passes=power_passes)
+        self._refresh(hypervisor_id)
+
+    def offer(
+        self,
+        hypervisor_id: str,
+        ticket: Ticket,
+        *,
+        priority: Priority,
+        tenant: str = "",
+        tenant_sessions: int | None = None,
+    ) -> None:
+        """The job waits for a session from now on; one that waits already keeps its place. It must not be running.
+
+        ``tenant_sessions`` (at least 1) bounds the tenant within the lane, as its latest offer says.
+        """
+        assert ticket not in self._running, f"{ticket} runs"
+        lane = self._lanes[hypervisor_id]
+        if ticket not in self._waiting:
+            self._waiting[ticket] = lane.add(ticket, Seat(hypervisor_id, tenant, priority), tenant_sessions)
+            self._refresh(hypervisor_id)
 
     def withdraw(self, ticket: Ticket) -> None:
         """The job waits no more; nothing happens if it does not wait."""
-        hypervisor_id = self._lane_of.pop(ticket, None)
-        if hypervisor_id is not None:
-            lane = self._lanes[hypervisor_id]
-            lane.urgent.pop(ticket, None)
-            lane.ordinary.pop(ticket, None)
-            self._refresh(hypervisor_id)
+        seat = self._waiting.pop(ticket, None)
+        if seat is not None:
+            self._lanes[seat.hypervisor_id].remove(ticket, seat)
+            self._refresh(seat.hypervisor_id)
 
     def take(self) -> Ticket | None:
-        """The job to start now; it has a session until ``release``. None: all that may run runs."""
+        """The job to start now; it runs until ``release``. None: all that may run runs."""
         if not self._turns or self.running >= self._max_runs:
             return None
         hypervisor_id, _ = self._turns.popitem(last=False)
         ticket = self._lanes[hypervisor_id].take()
-        del self._lane_of[ticket]
-        self.running += 1
+        del self._waiting[ticket]
+        self._running[ticket] = hypervisor_id
         self._refresh(hypervisor_id)
         return ticket
 
-    def release(self, hypervisor_id: str) -> None:
-        """A run of the lane is over."""
-        self._lanes[hypervisor_id].in_use -= 1
-        self.running -= 1
+    def release(self, ticket: Ticket) -> None:
+        """The run is over."""
+        hypervisor_id = self._running.pop(ticket)
+        self._lanes[hypervisor_id].release(ticket)
         self._refresh(hypervisor_id)
 
     def place(self, ticket: Ticket) -> int | None:
-        """Place of a waiting job in its lane, from 1; for people, as it looks at all that wait. None: not waiting."""
-        hypervisor_id = self._lane_of.get(ticket)
-        return self._lanes[hypervisor_id].place(ticket) if hypervisor_id is not None else None
+        """Place of a waiting job in the order of its lane, from 1. None: it does not wait."""
+        seat = self._waiting.get(ticket)
+        if seat is None:
+            return None
+        order = self._lanes[seat.hypervisor_id].order()
+        return next((place for place, other in enumerate(order, 1) if other == ticket), None)
+
+    def order(self, hypervisor_id: str, most: int) -> list[Ticket]:
+        """Who waits in a lane (at most ``most`` of them), in the order in which they start if nothing else comes and
+        what has run longest ends first."""
+        lane = self._lanes.get(hypervisor_id)
+        return list(islice(lane.order(), most)) if lane is not None else []
+
+    def overview(self) -> list[LaneView]:
+        """The lanes in which something runs or waits."""
+        return [
+            LaneView(hypervisor_id, lane.sessions, lane.in_use, lane.waiting)
+            for hypervisor_id, lane in self._lanes.items()
+            if not lane.is_idle
+        ]
 
     def _refresh(self, hypervisor_id: str) -> None:
         lane = self._lanes[hypervisor_id]
@@ -118,3 +146,5 @@ class Lanes:
             self._turns.setdefault(hypervisor_id)
         else:
             self._turns.pop(hypervisor_id, None)
+            if not lane.users and lane.is_idle:
+                del self._lanes[hypervisor_id]
