@@ -44,13 +44,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner_service/queue_manager": {"runner_service", "pika"},
     # yaml writes the inventory; nacl names the type of the key that a run's credentials are opened with.
     "runner_service/workers": {"runner_service", VM, "ansible_runner", "yaml", "nacl"},
-    # click is the command line's; nacl opens what the API sealed.
-    "runner_service": {"runner_service", VM, "click", "nacl"},
+    # click is the command line's; nacl opens what the API sealed; prometheus_client shows the runner's figures.
+    "runner_service": {"runner_service", VM, "click", "nacl", "prometheus_client"},
     "webapi/messaging": {"webapi", CONTRACT, VM, "pika", "sqlalchemy", "flask"},
     # The command line is a client like any other: it knows the API by HTTP alone.
     "webapi/cli": {VM, "click", "rich", "httpx", "yaml"},
-    # nacl seals credentials to the datacenter's key; gunicorn and click start the service.
-    "webapi": {"webapi", CONTRACT, VM, "nacl", "click", "gunicorn"} | WEB,
+    # nacl seals credentials to the datacenter's key; gunicorn and click start the service; prometheus_client shows its
+    # figures; yaml writes the inventory with which a person runs a job by hand.
+    "webapi": {"webapi", CONTRACT, VM, "nacl", "click", "gunicorn", "prometheus_client", "yaml"} | WEB,
 }  # fmt: skip
 
 

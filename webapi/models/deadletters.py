@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -15,7 +17,9 @@ class DeadLetter(Base):
     """One message. ``body`` is as it came, with what is no text replaced; secrets in it are sealed."""
 
     __tablename__ = "dead_letters"
-    __table_args__ = table_arguments(Index(None, "created_at", "id"), Index(None, "datacenter_id"))
+    __table_args__ = table_arguments(
+        Index(None, "created_at", "id"), Index(None, "datacenter_id"), Index(None, "requeue_asked_at")
+    )
 
     id: Mapped[OwnId]
     datacenter_id: Mapped[Ref] = mapped_column(ForeignKey("datacenters.id"))
@@ -26,4 +30,6 @@ class DeadLetter(Base):
     #: The request that it is, or is about, if that can be told.
     request_id: Mapped[Ref | None]
     task_id: Mapped[Ref | None]
+    #: Somebody asked to send it again; the row goes once the broker has confirmed it.
+    requeue_asked_at: Mapped[datetime | None]
     created_at: Mapped[Stamp]

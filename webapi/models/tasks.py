@@ -60,7 +60,11 @@ class Task(Base):
 
     __tablename__ = "tasks"
     __table_args__ = table_arguments(
-        Index(None, "root_id"), Index(None, "parent_id"), Index(None, "owner_id"), Index(None, "created_at", "id")
+        Index(None, "root_id"),
+        Index(None, "parent_id"),
+        Index(None, "owner_id"),
+        Index(None, "created_at", "id"),
+        Index(None, "state", "parent_id"),
     )
 
     id: Mapped[OwnId]
@@ -108,7 +112,9 @@ class Job(Base):
     """A leaf: one operation on one VM, or on the hypervisor itself. ``vm_name`` is the owner's name for the VM."""
 
     __tablename__ = "jobs"
-    __table_args__ = table_arguments(Index(None, "root_id"), Index(None, "task_id"), Index(None, "request_id"))
+    __table_args__ = table_arguments(
+        Index(None, "root_id"), Index(None, "task_id"), Index(None, "request_id"), Index(None, "created_at", "id")
+    )
 
     id: Mapped[OwnId]
     task_id: Mapped[Ref] = mapped_column(ForeignKey("tasks.id"))
