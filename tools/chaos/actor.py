@@ -1,0 +1,146 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A client of the API that goes on when the API is away, and finds out what became of a request without an answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from tools.chaos.plan import Plan, Verb, Wish
+from webapi.cli.client import Client, Json
+from webapi.cli.errors import Refused, Unreachable
+
+T = TypeVar("T")
+
+#: Longer than a server takes to come back.
+PATIENCE = 90.0
+PAUSE = 0.3
+
+#: What a VM's state allows, as path below the VM and body; None: another definition.
+ALLOWED: dict[str, tuple[tuple[str, Json | None], ...]] = {
+    "NOT_ALLOCATED": (("deploy", {}), ("deploy", {}), ("definition", None)),
+    "ON": (
+        ("power", {"action": "off"}),
+        ("power", {"action": "shutdown"}),
+        ("power", {"action": "pause"}),
+        ("power", {"action": "reset"}),
+        ("undeploy", {}),
+    ),
+    "OFF": (("power", {"action": "on"}), ("power", {"action": "on"}), ("definition", None), ("undeploy", {})),
+    "PAUSED": (("power", {"action": "resume"}), ("power", {"action": "off"}), ("undeploy", {})),
+    "UNKNOWN": (("refresh", {}), ("undeploy", {})),
+}
+MEMORIES = (64, 128, 192, 256)
+
+
+class Lost(Exception):
+    """The request got no answer: whether it was granted is not known."""
+
+
+class Actor:
+    """Asks what the plan says, and remembers what was granted."""
+
+    def __init__(self, client: Client, plan: Plan, appliances: list[Json]):
+        self.granted: set[str] = set()
+        self.cancelled: set[str] = set()
+        self.refused: dict[str, int] = {}
+        #: Answers that a server should not give, whatever happens around it.
+        self.odd: list[str] = []
+        self._client, self._plan = client, plan
+        self._appliances = [appliance["id"] for appliance in appliances]
+        self._vms = [vm["id"] for appliance in appliances for vm in appliance["vms"]]
+        self._newest: Json | None = None
+
+    def act(self, wish: Wish) -> None:
+        match wish.verb:
+            case Verb.DEPLOY | Verb.UNDEPLOY:
+                target = self._appliances[wish.target % len(self._appliances)]
+                self.ask(f"/virtualappliances/{target}/{wish.verb}", target)
+            case Verb.VM:
+                self._act_on_vm(self._vms[wish.target % len(self._vms)], wish.choice)
+            case Verb.CANCEL:
+                self._cancel()
+
+    def _act_on_vm(self, vm_id: str, choice: float) -> None:
+        vm = self.read(f"/vms/{vm_id}")
+        allowed = ALLOWED.get(vm["state"], ())
+        if not allowed or vm["locked_by"]:
+            self._count("vm.locked")
+            return
+        verb, body = allowed[int(choice * len(allowed))]
+        if body is not None:
+            self.ask(f"/vms/{vm_id}/{verb}", vm_id, body)
+        else:
+            memory = MEMORIES[int(choice * 1_000) % len(MEMORIES)]
+            self.ask(f"/vms/{vm_id}", vm_id, {"definition": {**vm["definition"], "memory_mib": memory}}, verb="PUT")
+
+    def ask(self, path: str, owner: str, body: Json | None = None, verb: str = "POST") -> Json | None:
+        """The task that was granted; None if it was refused. Asked again while nobody has got it."""
+        send = self._client.put if verb == "PUT" else self._client.post
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._grant(self._try(lambda: send(path, body or {})))
+            except Refused as refused:
+                self._count(refused.code)
+                return None
+            except Lost:
+                if found := self._unknown_task_of(owner):
+                    return self._grant(found)
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
+
+    def _unknown_task_of(self, owner: str) -> Json | None:
+        """The task that an unanswered request has become, if it has: we alone ask here."""
+        items = self.read("/tasks", owner_id=owner, limit=5)["items"]
+        return next((task for task in items if task["id"] not in self.granted and not task["parent_id"]), None)
+
+    def _grant(self, answer: Json) -> Json | None:
+        """A VM that is at no hypervisor is redefined at once, without a task."""
+        if answer.get("kind") != "task":
+            return None
+        self.granted.add(answer["id"])
+        self._newest = answer
+        return answer
+
+    def _cancel(self) -> None:
+        if self._newest is None:
+            return
+        task = self._newest["id"]
+        self.cancelled.add(task)
+        try:
+            self._try(lambda: self._client.post(f"/tasks/{task}/cancel"))
+        except Refused as refused:
+            self._count(refused.code)
+        except Lost:
+            return
+
+    def read(self, path: str, **filters: str | int) -> Json:
+        """What the API says, once it says it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                return self._try(lambda: self._client.get(path, **filters))
+            except Lost:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(PAUSE)
+
+    def _try(self, call: Callable[[], T]) -> T:
+        """Raises Refused for what the API will not do, Lost for anything that says nothing about the request."""
+        try:
+            return call()
+        except Unreachable as error:
+            raise Lost(str(error)) from error
+        except Refused as refused:
+            if refused.status < 500:
+                raise
+            self.odd.append(f"HTTP {refused.status}: {refused.message}")
+            raise Lost(str(refused)) from refused
+
+    def _count(self, code: str) -> None:
+        self.refused[code] = self.refused.get(code, 0) + 1

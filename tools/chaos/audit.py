@@ -1,0 +1,257 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen after the chaos, and the judgement on it: a pure function from the one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from itertools import pairwise
+
+#: States in which a task has its end, and in which a hypervisor has a VM, with the power that belongs to them.
+ENDED = frozenset({"FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY", "ABORTED", "CANCELLED"})
+POWER_OF = {"CONFIGURED": "off", "OFF": "off", "ON": "on", "PAUSED": "paused"}
+#: What the fake driver says beside an error that it was told to raise.
+INJECTED = "behaviour.json says so"
+
+
+class Kind(StrEnum):
+    """What must not be found; the words of ``chaos.json``."""
+
+    #: A task without an end, or one that was granted and is not known any more.
+    LOST = "lost"
+    #: A VM that is locked, and no task that has not ended holds it.
+    STUCK = "stuck"
+    #: Something was done twice, or two things at once, with one VM.
+    DOUBLED = "doubled"
+    #: A VM or disk at a hypervisor that the database does not know there.
+    ORPHANED = "orphaned"
+    #: A moment at which more ran at a hypervisor than its open sessions.
+    OVER_BOUND = "over_bound"
+    #: Database and hypervisor differ.
+    DISAGREE = "disagree"
+    #: A VM that could have been made and was not.
+    UNMADE = "unmade"
+    #: A VM is UNKNOWN, and its last task told nobody that anything went wrong.
+    UNEXPLAINED = "unexplained"
+    #: Something is left at a hypervisor after all was undeployed.
+    LEFT = "left"
+    #: The harness could not go on: a process does not come back, the API does not answer.
+    BROKEN = "broken"
+
+
+@dataclass(frozen=True)
+class Finding:
+    kind: Kind
+    text: str
+
+
+@dataclass(frozen=True)
+class JobSeen:
+    operation: str
+    hypervisor: str
+    state: str
+    code: str = ""
+    detail: str = ""
+    message: str = ""
+    rollback_state: str = "NONE"
+
+
+@dataclass(frozen=True)
+class TaskSeen:
+    """A task that is about one VM (``vm_id``), or the root of such tasks."""
+
+    id: str
+    type: str
+    state: str
+    created_at: str = ""
+    vm_id: str = ""
+    error: str = ""
+    cancelled: bool = False
+    jobs: tuple[JobSeen, ...] = ()
+
+
+@dataclass(frozen=True)
+class VmSeen:
+    """A VM as the database has it; ``volumes`` and ``memory_mib`` are what its definition says."""
+
+    id: str
+    native_name: str
+    state: str
+    locked_by: str | None
+    hypervisor_id: str | None
+    memory_mib: int = 0
+    volumes: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class MachineSeen:
+    id: str
+    name: str
+    power: str
+    memory_mib: int = 0
+
+
+@dataclass(frozen=True)
+class Span:
+    """A changing operation as the hypervisor saw it; it ends when its process has ended, if not before."""
+
+    operation: str
+    vm: str
+    pid: int
+    start: float
+    end: float
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class HostSeen:
+    id: str
+    name: str
+    sessions: int
+    machines: tuple[MachineSeen, ...] = ()
+    volumes: frozenset[str] = frozenset()
+    spans: tuple[Span, ...] = ()
+    #: It was told not to answer for a while, so that a deploy may have failed for good.
+    was_dark: bool = False
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    tasks: tuple[TaskSeen, ...]
+    vms: tuple[VmSeen, ...]
+    hosts: tuple[HostSeen, ...]
+    #: Ids of the tasks that the API has granted.
+    granted: frozenset[str] = field(default_factory=frozenset)
+
+
+def judge(seen: Snapshot) -> list[Finding]:
+    """All that breaks a promise."""
+    found = [*_lost(seen), *_stuck(seen), *_unmade(seen), *_unexplained(seen)]
+    for host in seen.hosts:
+        found += [*_disagreeing(seen, host), *_orphaned(seen, host), *_doubled(host), *_over_bound(host)]
+    return found
+
+
+def _lost(seen: Snapshot) -> Iterator[Finding]:
+    for task in seen.tasks:
+        if task.state not in ENDED:
+            yield Finding(Kind.LOST, f"task {task.id} ({task.type}) is {task.state}")
+    for missing in sorted(seen.granted - {task.id for task in seen.tasks}):
+        yield Finding(Kind.LOST, f"task {missing} was granted and is not known")
+
+
+def _stuck(seen: Snapshot) -> Iterator[Finding]:
+    alive = {task.id for task in seen.tasks if task.state not in ENDED}
+    for vm in seen.vms:
+        if vm.locked_by and vm.locked_by not in alive:
+            yield Finding(Kind.STUCK, f"VM {vm.native_name} is locked by {vm.locked_by}, which does not live")
+
+
+def _unmade(seen: Snapshot) -> Iterator[Finding]:
+    dark = frozenset(host.name for host in seen.hosts if host.was_dark)
+    for task in seen.tasks:
+        if task.type == "DEPLOY" and task.vm_id and _failed(task) and not _was_to_fail(task, dark):
+            jobs = "; ".join(f"{job.operation} {job.state} {job.code} {job.message}".strip() for job in task.jobs)
+            yield Finding(Kind.UNMADE, f"deploy {task.id} of VM {task.vm_id} is {task.state}: {task.error} [{jobs}]")
+
+
+def _failed(task: TaskSeen) -> bool:
+    return task.state in ENDED and task.state != "FINISHED_SUCCESSFULLY" and not task.cancelled
+
+
+def _was_to_fail(task: TaskSeen, dark: frozenset[str]) -> bool:
+    """A final failure was told of this VM, or its hypervisor was told not to answer."""
+    return any(
+        (job.code == "driver.failed" and INJECTED in job.detail)
+        or (job.hypervisor in dark and job.code == "driver.unreachable")
+        for job in task.jobs
+    )
+
+
+def _unexplained(seen: Snapshot) -> Iterator[Finding]:
+    for vm in seen.vms:
+        tasks = sorted((task for task in seen.tasks if task.vm_id == vm.id), key=lambda task: task.created_at)
+        if vm.state == "UNKNOWN" and not any(task.state == "FINISHED_UNSUCCESSFULLY" for task in tasks[-1:]):
+            last = f"{tasks[-1].type} is {tasks[-1].state}" if tasks else "there was none"
+            yield Finding(Kind.UNEXPLAINED, f"VM {vm.native_name} is UNKNOWN; its last task: {last}")
+
+
+def _disagreeing(seen: Snapshot, host: HostSeen) -> Iterator[Finding]:
+    machines = {machine.id: machine for machine in host.machines}
+    for vm in seen.vms:
+        if vm.hypervisor_id != host.id or vm.state not in POWER_OF:
+            continue
+        text = _difference(vm, machines.get(vm.id), {name for name in host.volumes if name.startswith(f"{vm.id}-")})
+        if text:
+            yield Finding(Kind.DISAGREE, f"VM {vm.native_name} is {vm.state} in the database; {host.name} has {text}")
+    for vm in seen.vms:
+        if vm.state == "ALLOCATED" and vm.hypervisor_id == host.id and not vm.locked_by:
+            yield Finding(Kind.DISAGREE, f"VM {vm.native_name} keeps a place at {host.name}, and no task needs it")
+
+
+def _difference(vm: VmSeen, machine: MachineSeen | None, volumes: set[str]) -> str:
+    """What the hypervisor has of the VM that the database says otherwise; empty: nothing."""
+    if machine is None:
+        return "no such VM"
+    if machine.power != POWER_OF[vm.state]:
+        return f"it {machine.power}"
+    if machine.memory_mib != vm.memory_mib:
+        return f"it with {machine.memory_mib} MiB instead of {vm.memory_mib}"
+    if volumes != vm.volumes:
+        return f"its disks {sorted(volumes)} instead of {sorted(vm.volumes)}"
+    return ""
+
+
+def _orphaned(seen: Snapshot, host: HostSeen) -> Iterator[Finding]:
+    here = {vm.id for vm in seen.vms if vm.hypervisor_id == host.id and vm.state != "NOT_ALLOCATED"}
+    states = {vm.id: vm.state for vm in seen.vms}
+    for machine in host.machines:
+        if machine.id not in here:
+            told = states.get(machine.id, "not known")
+            yield Finding(Kind.ORPHANED, f"{host.name} has VM {machine.name}, which in the database is {told}")
+    for volume in sorted(host.volumes):
+        if not any(volume.startswith(f"{vm_id}-") for vm_id in here):
+            told = next((state for vm_id, state in states.items() if volume.startswith(f"{vm_id}-")), "not known")
+            yield Finding(Kind.ORPHANED, f"{host.name} has {volume}, whose VM in the database is {told}")
+
+
+def _doubled(host: HostSeen) -> Iterator[Finding]:
+    by_vm: dict[str, list[Span]] = {}
+    for span in host.spans:
+        by_vm.setdefault(span.vm, []).append(span)
+    for vm, spans in by_vm.items():
+        for before, after in pairwise(sorted(spans, key=lambda span: span.start)):
+            if after.start < before.end:
+                text = f"{before.operation} and {after.operation} of {vm} at once, {before.end - after.start:.2f} s"
+                yield Finding(Kind.DOUBLED, f"{host.name}: {text} (processes {before.pid}, {after.pid})")
+        for span in spans:
+            if span.operation == "create" and span.error == "driver.conflict":
+                yield Finding(Kind.DOUBLED, f"{host.name}: create of {vm}, which was there already")
+
+
+def _over_bound(host: HostSeen) -> Iterator[Finding]:
+    """One finding for each stretch of time that was over the bound."""
+    over_since: list[Span] | None = None
+    for _, running in moments(host.spans):
+        is_over = len({span.pid for span in running}) > host.sessions
+        if is_over and over_since is None:
+            text = ", ".join(f"{span.operation} of {span.vm} ({span.pid})" for span in running)
+            yield Finding(Kind.OVER_BOUND, f"{host.name}: {len(running)} of {host.sessions} sessions at once: {text}")
+        over_since = running if is_over else None
+
+
+def moments(spans: Iterable[Span]) -> Iterator[tuple[float, list[Span]]]:
+    """Every moment at which something began or ended, and what ran from then on. Ends come before beginnings."""
+    lasting = [(number, span) for number, span in enumerate(spans) if span.end > span.start]
+    edges = [(span.start, 1, number, span) for number, span in lasting]
+    edges += [(span.end, 0, number, span) for number, span in lasting]
+    running: dict[int, Span] = {}
+    for at, begins, number, span in sorted(edges, key=lambda edge: edge[:3]):
+        if begins:
+            running[number] = span
+        else:
+            running.pop(number, None)
+        yield at, list(running.values())

@@ -1,0 +1,86 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The MariaDB and the RabbitMQ of the chaos: started once, empty for every seed, killed and brought back."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import httpx
+import pymysql
+
+from tools import services
+from tools.processes import Background
+from tools.services import Services
+from tools.waiting import wait_until
+
+NAMES = ("rabbitmq", "mariadb")
+
+
+class Servers:
+    """Private servers in a directory, which keeps their data while they are dead."""
+
+    def __init__(self, directory: Path):
+        self._directory = directory
+        self._known = services.start(directory)
+
+    @contextmanager
+    def fresh(self) -> Iterator[Services]:
+        """An empty database and an empty virtual host, removed afterwards."""
+        name = f"chaos_{secrets.token_hex(6)}"
+        user = urlsplit(self._known.amqp_url).username
+        self._sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
+        self._broker("PUT", f"vhosts/{name}")
+        self._broker("PUT", f"permissions/{name}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
+        try:
+            yield Services(
+                database_url=_with_path(self._known.database_url, name),
+                amqp_url=_with_path(self._known.amqp_url, name),
+                management_url=self._known.management_url,
+            )
+        finally:
+            self.start()
+            self._broker("DELETE", f"vhosts/{name}")
+            self._sql(f"DROP DATABASE {name}")
+
+    def start(self) -> None:
+        """Afterwards both answer, at the ports that they had."""
+        if services.start(self._directory) != self._known:
+            raise RuntimeError(f"somebody took a port of the servers in {self._directory}")
+
+    def kill(self, name: str) -> None:
+        """As if its machine had lost its power."""
+        process = Background(self._directory, name)
+        if (pid := process.pid()) is None:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        # Not by stop(): it would forget the process, which somebody else may have started again meanwhile.
+        wait_until(lambda: process.pid() != pid, 30, f"the end of {name} ({pid})")
+
+    def stop(self) -> None:
+        services.stop(self._directory)
+
+    def _broker(self, method: str, path: str, body: dict[str, str] | None = None) -> None:
+        url = f"{self._known.management_url}/api/{path}"
+        httpx.request(method, url, json=body, trust_env=False, timeout=60).raise_for_status()
+
+    def _sql(self, statement: str) -> None:
+        where = urlsplit(self._known.database_url)
+        connection = pymysql.connect(
+            host=where.hostname, port=where.port or 3306, user=where.username, password=where.password or ""
+        )
+        with connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+
+def _with_path(url: str, path: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))

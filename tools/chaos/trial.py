@@ -1,0 +1,189 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One seed, carried out: chaos, calm, judgement, and the end of all that it has made."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from tools.chaos.actor import Actor, Lost
+from tools.chaos.audit import Finding, Kind, judge
+from tools.chaos.coroner import Coroner
+from tools.chaos.keeper import Keeper, Platform, tidy
+from tools.chaos.plan import Plan
+from tools.chaos.servers import Servers
+from tools.chaos.site import FakeHost, Site
+from tools.services import Services, free_port
+from tools.waiting import wait_until
+from webapi.cli.client import Client
+from webapi.cli.errors import Unreachable
+
+#: Seconds in which all tasks must have ended once nothing is killed any more and all hypervisors are quick.
+BOUND = 120
+BACK_TIMEOUT = 90
+
+
+@dataclass
+class Result:
+    """What one seed has come to."""
+
+    seed: int
+    vms: int
+    seconds: float = 0.0
+    operations: int = 0
+    tasks: int = 0
+    #: Tasks that had not ended when the chaos did, and how long they took from then on.
+    open_tasks: int = 0
+    settled_in: float = 0.0
+    kills: dict[str, int] = field(default_factory=dict)
+    #: Processes that ended by themselves and had to be started again.
+    ended: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    odd: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        told = {name: value for name, value in vars(self).items() if name != "findings"}
+        counts = {kind.value: sum(finding.kind is kind for finding in self.findings) for kind in Kind}
+        return {**told, **counts, "details": [f"{finding.kind}: {finding.text}" for finding in self.findings]}
+
+
+class Trial:
+    """The run of one seed in a directory of its own."""
+
+    def __init__(self, plan: Plan, directory: Path, servers: Servers):
+        self._plan, self._directory, self._servers = plan, directory, servers
+        self._names = ["api", "relay", *(f"runner-{number}" for number in range(plan.runners))]
+        self.result = Result(seed=plan.seed, vms=len(plan.vms))
+
+    def run(self) -> Result:
+        """The result. What the seed has left in its directory stays only if something was found."""
+        began = time.monotonic()
+        shutil.rmtree(self._directory, ignore_errors=True)
+        self._directory.mkdir(parents=True)
+        with self._servers.fresh() as services:
+            self._run_with(services)
+        self.result.seconds = round(time.monotonic() - began, 1)
+        if not self.result.findings:
+            shutil.rmtree(self._directory)
+        return self.result
+
+    def _run_with(self, services: Services) -> None:
+        platform = Platform(self._directory, services, f"127.0.0.1:{free_port()}", one_machine=self._plan.one_machine)
+        try:
+            platform.migrate()
+            platform.start_api()
+            with Client(platform.api_url, platform.token("chaos")) as client:
+                site = Site(client, self._directory, self._plan, platform.public_key())
+                self._strain(replace(platform, datacenter_id=site.datacenter["id"]), client, site)
+        except (Lost, TimeoutError, Unreachable) as error:
+            self._find(Kind.BROKEN, f"{type(error).__name__}: {error}")
+        finally:
+            tidy(platform, self._names)
+
+    def _strain(self, platform: Platform, client: Client, site: Site) -> None:
+        for name in self._names:
+            platform.begin(name)
+        site.furnish()
+        actor = Actor(client, self._plan, site.appliances)
+        coroner = Coroner(host.directory for host in site.hosts)
+        keeper = Keeper(platform, self._servers, self._names)
+        coroner.start()
+        keeper.start()
+        try:
+            self._rage(keeper, actor, site)
+            self._settle(platform, actor, site)
+            self._judge(site, actor, coroner)
+            self._clear(actor, site)
+        finally:
+            keeper.close()
+            coroner.close()
+            self._note(keeper, actor)
+
+    def _rage(self, keeper: Keeper, actor: Actor, site: Site) -> None:
+        """Blows fall on time, whatever the actor waits for."""
+        for host in site.hosts:
+            host.behave(self._plan)
+        began = time.monotonic()
+        blows = threading.Thread(target=lambda: _on_time(began, self._events(keeper, site)))
+        blows.start()
+        wishes = [(wish.at, lambda wish=wish: actor.act(wish)) for wish in self._plan.wishes]
+        try:
+            _on_time(began, wishes)
+        finally:
+            blows.join()
+
+    def _events(self, keeper: Keeper, site: Site) -> list[tuple[float, Callable[[], None]]]:
+        events: list[tuple[float, Callable[[], None]]] = []
+        for blow in self._plan.blows:
+            events.append((blow.at, lambda blow=blow: keeper.strike(blow)))
+        for host in site.hosts:
+            events += self._darkness(host)
+        return sorted(events, key=lambda event: event[0])
+
+    def _darkness(self, host: FakeHost) -> list[tuple[float, Callable[[], None]]]:
+        if host.told.dark is None:
+            return []
+        begin, end = host.told.dark
+        return [(begin, lambda: host.behave(self._plan, dark=True)), (end, lambda: host.behave(self._plan))]
+
+    def _settle(self, platform: Platform, actor: Actor, site: Site) -> None:
+        """Nothing is killed any more, all hypervisors are quick: now everything has to end."""
+        for host in site.hosts:
+            host.calm_down()
+        self._servers.start()
+        wait_until(lambda: all(platform.process(name).pid() for name in self._names), BACK_TIMEOUT, "all processes")
+        actor.read("/health")
+        self.result.open_tasks = len(site.open_tasks())
+        self.result.settled_in = self._wait_for_ends(site)
+
+    def _wait_for_ends(self, site: Site) -> float:
+        """How long it took. Tasks that do not end are found by the judgement."""
+        began = time.monotonic()
+        while time.monotonic() < began + BOUND and site.open_tasks():
+            time.sleep(0.3)
+        return round(time.monotonic() - began, 1)
+
+    def _judge(self, site: Site, actor: Actor, coroner: Coroner) -> None:
+        seen = site.snapshot(coroner.deaths, actor.granted, actor.cancelled)
+        self.result.operations = sum(len(host.spans) for host in seen.hosts)
+        self.result.tasks = len(actor.granted)
+        self.result.findings += judge(seen)
+
+    def _clear(self, actor: Actor, site: Site) -> None:
+        """Refresh what nobody can tell, undeploy all; nothing may be left."""
+        for vm in site.vms():
+            if vm["state"] == "UNKNOWN":
+                actor.ask(f"/vms/{vm['id']}/refresh", vm["id"])
+        self._wait_for_ends(site)
+        for appliance in site.appliances:
+            actor.ask(f"/virtualappliances/{appliance['id']}/undeploy", appliance["id"])
+        self._wait_for_ends(site)
+        for host in site.hosts:
+            seen = host.seen({})
+            for what in [*(machine.name for machine in seen.machines), *sorted(seen.volumes)]:
+                self._find(Kind.LEFT, f"{seen.name} still has {what} after all was undeployed")
+
+    def _note(self, keeper: Keeper, actor: Actor) -> None:
+        self.result.kills = dict(sorted(keeper.kills.items()))
+        self.result.ended = dict(keeper.ended)
+        self.result.refused, self.result.odd = actor.refused, actor.odd
+        for trouble in keeper.trouble:
+            self._find(Kind.BROKEN, trouble)
+
+    def _find(self, kind: Kind, text: str) -> None:
+        self.result.findings.append(Finding(kind, text))
+
+
+def _on_time(began: float, events: list[tuple[float, Callable[[], None]]]) -> None:
+    """Each at its time, or as soon as the one before it has ended."""
+    for at, act in events:
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        act()
