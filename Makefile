@@ -4,7 +4,7 @@
 # `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo stop clean lint format types unit check test guest
+.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -12,7 +12,7 @@ PYTHON := $(BIN)/python
 AS := tools/with_libvirt_group.sh
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install what is missing: apt packages, .venv, the collection link
 	@tools/setup.sh
@@ -49,6 +49,9 @@ unit: ## Run the tests that need neither services nor guests
 	$(PYTHON) -m pytest -m 'not services and not qemu and not slow'
 
 check: lint types unit ## What to run before a commit: under a minute, no services
+
+bench-core: ## Measure the core: transitions, memory, one decision; writes build/bench-core.json and .svg
+	$(PYTHON) -m tools.bench_core
 
 # Three at once on two cores, as much of the time goes by waiting; a process that has run out of tests takes another's.
 test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU

@@ -1,0 +1,92 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What one decision of the lanes costs: a job comes, one ends, one starts."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from itertools import count
+
+from runner_service.core.lanes import Lanes, Priority, Ticket
+from tools.bench.chart import Chart, svg
+from tools.bench.figures import Figure, Sizes, at_most
+
+DECISION_US = 1_000
+#: A decision's cost counts as flat if the largest size costs at most so many times what the smallest does: many jobs do
+#: not fit in the processor's caches, which no algorithm changes.
+FLAT = 4
+BY_WAITING = "decision, waiting jobs"
+BY_LANES = "decision, lanes"
+
+
+class Busy:
+    """Lanes in which all sessions are in use and jobs of several tenants, requests and priorities wait."""
+
+    def __init__(self, hypervisors: int, waiting: int, *, max_runs: int = 64):
+        self.lanes = Lanes(max_runs)
+        self._hypervisors = [f"hypervisor-{number}" for number in range(hypervisors)]
+        self._chance = random.Random(1)
+        self._numbers = count()
+        for hypervisor in self._hypervisors:
+            self.lanes.open(hypervisor, 2)
+        for ticket in self.tickets(waiting):
+            self.offer(ticket)
+        self.running = list(iter(self.lanes.take, None))
+
+    def tickets(self, number: int) -> list[Ticket]:
+        return [Ticket(f"request-{self._chance.randrange(1_000)}", f"job-{next(self._numbers)}") for _ in range(number)]
+
+    def offer(self, ticket: Ticket) -> None:
+        hypervisor, tenant = self._chance.choice(self._hypervisors), f"tenant-{self._chance.randrange(20)}"
+        self.lanes.offer(hypervisor, ticket, priority=self._chance.choice(tuple(Priority)), tenant=tenant)
+
+    def decide(self, ticket: Ticket) -> None:
+        """One job comes, one ends, and one starts."""
+        self.offer(ticket)
+        self.lanes.release(self.running.pop(self._chance.randrange(len(self.running))))
+        started = self.lanes.take()
+        assert started is not None
+        self.running.append(started)
+
+
+def costs_of_decisions(hypervisors: int, waiting: int, decisions: int) -> list[float]:
+    """In microseconds, sorted. The garbage collector is on, as in the runner."""
+    busy = Busy(hypervisors, waiting)
+    costs = []
+    for ticket in busy.tickets(decisions):
+        began = time.thread_time_ns()
+        busy.decide(ticket)
+        costs.append((time.thread_time_ns() - began) / 1_000)
+    return sorted(costs)
+
+
+def decision_figures(case: str, costs: dict[int, list[float]]) -> Iterator[Figure]:
+    medians = {}
+    for size, sample in costs.items():
+        medians[size] = sample[len(sample) // 2]
+        ranks = {"median": medians[size], "p99": sample[len(sample) * 99 // 100], "max": sample[-1]}
+        for rank, value in ranks.items():
+            yield at_most(DECISION_US, f"{case}: {rank}", size, value, "us")
+    yield at_most(FLAT, f"{case}: largest / smallest", max(medians), medians[max(medians)] / medians[min(medians)], "x")
+
+
+def measure_decisions(sizes: Sizes) -> Iterator[Figure]:
+    lanes = sizes.lane_steps[-2]
+    by_waiting = {size: costs_of_decisions(lanes, size, sizes.decisions) for size in sizes.waiting_steps}
+    yield from decision_figures(BY_WAITING, by_waiting)
+    by_lanes = {size: costs_of_decisions(size, sizes.waiting, sizes.decisions) for size in sizes.lane_steps}
+    yield from decision_figures(BY_LANES, by_lanes)
+
+
+def picture(figures: list[Figure]) -> str:
+    def chart(case: str, across: str) -> Chart:
+        lines = {
+            rank: [(figure.size, figure.value) for figure in figures if figure.case == f"{case}: {rank}"]
+            for rank in ("median", "p99", "max")
+        }
+        return Chart(title=f"One {case}", across=across, up="microseconds", lines=lines, target=DECISION_US)
+
+    return svg([chart(BY_WAITING, "jobs that wait"), chart(BY_LANES, "lanes")])
