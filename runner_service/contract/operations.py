@@ -55,10 +55,19 @@ class OperationRule:
     deadline: int = 180
     #: It concerns a VM; the job must carry its definition.
     needs_vm: bool = True
+    #: It only looks.
+    reads_only: bool = False
+    #: Nothing at the hypervisor shows afterwards that it was done, so that check mode cannot tell.
+    traceless: bool = False
     #: Beside other operations of a lane it is a long one, and does not share a batch with short ones.
     long: bool = False
     #: Its place among the jobs that wait for the same hypervisor; undoing is urgent, whatever it does.
     priority: Priority = Priority.ORDINARY
+
+    @property
+    def can_be_checked(self) -> bool:
+        """Whether check mode says if it was done."""
+        return not (self.reads_only or self.traceless)
 
 
 def _states(*states: VmState) -> frozenset[VmState]:
@@ -89,15 +98,15 @@ OPERATIONS: dict[Operation, OperationRule] = {
     ),
     # It has no inverse: a guest that goes down late does what it was asked to.
     Operation.SHUTDOWN: OperationRule(legal_from=_states(_S.ON), ends_in=_S.OFF, deadline=600, priority=_URGENT),
-    Operation.RESET: OperationRule(legal_from=_states(_S.ON), ends_in=_S.ON, priority=_URGENT),
+    Operation.RESET: OperationRule(traceless=True, legal_from=_states(_S.ON), ends_in=_S.ON, priority=_URGENT),
     Operation.PAUSE: OperationRule(
         inverse=Operation.RESUME, legal_from=_states(_S.ON), ends_in=_S.PAUSED, priority=_URGENT
     ),
     Operation.RESUME: OperationRule(
         inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON, priority=_URGENT
     ),
-    Operation.GET_STATE: OperationRule(legal_from=frozenset(VmState)),
-    Operation.DISCOVER: OperationRule(needs_vm=False),
+    Operation.GET_STATE: OperationRule(reads_only=True, legal_from=frozenset(VmState)),
+    Operation.DISCOVER: OperationRule(reads_only=True, needs_vm=False),
 }
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..contract.messages import ErrorReport, Job
@@ -23,6 +23,8 @@ class Outcome:
     before: dict[str, Any] | None = None
     #: What a discovery found (HostFacts).
     host: dict[str, Any] | None = None
+    #: Of an error: nobody saw how the run ended, because it was ended from outside or gave no result.
+    unseen: bool = False
 
     @property
     def ok(self) -> bool:
@@ -34,6 +36,8 @@ class Started:
     """A session was free: the job, or its undoing, runs now."""
 
     job_id: str
+    #: Which run, as its Start says; 0: the one that was handed out last. So what is told late is known to be late.
+    run: int = 0
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,15 @@ class Ended:
 
     job_id: str
     outcome: Outcome
+    run: int = 0
 
 
-Happening = Started | Ended
+@dataclass(frozen=True)
+class Cancel:
+    """The owner wants the task ended, and what was done for it undone."""
+
+
+Happening = Started | Ended | Cancel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +65,22 @@ class Start:
     job: Job
     undo: bool = False
     delay: float = 0.0
+    #: Only ask, in check mode, whether the job would change anything.
+    check: bool = False
+    #: Counts the runs of this job and of its undoing, from 1.
+    run: int = field(default=1, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
     """Take a job that has not started out of its lane."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """End the run of this job; how it ended follows as a happening."""
 
     job_id: str
 
@@ -78,4 +99,4 @@ class Finish:
     """Nothing is left to do: the request can be acknowledged once all reports are with the broker."""
 
 
-Step = Start | Withdraw | Report | Finish
+Step = Start | Withdraw | Stop | Report | Finish
