@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from tools.chaos.plan import Plan, Verb, Wish
+from tools.chaos.plan import Verb, Wish
 from webapi.cli.client import Client, Json
 from webapi.cli.errors import Refused, Unreachable
 
@@ -43,33 +43,38 @@ class Lost(Exception):
 class Actor:
     """Asks what the plan says, and remembers what was granted."""
 
-    def __init__(self, client: Client, plan: Plan, appliances: list[Json]):
+    def __init__(self, client: Client):
         self.granted: set[str] = set()
         self.cancelled: set[str] = set()
         self.refused: dict[str, int] = {}
         #: Answers that a server should not give, whatever happens around it.
         self.odd: list[str] = []
-        self._client, self._plan = client, plan
-        self._appliances = [appliance["id"] for appliance in appliances]
-        self._vms = [vm["id"] for appliance in appliances for vm in appliance["vms"]]
+        self._client = client
         self._newest: Json | None = None
 
     def act(self, wish: Wish) -> None:
         match wish.verb:
             case Verb.DEPLOY | Verb.UNDEPLOY:
-                target = self._appliances[wish.target % len(self._appliances)]
+                target = self._appliance(wish)
                 self.ask(f"/virtualappliances/{target}/{wish.verb}", target)
             case Verb.VM:
-                self._act_on_vm(self._vms[wish.target % len(self._vms)], wish.choice)
+                self._act_on_vm(wish)
             case Verb.CANCEL:
                 self._cancel()
 
-    def _act_on_vm(self, vm_id: str, choice: float) -> None:
-        vm = self.read(f"/vms/{vm_id}")
-        allowed = ALLOWED.get(vm["state"], ())
-        if not allowed or vm["locked_by"]:
+    def _appliance(self, wish: Wish) -> str:
+        """One that nobody works on, if there is one; else the request will be refused."""
+        items = self.read("/virtualappliances", limit=200)["items"]
+        free = [item["id"] for item in items if not any(vm["locked_by"] for vm in item["vms"])]
+        return _chosen(free or [item["id"] for item in items], wish)
+
+    def _act_on_vm(self, wish: Wish) -> None:
+        free = [vm for vm in self.read("/vms", limit=200)["items"] if not vm["locked_by"] and vm["state"] in ALLOWED]
+        if not free:
             self._count("vm.locked")
             return
+        vm, choice = _chosen(free, wish), wish.choice
+        vm_id, allowed = vm["id"], ALLOWED[vm["state"]]
         verb, body = allowed[int(choice * len(allowed))]
         if body is not None:
             self.ask(f"/vms/{vm_id}/{verb}", vm_id, body)
@@ -144,3 +149,7 @@ class Actor:
 
     def _count(self, code: str) -> None:
         self.refused[code] = self.refused.get(code, 0) + 1
+
+
+def _chosen(among: list[T], wish: Wish) -> T:
+    return among[wish.target % len(among)]

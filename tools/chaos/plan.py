@@ -106,10 +106,10 @@ class Size:
 
 
 SHORT = Size(
-    seconds=(12, 14), hosts=(2, 3), runners=(2, 2), appliances=(3, 4), vms_each=(3, 5), wishes=(8, 12), blows=(4, 5)
+    seconds=(14, 16), hosts=(2, 3), runners=(2, 2), appliances=(4, 5), vms_each=(2, 3), wishes=(10, 14), blows=(4, 5)
 )
 LONG = Size(
-    seconds=(20, 40), hosts=(2, 6), runners=(1, 3), appliances=(3, 7), vms_each=(2, 7), wishes=(20, 45), blows=(3, 9)
+    seconds=(20, 45), hosts=(2, 6), runners=(1, 3), appliances=(4, 9), vms_each=(2, 7), wishes=(20, 45), blows=(3, 10)
 )
 
 
@@ -181,8 +181,8 @@ def _failures(dice: Random, vm: str) -> Iterator[Failure]:
 
 
 def _wishes(dice: Random, seconds: float, appliances: int, count: int) -> Iterator[Wish]:
-    """All appliances are deployed first; then anything, in the order of time."""
-    for target in range(appliances):
+    """Half of the appliances are deployed first; then anything, in the order of time."""
+    for target in range(appliances // 2):
         yield Wish(at=target * 0.3, verb=Verb.DEPLOY, target=target, choice=0)
     for at in sorted(dice.uniform(2, seconds) for _ in range(count)):
         verb = dice.choices((Verb.VM, Verb.UNDEPLOY, Verb.DEPLOY, Verb.CANCEL), weights=(5, 2, 3, 1))[0]

@@ -92,7 +92,7 @@ class Trial:
         for name in self._names:
             platform.begin(name)
         site.furnish()
-        actor = Actor(client, self._plan, site.appliances)
+        actor = Actor(client)
         coroner = Coroner(host.directory for host in site.hosts)
         keeper = Keeper(platform, self._servers, self._names)
         coroner.start()
