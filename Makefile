@@ -4,7 +4,7 @@
 # `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core
+.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core chaos
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -56,3 +56,9 @@ bench-core: ## Measure the core: transitions, memory, one decision; writes build
 # Three at once on two cores, as much of the time goes by waiting; a process that has run out of tests takes another's.
 test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU
 	$(AS) $(PYTHON) -m pytest -n 3 --dist worksteal
+
+SEEDS := 100
+FIRST := 1
+
+chaos: setup ## Kill processes at random while VMs are deployed, SEEDS=100 times; writes build/chaos.json
+	@$(AS) $(PYTHON) -m tools.chaos --seeds $(SEEDS) --first $(FIRST)
