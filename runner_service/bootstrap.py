@@ -8,17 +8,21 @@ from __future__ import annotations
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
+from .contract.control import Cancel
 from .contract.topology import Topology
 from .core.retry import RetryRule
 from .credentials import read_key
 from .orchestrator import Orchestrator, OrchestratorRules
-from .ports import JobRunner
-from .queue_manager import QueueManager
+from .ports import Errand, JobRunner
+from .queue_manager import Outlet, QueueManager
 from .queue_manager.connection import Amqp
 from .settings import InvalidSetting, Settings
+from .solitary import watch_parent
 from .workers.ansible_worker import AnsibleWorker
 from .workers.run_directories import RunDirectories, sweep
 
@@ -49,19 +53,56 @@ def begin_log(level: str) -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-def serve(settings: Settings, worker: JobRunner) -> None:
-    """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT."""
+def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lambda: None) -> None:
+    """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT. ``alive`` is called about every
+    second while the broker is heard of."""
     topology = Topology(settings.datacenter, settings.partitions)
     queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
-    retry = RetryRule(max_tries=settings.max_tries, first_delay=settings.retry_delay)
-    rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry)
-    orchestrator = Orchestrator(queues, worker, rules)
+    rules = OrchestratorRules(
+        name=settings.name, max_runs=settings.max_runs, partitions=settings.partitions,
+        retry=retry_rule(settings),
+        fence=settings.fence,
+    )  # fmt: skip
+    orchestrator = Orchestrator(queues, worker, rules, alive)
     stop_on_signals(orchestrator, settings.grace)
     queues.start(orchestrator)
     log.info("runner %s serves datacenter %s", settings.name, settings.datacenter)
     orchestrator.run()
     queues.close(FAREWELL)
     log.info("runner %s has stopped", settings.name)
+
+
+def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
+    """Carry one request out, for a runner at the other end of ``parent``; whether it came to its end."""
+    begin_log(settings.log_level)
+    key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
+    directories = RunDirectories(Path(settings.run_dir))
+    outlet = Outlet(broker_of(settings.amqp_url), Topology(settings.datacenter, settings.partitions))
+    worker = AnsibleWorker(directories, settings.collections_path, key)
+    rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), fence=0.0)
+    orchestrator = Orchestrator(outlet, worker, rules)
+    watch_parent(parent, lambda: orchestrator.told(Cancel(request_id=errand.request.id)))
+    try:
+        outlet.start()
+        orchestrator.take(errand.delivery)
+        _stop_after(outlet.ended, orchestrator)
+        orchestrator.run()
+        outlet.close(FAREWELL)
+    finally:
+        directories.close()
+    return outlet.ended.is_set()
+
+
+def _stop_after(ended: threading.Event, orchestrator: Orchestrator) -> None:
+    def stop() -> None:
+        ended.wait()
+        orchestrator.stop()
+
+    threading.Thread(target=stop, name="end", daemon=True).start()
+
+
+def retry_rule(settings: Settings) -> RetryRule:
+    return RetryRule(max_tries=settings.max_tries, first_delay=settings.retry_delay)
 
 
 def broker_of(url: str) -> Amqp:

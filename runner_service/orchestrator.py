@@ -3,69 +3,99 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The orchestrator's shell: carries out what the core decides, and decides nothing.
 
-One thread owns all state and reads one inbox. Requests, ends of runs and news of the connection come in by it; runs
-are started on threads of a pool, updates and acknowledgements go to the broker.
+One thread owns all state and reads one inbox. Requests, control messages, ends of runs and news of the connection come
+in by it; runs are started on threads of a pool, updates and acknowledgements go to the broker.
 """
 
 from __future__ import annotations
 
-import heapq
 import logging
 import queue
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from .contract.control import Cancel, Control, RunnerStatus, Sessions, Word
 from .contract.messages import ErrorReport
-from .core.claims import Claims
-from .core.lanes import Lanes, Ticket
+from .core import steps
+from .core.lanes import Lanes, priority_of
 from .core.orchestrator import after, begin
 from .core.retry import RetryRule
-from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Withdraw
-from .ports import Broker, Delivery, JobRunner, Work
-from .progress import Finished, Progress
+from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
+from .intake import Intake, Requests
+from .membership import FENCE, Membership
+from .ports import Broker, Delivery, JobRunner, Solitary, Work
+from .progress import Progress
+from .reporting import Reporter, View
+from .solitary import SolitaryProcess
+from .suspects import Suspects
+from .timers import Timers
 
 log = logging.getLogger(__name__)
+
+#: Seconds between two looks at the connection and the other runners, and two statuses.
+TICK = 1.0
+#: Seconds without a sign of life from the broker, or from ourselves, after which what runs is ended: so long before the
+#: broker gives our requests to somebody else (after two heartbeats, connection.HEARTBEAT) that it has ended by then.
+CUT_OFF_AFTER = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrchestratorRules:
-    """Bounds that the orchestrator keeps."""
+    """Bounds that the orchestrator keeps. Times in seconds."""
 
     name: str
     max_runs: int = 8
+    partitions: int = 1
     retry: RetryRule = RetryRule()
+    fence: float = FENCE
+    runner_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 class Orchestrator:
     """Takes requests, runs their jobs, reports. All public methods may be called from any thread."""
 
-    def __init__(self, broker: Broker, runner: JobRunner, rules: OrchestratorRules):
+    def __init__(
+        self, broker: Broker, runner: JobRunner, rules: OrchestratorRules, alive: Callable[[], None] = lambda: None,
+        solitary: Solitary | None = None,
+    ):  # fmt: skip
+        """``alive`` is called about every second while the broker is heard of: whoever waits for it in vain knows that
+        this runner may have been replaced."""
         self._broker = broker
         self._runner = runner
         self._rules = rules
+        self._alive = alive
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._progress: dict[str, Progress] = {}
-        self._finished = Finished()
-        self._claims = Claims()
         self._lanes = Lanes(rules.max_runs)
-        #: Jobs that wait to be tried again: (when, ticket).
-        self._timers: list[tuple[float, Ticket]] = []
-        self._stopping = False
-        self._cancel = threading.Event()
+        self._timers = Timers()
+        self._requests = Requests()
+        self._membership = Membership(broker, rules.runner_id, rules.partitions, rules.fence)
+        self._reporter = Reporter(rules.runner_id, rules.name, rules.max_runs)
         self._pool = ThreadPoolExecutor(rules.max_runs, thread_name_prefix="run")
+        self._suspects = Suspects(broker, solitary or SolitaryProcess(), self._requests, self._pool)
+        self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
+        self._suspects.forget = self._forget
+        self._intake = Intake(broker, self._requests, self._membership, self._timers, rules.name)
+        self._intake.begin, self._intake.finish, self._intake.suspect = self._begin, self._finish, self._suspects.add
+        self._ticked = time.monotonic()
+        self._stopping = False
 
     # -- from any thread ----------------------------------------------------------------------------------------------
 
     def take(self, delivery: Delivery) -> None:
-        """Handle the request, unless the orchestrator is stopping."""
-        self._inbox.put(partial(self._taken, delivery))
+        """Handle the request, unless it is somebody else's by now."""
+        self._inbox.put(partial(self._intake.taken, delivery))
+
+    def told(self, message: Control) -> None:
+        """Handle what the API, or another runner, says."""
+        self._inbox.put(partial(self._told, message))
 
     def connection_lost(self) -> None:
-        """All requests belong to the broker again. What runs is let end; nothing new starts for them."""
+        """All requests belong to the broker again. What runs is ended, because somebody else may begin it."""
         self._inbox.put(self._lost)
 
     def stop(self) -> None:
@@ -74,81 +104,150 @@ class Orchestrator:
 
     def cancel_runs(self) -> None:
         """End what runs, without a verdict: its requests stay with the broker."""
-        self._cancel.set()
+        self._inbox.put(self._lose_all)
 
     def run(self) -> None:
         """Work until stopped."""
-        while not (self._stopping and self._lanes.running == 0):
+        self._settle()
+        while not (self._stopping and self._is_quiet()):
             happening = self._next()
             if happening is not None:
                 happening()
-            self._ring_timers()
+            self._timers.ring()
+            if time.monotonic() - self._ticked >= TICK:
+                self._tick()
             self._start_runs()
+        self._settle()
         self._pool.shutdown()
 
-    # -- what happens -------------------------------------------------------------------------------------------------
-
     def _next(self) -> Callable[[], None] | None:
-        timeout = max(0.0, self._timers[0][0] - time.monotonic()) if self._timers else None
         try:
-            return self._inbox.get(timeout=timeout)
+            return self._inbox.get(timeout=self._timers.pause(max(0.0, self._ticked + TICK - time.monotonic())))
         except queue.Empty:
             return None
 
-    def _taken(self, delivery: Delivery) -> None:
-        request = delivery.request
-        if self._stopping:
+    def _is_quiet(self) -> bool:
+        return self._lanes.running == 0 and not self._suspects.running
+
+    # -- control ------------------------------------------------------------------------------------------------------
+
+    def _told(self, message: Control) -> None:
+        match message:
+            case Word():
+                self._intake.answered(message)
+            case Cancel(request_id=request_id):
+                self._cancelled(request_id)
+            case Sessions():
+                self._lanes.set_sessions(message.hypervisor_id, message.open_sessions)
+            case RunnerStatus():
+                self._membership.heard(message)
+
+    def _cancelled(self, request_id: str) -> None:
+        progress = self._requests.get(request_id)
+        if progress is None or progress.parked or progress.cancelled:
             return
-        if request.id in self._finished:
-            log.info("request %s: came again after its end, acknowledged", request.id)
-            self._broker.acknowledge(delivery.tag)
-        elif request.id in self._progress:
-            self._attach(self._progress[request.id], delivery)
-        else:
-            self._admit(Progress(delivery))
+        log.info("request %s: is to be cancelled", request_id)
+        progress.cancelled = True
+        if progress.state is not None:
+            self._advance(progress, steps.Cancel())
 
-    def _attach(self, progress: Progress, delivery: Delivery) -> None:
-        """The request came again while it is in progress: go on, do not begin anew."""
-        log.info("request %s: delivery %d joins what is in progress", progress.id, delivery.attempt)
-        was_parked = progress.parked
-        progress.attach(delivery)
-        if was_parked:
-            for start in progress.waiting.values():
-                self._offer(progress, start)
+    # -- the connection, the other runners, and the end ---------------------------------------------------------------
 
-    def _admit(self, progress: Progress) -> None:
-        request = progress.request
-        self._progress[request.id] = progress
-        vms = frozenset(job.vm_id for job in request.task.jobs() if job.vm_id is not None)
-        if self._claims.claim(request.id, vms):
-            self._begin(progress)
-        else:
-            log.info("request %s: waits for request %s", request.id, self._claims.holder(request.id))
+    def _tick(self) -> None:
+        """Look at the broker, at ourselves, and at the others; say how we are."""
+        now = time.monotonic()
+        silence, self._ticked = max(self._broker.silence(), now - self._ticked - TICK), now
+        if silence < CUT_OFF_AFTER:
+            self._alive()
+        elif any(not progress.lost for progress in self._requests):
+            log.error("nothing was heard of the broker for %.0f s", silence)
+            self._broker.reset()
+            self._lost()
+        self._settle()
 
-    def _begin(self, progress: Progress) -> None:
-        request = progress.request
-        log.info("request %s: task %s begins, delivery %d", request.id, request.task.id, progress.attempt)
-        self._lanes.open(request.hypervisor.id, request.hypervisor.open_sessions)
-        progress.state, steps = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
-        self._carry_out(progress, steps)
+    def _settle(self) -> None:
+        """Consume our share of the partitions, give up the rest, and say so."""
+        for partition in self._membership.settle(self._is_idle):
+            self._park([progress for progress in self._requests if progress.partition == partition])
+        view = View(requests=self._requests, lanes=self._lanes, claims=self._intake.claims, membership=self._membership)
+        self._broker.tell(self._reporter.status(view, stopping=self._stopping))
 
-    def _lost(self) -> None:
-        log.warning("connection lost: %d requests go back to the broker", len(self._progress))
-        for progress in self._progress.values():
+    def _is_idle(self, partition: int) -> bool:
+        return not any(progress.running for progress in self._requests if progress.partition == partition)
+
+    def _park(self, requests: Iterable[Progress]) -> None:
+        """Nothing more is started for these requests; they are forgotten once nothing of them runs."""
+        parked = list(requests)
+        for progress in parked:
             progress.parked = True
             for job_id in progress.waiting:
-                self._lanes.withdraw(Ticket(progress.id, job_id))
-        for progress in list(self._progress.values()):
+                self._lanes.withdraw(progress.ticket(job_id))
+        for progress in parked:
             self._forget_if_idle(progress)
+
+    def _lost(self) -> None:
+        self._membership.lost()
+        if len(self._requests):
+            log.warning("connection lost: %d requests go back to the broker", len(self._requests))
+        for progress in self._requests:
+            progress.successor = None
+        self._lose_all()
+
+    def _lose_all(self) -> None:
+        """End what runs; what it says counts nothing any more."""
+        for progress in self._requests:
+            progress.lost = True
+            for stop in progress.running.values():
+                stop.set()
+        self._park(self._requests)
 
     def _stop(self) -> None:
         log.info("stopping: %d runs are let end", self._lanes.running)
         self._stopping = True
+        self._membership.stop()
+        self._settle()
+
+    # -- runs ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, progress: Progress) -> None:
+        request, hypervisor = progress.request, progress.request.hypervisor
+        log.info("request %s: task %s begins, delivery %d", request.id, request.task.id, progress.attempt)
+        self._lanes.open(hypervisor.id, hypervisor.open_sessions, power_passes=hypervisor.power_passes)
+        progress.state, taken = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
+        self._carry_out(progress, taken)
+        if progress.cancelled:
+            self._advance(progress, steps.Cancel())
+
+    def _start_runs(self) -> None:
+        if self._stopping:
+            return
+        if self._suspects:
+            if self._lanes.running == 0:
+                self._suspects.start()
+            return
+        while (ticket := self._lanes.take()) is not None:
+            progress = self._requests[ticket.request_id]
+            start = progress.waiting.pop(ticket.job_id)
+            stop = progress.running[ticket.job_id] = threading.Event()
+            log.info("request %s: job %s starts %s", progress.id, start.job.id, _named(start))
+            self._advance(progress, Started(ticket.job_id))
+            self._pool.submit(self._run_job, progress, start, stop)
+
+    def _run_job(self, progress: Progress, start: Start, stop: threading.Event) -> None:
+        """On a thread of the pool."""
+        hypervisor = progress.request.hypervisor
+        work = Work(request_id=progress.id, hypervisor=hypervisor, job=start.job, check=start.check)
+        try:
+            outcome = self._runner.run(work, stop.is_set)
+        except Exception as error:  # the outermost loop: a defect must not leave the job without an end
+            log.exception("request %s: job %s: the runner failed", progress.id, start.job.id)
+            outcome = Outcome(error=ErrorReport(code="runner.failed", message=f"{type(error).__name__} in the runner"))
+        self._inbox.put(partial(self._ended, progress, start.job.id, outcome))
 
     def _ended(self, progress: Progress, job_id: str, outcome: Outcome) -> None:
-        self._lanes.release(progress.request.hypervisor.id)
-        progress.running.discard(job_id)
-        if not self._cancel.is_set():
+        self._lanes.release(progress.ticket(job_id))
+        del progress.running[job_id]
+        if not progress.lost:
             log.info("request %s: job %s ended: %s", progress.id, job_id, _verdict(outcome))
             self._advance(progress, Ended(job_id, outcome))
         self._forget_if_idle(progress)
@@ -157,18 +256,20 @@ class Orchestrator:
 
     def _advance(self, progress: Progress, happening: Happening) -> None:
         assert progress.state is not None
-        progress.state, steps = after(progress.state, happening)
-        self._carry_out(progress, steps)
+        progress.state, taken = after(progress.state, happening)
+        self._carry_out(progress, taken)
 
-    def _carry_out(self, progress: Progress, steps: tuple[Step, ...]) -> None:
-        for step in steps:
+    def _carry_out(self, progress: Progress, taken: tuple[Step, ...]) -> None:
+        for step in taken:
             match step:
                 case Start():
                     progress.waiting[step.job.id] = step
                     self._offer(progress, step)
                 case Withdraw(job_id):
-                    del progress.waiting[job_id]
-                    self._lanes.withdraw(Ticket(progress.id, job_id))
+                    progress.waiting.pop(job_id, None)
+                    self._lanes.withdraw(progress.ticket(job_id))
+                case Stop(job_id):
+                    progress.running[job_id].set()
                 case Report():
                     self._broker.publish(progress.update(step, self._rules.name))
                 case Finish():
@@ -176,61 +277,44 @@ class Orchestrator:
 
     def _offer(self, progress: Progress, start: Start) -> None:
         """Queue the job in its lane, or set the timer that does; a parked request's job stays where it is."""
-        ticket = Ticket(progress.id, start.job.id)
         if progress.parked:
             return
         if start.delay:
-            heapq.heappush(self._timers, (time.monotonic() + start.delay, ticket))
-        else:
-            self._lanes.offer(progress.request.hypervisor.id, ticket, urgent=start.undo)
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("request %s: job %s waits, place %s", *ticket, self._lanes.place(ticket))
+            self._timers.after(start.delay, partial(self._retry, progress, start))
+            return
+        request = progress.request
+        self._lanes.offer(
+            request.hypervisor.id, progress.ticket(start.job.id),
+            priority=priority_of(start.job.operation, undo=start.undo), tenant=request.tenant,
+            tenant_sessions=request.tenant_sessions,
+        )  # fmt: skip
 
-    def _ring_timers(self) -> None:
-        while self._timers and self._timers[0][0] <= time.monotonic():
-            _, ticket = heapq.heappop(self._timers)
-            progress = self._progress.get(ticket.request_id)
-            if progress is not None and ticket.job_id in progress.waiting:
-                start = progress.waiting[ticket.job_id] = replace(progress.waiting[ticket.job_id], delay=0.0)
-                self._offer(progress, start)
-
-    def _start_runs(self) -> None:
-        while not self._stopping and (ticket := self._lanes.take()) is not None:
-            progress = self._progress[ticket.request_id]
-            start = progress.waiting.pop(ticket.job_id)
-            progress.running.add(ticket.job_id)
-            log.info("request %s: job %s starts %s", progress.id, start.job.id, start.job.operation)
-            self._advance(progress, Started(ticket.job_id))
-            self._pool.submit(self._run_job, progress, start)
-
-    def _run_job(self, progress: Progress, start: Start) -> None:
-        """On a thread of the pool."""
-        work = Work(request_id=progress.id, hypervisor=progress.request.hypervisor, job=start.job)
-        try:
-            outcome = self._runner.run(work, self._cancel.is_set)
-        except Exception as error:  # the outermost loop: a defect must not leave the job without an end
-            log.exception("request %s: job %s: the runner failed", progress.id, start.job.id)
-            outcome = Outcome(error=ErrorReport(code="runner.failed", message=f"{type(error).__name__} in the runner"))
-        self._inbox.put(partial(self._ended, progress, start.job.id, outcome))
+    def _retry(self, progress: Progress, start: Start) -> None:
+        if progress.waiting.get(start.job.id) is start and self._requests.knows(progress):
+            now = progress.waiting[start.job.id] = replace(start, delay=0.0)
+            self._offer(progress, now)
 
     def _finish(self, progress: Progress) -> None:
         log.info("request %s: task %s has ended", progress.id, progress.request.task.id)
-        self._finished.add(progress.id)
+        self._requests.finish(progress.id)
         for tag in progress.tags:
             self._broker.acknowledge(tag)
         self._forget(progress)
 
     def _forget_if_idle(self, progress: Progress) -> None:
-        if progress.parked and not progress.running and progress.id in self._progress:
+        if progress.parked and not progress.running and self._requests.knows(progress):
             self._forget(progress)
 
     def _forget(self, progress: Progress) -> None:
-        del self._progress[progress.id]
+        self._requests.remove(progress)
         if progress.state is not None:
             self._lanes.close(progress.request.hypervisor.id)
-        for request_id in self._claims.release(progress.id):
-            if not self._progress[request_id].parked:
-                self._begin(self._progress[request_id])
+        self._intake.release(progress)
+
+
+def _named(start: Start) -> str:
+    what = f"{start.job.operation}{' to undo it' if start.undo else ''}"
+    return f"{what} in check mode" if start.check else what
 
 
 def _verdict(outcome: Outcome) -> str:

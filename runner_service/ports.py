@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from .contract.control import RunnerStatus
 from .contract.messages import Hypervisor, Job, TaskRequest, Update
 from .core.steps import Outcome
 
@@ -35,9 +36,9 @@ class JobRunner(Protocol):
 
 
 class Tag(NamedTuple):
-    """Names a delivery: connections are counted, and a delivery of a lost one cannot be acknowledged any more."""
+    """Names a delivery: channels are counted, and a delivery of a closed one cannot be acknowledged any more."""
 
-    connection: int
+    channel: int
     number: int
 
 
@@ -53,13 +54,60 @@ class Delivery:
     partition: int = 0
     #: It may have been handed over before, to whomever.
     again: bool = False
+    #: How many updates of this attempt have been sent already.
+    sequence: int = 0
+
+
+#: So many numbers are kept for the updates of one process that carries a request out alone; the next one's are behind.
+ERRAND_UPDATES = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Errand:
+    """A request that a process carries out alone: as which attempt, and where its updates go on."""
+
+    request: TaskRequest
+    attempt: int
+    sequence: int
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(request=self.request, attempt=self.attempt, tag=Tag(0, 0), sequence=self.sequence)
 
 
 class Broker(Protocol):
-    """The way back to the broker. Calls return at once, keep their order, and survive lost connections."""
+    """The way to the broker. Calls return at once; publish, acknowledge, give_up and release keep their order, and
+    what was published survives lost connections."""
 
     def publish(self, update: Update) -> None:
         """The update will reach the API."""
 
     def acknowledge(self, tag: Tag) -> None:
         """Once all that was published before is confirmed, the request is done with."""
+
+    def give_up(self, delivery: Delivery, reason: str) -> None:
+        """The request goes to the dead letters, with the reason."""
+
+    def consume(self, partitions: frozenset[int]) -> None:
+        """Requests of these partitions come in from now on, also on later connections. Those of others that came in
+        before come in until they are released."""
+
+    def release(self, partition: int) -> None:
+        """Once all that was published before is confirmed, what is not acknowledged of the partition goes back."""
+
+    def tell(self, status: RunnerStatus) -> None:
+        """The other runners, and the API, hear it if they can be reached just now."""
+
+    def silence(self) -> float:
+        """Seconds since the broker last gave a sign of life."""
+
+    def reset(self) -> None:
+        """Give the connection up: its requests come again on the next one."""
+
+
+class Solitary(Protocol):
+    """Carries a request out in a process of its own."""
+
+    def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
+        """Whether the request came to its end, all its updates confirmed. False: its process broke off, or ended soon
+        after ``stopped()`` was true. Once ``cancelled()`` is true the request is cancelled."""

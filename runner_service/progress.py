@@ -1,46 +1,68 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the orchestrator keeps of each request that it works on, and of those that it has done with."""
+"""What the orchestrator keeps of each request that it works on."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
+import threading
 from datetime import UTC, datetime
 
 from .contract.messages import TaskRequest, Update
+from .contract.states import Event
+from .core.lanes import Ticket
 from .core.state import TreeState
 from .core.steps import Outcome, Report, Start
-from .ports import Delivery, Tag
+from .ports import ERRAND_UPDATES, Delivery, Errand, Tag
 
 
 class Progress:
-    """One request on its way. Touched by the orchestrator's thread only."""
+    """One request on its way. Touched by the orchestrator's thread only, but for the flags that stop runs."""
 
     def __init__(self, delivery: Delivery):
+        self.delivery = delivery
         self.request: TaskRequest = delivery.request
         self.attempt = delivery.attempt
+        self.partition = delivery.partition
         #: All deliveries of the request that wait for its end.
         self.tags: list[Tag] = [delivery.tag]
+        #: It may have been begun before, and the API has not said yet that it is to be carried out.
+        self.needs_word = delivery.again
+        #: How often a runner broke off after it had begun it, as the API says.
+        self.crashes = 0
+        #: Its owner wants it stopped and undone.
+        self.cancelled = False
+        #: It is in the queues for its VMs, or holds them.
+        self.has_claimed = False
         self.state: TreeState | None = None
-        #: Jobs that wait for a session or for their next try, and those that run.
+        #: Jobs that wait for a session or for their next try, and those that run, with the flag that stops each.
         self.waiting: dict[str, Start] = {}
-        self.running: set[str] = set()
-        #: The broker may have given the request to somebody else: nothing is started for it.
+        self.running: dict[str, threading.Event] = {}
+        #: Nothing more is started for it. It is forgotten once nothing of it runs, and comes again.
         self.parked = False
-        self._sequence = 0
+        #: The broker may have given it to somebody else: what its runs say counts nothing.
+        self.lost = False
+        #: The request as it came again before the runs of this one had ended.
+        self.successor: Delivery | None = None
+        #: How often a process of its own was brought down by it.
+        self.strikes = 0
+        self._sequence = delivery.sequence
 
     @property
     def id(self) -> str:
         return self.request.id
 
-    def attach(self, delivery: Delivery) -> None:
-        """The request came again: over a new connection, or published twice."""
-        if delivery.tag.connection != self.tags[-1].connection:
-            self.tags.clear()
-            self.attempt, self._sequence = max(self.attempt + 1, delivery.attempt), 0
-        self.tags.append(delivery.tag)
-        self.parked = False
+    def ticket(self, job_id: str) -> Ticket:
+        return Ticket(self.id, job_id)
+
+    def errand(self) -> Errand:
+        """What a process of its own is given."""
+        sequence = self._sequence + self.strikes * ERRAND_UPDATES
+        return Errand(request=self.request, attempt=self.attempt, sequence=sequence)
+
+    def question(self, runner: str) -> Update:
+        """Asks the API whether the request is to be carried out."""
+        return self.update(Report(self.request.task.id, Event.AGAIN), runner)
 
     def update(self, report: Report, runner: str) -> Update:
         """The next update of this attempt."""
@@ -51,19 +73,3 @@ class Progress:
             event=report.event, at=datetime.now(UTC).isoformat(), runner=runner, changed=outcome.changed,
             vm=outcome.vm, host=outcome.host, error=outcome.error,
         )  # fmt: skip
-
-
-class Finished:
-    """The ids of requests that ended lately: one that comes again is acknowledged and not carried out again."""
-
-    def __init__(self, size: int = 10_000):
-        self._size = size
-        self._ids: OrderedDict[str, None] = OrderedDict()
-
-    def add(self, request_id: str) -> None:
-        self._ids[request_id] = None
-        if len(self._ids) > self._size:
-            self._ids.popitem(last=False)
-
-    def __contains__(self, request_id: str) -> bool:
-        return request_id in self._ids

@@ -52,8 +52,14 @@ class Settings:
     prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 50)
     max_tries: int = setting("MILLWRIGHT_MAX_TRIES", "How often a job is tried whose error may pass.", 3)
     retry_delay: float = setting("MILLWRIGHT_RETRY_DELAY", "Pause before the second try; it doubles each time.", 1.0)
+    fence: float = setting(
+        "MILLWRIGHT_FENCE",
+        "Pause before work is taken over from a runner that broke off, until it has surely ended.",
+        3.0,
+    )
     grace: float = setting("MILLWRIGHT_GRACE", "Time that running jobs have to end after SIGTERM.", 60.0)
     log_level: str = setting("MILLWRIGHT_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
+    log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

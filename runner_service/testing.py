@@ -13,10 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .contract.control import RunnerStatus
 from .contract.messages import ErrorReport, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
-from .ports import Tag, Work
+from .ports import Delivery, Tag, Work
 
 _POWER = {
     Operation.POWER_ON: "on",
@@ -49,11 +50,12 @@ class MemoryHypervisor:
         with self._lock:
             self._running += 1
             self.most_at_once = max(self.most_at_once, self._running)
-            self.ran.append(f"{work.job.operation} {work.job.vm_id or work.hypervisor.id}")
+            looked = "would " if work.check else ""
+            self.ran.append(f"{looked}{work.job.operation} {work.job.vm_id or work.hypervisor.id}")
         try:
             while not self.gate.wait(0.02):
                 if cancelled():
-                    return Outcome(error=ErrorReport(code="runner.no_result", message="stopped"))
+                    return Outcome(error=ErrorReport(code="runner.stopped", message="stopped"), unseen=True)
             error = self.fail(work)
             return Outcome(error=error) if error else self._do(work)
         finally:
@@ -69,9 +71,10 @@ class MemoryHypervisor:
             if before is None and job.operation in (*_POWER, Operation.RECONFIGURE):
                 return Outcome(error=ErrorReport(code="driver.vm_not_found", message=f"no VM {job.vm_id}"))
             after = _after(job.operation, before, job.definition)
-            self.vms.pop(job.vm_id, None)
-            if after is not None:
-                self.vms[job.vm_id] = after
+            if not work.check:
+                self.vms.pop(job.vm_id, None)
+                if after is not None:
+                    self.vms[job.vm_id] = after
         changed = before != after or job.operation is Operation.RESET
         return Outcome(changed=changed, vm=after, before=before)
 
@@ -92,12 +95,38 @@ class MemoryBroker:
 
     updates: list[Update] = field(default_factory=list)
     acknowledged: list[Tag] = field(default_factory=list)
+    given_up: list[tuple[Delivery, str]] = field(default_factory=list)
+    consumed: frozenset[int] = frozenset()
+    released: list[int] = field(default_factory=list)
+    statuses: list[RunnerStatus] = field(default_factory=list)
+    #: Seconds since it was heard of; a test sets it.
+    silent: float = 0.0
+    resets: int = 0
 
     def publish(self, update: Update) -> None:
         self.updates.append(Update.decode(update.encode()))
 
     def acknowledge(self, tag: Tag) -> None:
         self.acknowledged.append(tag)
+
+    def give_up(self, delivery: Delivery, reason: str) -> None:
+        self.given_up.append((delivery, reason))
+        self.acknowledged.append(delivery.tag)
+
+    def consume(self, partitions: frozenset[int]) -> None:
+        self.consumed = partitions
+
+    def release(self, partition: int) -> None:
+        self.released.append(partition)
+
+    def tell(self, status: RunnerStatus) -> None:
+        self.statuses.append(status)
+
+    def silence(self) -> float:
+        return self.silent
+
+    def reset(self) -> None:
+        self.resets += 1
 
     def events_of(self, node_id: str) -> list[str]:
         return [update.event.value for update in self.updates if update.node_id == node_id]

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import logging
-from typing import Protocol
+import threading
 
+from ..contract.control import RunnerStatus
 from ..contract.messages import Update
-from ..contract.topology import DEAD_EXCHANGE, REASON_HEADER, UPDATES_EXCHANGE, Topology
+from ..contract.topology import DEAD_EXCHANGE, REASON_HEADER, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 from ..ports import Delivery, Tag
 from .connection import Amqp
-from .consumer import Consumer, Rubbish
+from .consumer import Consumer
 from .publisher import Publication, Publisher
+from .reception import Listener, Message, Reception
+
+__all__ = ["Listener", "Outlet", "QueueManager"]
 
 log = logging.getLogger(__name__)
 
@@ -21,42 +25,111 @@ log = logging.getLogger(__name__)
 MAX_REASON = 2_000
 
 
-class Listener(Protocol):
-    """Who is told of requests; called on the consumer's thread, must return at once."""
-
-    def take(self, delivery: Delivery) -> None: ...
-
-    def connection_lost(self) -> None: ...
-
-
 class QueueManager:
     """Takes requests from a datacenter's queues and carries updates back. The orchestrator's Broker."""
 
     def __init__(self, amqp: Amqp, topology: Topology, prefetch: int):
+        self._amqp = amqp
         self._topology = topology
+        self._prefetch = prefetch
         self._publisher = Publisher(amqp, topology)
-        self._consumer = Consumer(amqp, topology, prefetch)
+        self._consumer: Consumer | None = None
 
     def start(self, listener: Listener) -> None:
-        """Take requests from now on."""
+        """Connect, and from now on tell the listener what comes in."""
+        reception = Reception(listener, self._bury, self._renew)
+        self._consumer = Consumer(self._amqp, self._topology, self._prefetch, reception)
         self._publisher.start()
-        self._consumer.start(listener, self._bury)
+        self._consumer.start()
+
+    def consume(self, partitions: frozenset[int]) -> None:
+        self._own.consume(partitions)
+
+    def release(self, partition: int) -> None:
+        self._publisher.after_all_before(lambda: self._own.release(partition))
 
     def publish(self, update: Update) -> None:
         self._publisher.put(Publication(UPDATES_EXCHANGE, self._topology.out_queue, update.encode()))
 
     def acknowledge(self, tag: Tag) -> None:
-        self._publisher.after_all_before(lambda: self._consumer.acknowledge(tag))
+        self._publisher.after_all_before(lambda: self._own.acknowledge(tag))
 
-    def _bury(self, rubbish: Rubbish) -> None:
-        """Rubbish goes to the dead letters with its reason, and leaves its queue once it is there."""
-        log.warning("a message was not understood and goes to %s: %s", self._topology.dead_queue, rubbish.reason)
-        headers = {REASON_HEADER: rubbish.reason[:MAX_REASON].encode(errors="backslashreplace").decode()}
-        self._publisher.put(Publication(DEAD_EXCHANGE, self._topology.dead_queue, rubbish.body, headers))
-        self.acknowledge(rubbish.tag)
+    def give_up(self, delivery: Delivery, reason: str) -> None:
+        self._to_the_dead(delivery.request.encode(), delivery.tag, reason)
+
+    def tell(self, status: RunnerStatus) -> None:
+        self._own.tell(status)
+
+    def silence(self) -> float:
+        return self._own.silence()
+
+    def reset(self) -> None:
+        self._own.reset()
+
+    @property
+    def _own(self) -> Consumer:
+        assert self._consumer is not None, "start comes first"
+        return self._consumer
+
+    def _bury(self, message: Message, reason: str) -> None:
+        log.warning("a message was not understood and goes to %s: %s", self._topology.dead_queue, reason)
+        self._to_the_dead(message.body, message.tag, reason)
+
+    def _to_the_dead(self, body: bytes, tag: Tag, reason: str) -> None:
+        """A message goes to the dead letters with its reason, and leaves its queue once it is there."""
+        headers = {REASON_HEADER: reason[:MAX_REASON].encode(errors="backslashreplace").decode()}
+        self._publisher.put(Publication(DEAD_EXCHANGE, self._topology.dead_queue, body, headers))
+        self.acknowledge(tag)
+
+    def _renew(self, message: Message) -> None:
+        log.info("a request was delivered %d times and is published anew", message.attempt)
+        queue = self._topology.in_queue(message.partition)
+        self._publisher.put(Publication(REQUESTS_EXCHANGE, queue, message.body, message.renewed_headers()))
+        self.acknowledge(message.tag)
 
     def close(self, timeout: float) -> None:
         """Give back what is not acknowledged, after what was published has had ``timeout`` seconds to go out."""
         self._publisher.flush(timeout)
-        self._consumer.close(timeout)
+        self._own.close(timeout)
+        self._publisher.close(timeout)
+
+
+class Outlet:
+    """The Broker of a process that carries one request out: its updates go out, and nothing comes in."""
+
+    def __init__(self, amqp: Amqp, topology: Topology):
+        self._topology = topology
+        self._publisher = Publisher(amqp, topology)
+        #: Set once the request has ended and all its updates are confirmed.
+        self.ended = threading.Event()
+
+    def start(self) -> None:
+        self._publisher.start()
+
+    def publish(self, update: Update) -> None:
+        self._publisher.put(Publication(UPDATES_EXCHANGE, self._topology.out_queue, update.encode()))
+
+    def acknowledge(self, _tag: Tag) -> None:
+        self._publisher.after_all_before(self.ended.set)
+
+    def give_up(self, _delivery: Delivery, _reason: str) -> None:
+        """Whoever sent it on its errand decides that."""
+
+    def consume(self, _partitions: frozenset[int]) -> None:
+        """There is nothing to consume."""
+
+    def release(self, _partition: int) -> None:
+        """There is nothing to release."""
+
+    def tell(self, _status: RunnerStatus) -> None:
+        """The runner speaks for it."""
+
+    def silence(self) -> float:
+        """The runner watches the connection."""
+        return 0.0
+
+    def reset(self) -> None:
+        """There is nothing that could come again."""
+
+    def close(self, timeout: float) -> None:
         self._publisher.close(timeout)

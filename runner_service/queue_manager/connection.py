@@ -17,7 +17,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError
 
-from ..contract.topology import DEAD_EXCHANGE, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
+from ..contract.topology import CONTROL_EXCHANGE, DEAD_EXCHANGE, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +54,7 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
     queues: list[tuple[str, str, dict[str, Any]]] = [
         (REQUESTS_EXCHANGE, name, topology.in_arguments()) for name in topology.in_queues
     ]
+    channel.exchange_declare(CONTROL_EXCHANGE, exchange_type="direct", durable=True)
     queues.append((UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments()))
     queues.append((DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments()))
     for exchange, name, arguments in queues:

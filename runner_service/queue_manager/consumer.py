@@ -1,130 +1,198 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes requests from the datacenter's queues, on a connection and a thread of its own."""
+"""Takes requests and control messages, on a connection and a thread of its own."""
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from itertools import count
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosed
 
-from ..contract.messages import InvalidMessage, TaskRequest
-from ..contract.topology import Topology
-from ..ports import Delivery, Tag
+from ..contract.control import Control, RunnerStatus, encode_control
+from ..contract.topology import CONTROL_EXCHANGE, Topology
+from ..ports import Tag
 from .connection import Amqp, declare, keep_connected
-
-if TYPE_CHECKING:
-    from . import Listener
+from .reception import Message, Reception, control_of
 
 log = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rubbish:
-    """A message that is not a request, and why."""
-
-    body: bytes
-    reason: str
-    tag: Tag
-
-
-@dataclass(frozen=True)
-class Reception:
-    """What is done with the deliveries of one connection."""
-
-    connection: int
-    listener: Listener
-    bury: Callable[[Rubbish], None]
-
-    def received(self, _channel: BlockingChannel, method: Any, properties: Any, body: bytes) -> None:
-        tag = Tag(self.connection, method.delivery_tag)
-        try:
-            request = TaskRequest.decode(body)
-        except InvalidMessage as error:
-            self.bury(Rubbish(body=body, reason=str(error), tag=tag))
-        else:
-            self.listener.take(Delivery(request=request, attempt=_attempt(method, properties), tag=tag))
+#: Seconds after which the broker is asked for a sign of life, if it gave none by itself.
+SIGN_OF_LIFE = 1.0
 
 
 class Consumer:
-    """Hands deliveries to a listener; acknowledges when told to, from any thread."""
+    """Consumes the partitions that it is told to, each on a channel of its own; acknowledges when told to. All public
+    methods may be called from any thread."""
 
-    def __init__(self, amqp: Amqp, topology: Topology, prefetch: int):
+    def __init__(self, amqp: Amqp, topology: Topology, prefetch: int, reception: Reception):
         self._amqp = amqp
         self._topology = topology
         self._prefetch = prefetch
+        self._reception = reception
+        self._wanted: frozenset[int] = frozenset()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
-        #: Counts connections. A channel's delivery numbers mean nothing on the next one.
-        self._count = 0
-        self._connection: pika.BlockingConnection | None = None
-        self._channel: BlockingChannel | None = None
+        self._session: Session | None = None
+        #: Counts channels over all connections: a channel's delivery numbers mean nothing on another one.
+        self._serials = count(1)
+        self._heard = time.monotonic()
 
-    def start(self, listener: Listener, bury: Callable[[Rubbish], None]) -> None:
-        """Consume on a thread, connecting again whenever needed. Both callees must return at once."""
-        serve = partial(self._serve, listener, bury)
-        arguments = (self._amqp, "requests", self._closing, serve)
+    def start(self) -> None:
+        """Consume on a thread, connecting again whenever needed."""
+        arguments = (self._amqp, "requests", self._closing, self._serve)
         self._thread = threading.Thread(target=keep_connected, args=arguments, name="consumer", daemon=True)
         self._thread.start()
 
-    def _serve(self, listener: Listener, bury: Callable[[Rubbish], None], connection: pika.BlockingConnection) -> None:
-        channel = connection.channel()
-        declare(channel, self._topology)
-        channel.basic_qos(prefetch_count=self._prefetch)
-        self._count += 1
-        reception = Reception(self._count, listener, bury)
-        for queue in self._topology.in_queues:
-            channel.basic_consume(queue, reception.received)
-        self._connection, self._channel = connection, channel
-        log.info("consuming %s", ", ".join(self._topology.in_queues))
-        try:
-            if not self._closing.is_set():
-                channel.start_consuming()
-        finally:
-            self._connection = self._channel = None
-            listener.connection_lost()
+    def consume(self, partitions: frozenset[int]) -> None:
+        """Consume these too from now on, also on later connections; others only until they are released."""
+        self._wanted = partitions
+        self._soon(lambda session: session.subscribe(self._wanted))
+
+    def release(self, partition: int) -> None:
+        """What is not acknowledged of the partition goes back to its queue, for somebody else, or for us if it is
+        wanted."""
+
+        def give_back(session: Session) -> None:
+            session.release(partition)
+            session.subscribe(self._wanted)
+
+        self._soon(give_back)
 
     def acknowledge(self, tag: Tag) -> None:
-        """The message leaves its queue, unless its connection is gone: then the broker delivers it again."""
-        connection, channel = self._connection, self._channel
-        if connection is None or channel is None or tag.connection != self._count:
-            return
-        self._soon(connection, partial(_acknowledge, channel, tag.number))
+        """The message leaves its queue, unless its channel is gone: then the broker delivers it again."""
+        self._soon(lambda session: session.acknowledge(tag))
 
-    @staticmethod
-    def _soon(connection: pika.BlockingConnection, call: Callable[[], None]) -> None:
-        """On the consumer's thread, which alone may use the connection."""
+    def tell(self, status: RunnerStatus) -> None:
+        """The other runners and the API hear it, if there is a connection."""
+        self._soon(lambda session: session.tell(status))
+
+    def silence(self) -> float:
+        """Seconds since the broker last gave a sign of life."""
+        return time.monotonic() - self._heard
+
+    def reset(self) -> None:
+        """Give the connection up, as soon as it can be told to: its requests come again on the next one."""
+        session = self._session
+        if session is not None:
+            session.given_up = True
+
+    def _serve(self, connection: pika.BlockingConnection) -> None:
+        session = Session(connection, self._topology, self._prefetch, self._reception, self._serials)
+        self._heard = time.monotonic()
+        self._session = session
+        session.subscribe(self._wanted)
+        log.info("connected to the broker")
         try:
-            connection.add_callback_threadsafe(call)
+            while not (self._closing.is_set() or session.given_up):
+                session.work(self._heard_now)
+        finally:
+            self._session = None
+            self._reception.listener.connection_lost()
+
+    def _heard_now(self) -> None:
+        self._heard = time.monotonic()
+
+    def _soon(self, call: Callable[[Session], None]) -> None:
+        """On the consumer's thread, which alone may use the connection."""
+        session = self._session
+        if session is None:
+            return
+        try:
+            session.connection.add_callback_threadsafe(partial(call, session))
         except AMQPError as error:
             log.warning("requests: the connection is closing: %r", error)
 
     def close(self, timeout: float) -> None:
         """Acknowledgements asked for before are sent; what is not acknowledged goes back to its queue."""
-        self._closing.set()
-        connection, channel = self._connection, self._channel
-        if connection is not None and channel is not None:
-            self._soon(connection, channel.stop_consuming)
+        self._soon(lambda _session: self._closing.set())
+        if self._session is None:
+            self._closing.set()
         if self._thread is not None:
             self._thread.join(timeout)
+        self._closing.set()
 
 
-def _acknowledge(channel: BlockingChannel, number: int) -> None:
-    if channel.is_open:
-        channel.basic_ack(number)
+class Session:
+    """One connection: a channel for control, and one for each partition. Used by the consumer's thread only."""
 
+    def __init__(
+        self, connection: pika.BlockingConnection, topology: Topology, prefetch: int, reception: Reception,
+        serials: count[int],
+    ):  # fmt: skip
+        self.connection = connection
+        #: Somebody found that it cannot be trusted any more.
+        self.given_up = False
+        self._topology = topology
+        self._prefetch = prefetch
+        self._reception = reception
+        self._serials = serials
+        self._channels: dict[int, tuple[int, BlockingChannel]] = {}
+        self._asked = time.monotonic()
+        self._control = connection.channel()
+        declare(self._control, topology)
+        self._control_queue = self._listen()
 
-def _attempt(method: Any, properties: Any) -> int:
-    """Which delivery this is, from 1. Quorum queues count; others only tell that it was not the first."""
-    counted = (properties.headers or {}).get("x-delivery-count")
-    if isinstance(counted, int):
-        return counted + 1
-    return 2 if method.redelivered else 1
+    def _listen(self) -> str:
+        queue = str(self._control.queue_declare("", exclusive=True).method.queue)
+        for key in (self._topology.control_key, self._topology.status_key):
+            self._control.queue_bind(queue, CONTROL_EXCHANGE, routing_key=key)
+        self._control.basic_consume(queue, self._on_control, auto_ack=True)
+        return queue
+
+    def subscribe(self, wanted: frozenset[int]) -> None:
+        """Consume what is wanted and not consumed yet."""
+        for partition in sorted(wanted - self._channels.keys()):
+            serial, channel = next(self._serials), self.connection.channel()
+            channel.basic_qos(prefetch_count=self._prefetch)
+            self._channels[partition] = (serial, channel)
+            channel.basic_consume(self._topology.in_queue(partition), partial(self._on_request, partition, serial))
+            log.info("consuming partition %d", partition)
+
+    def release(self, partition: int) -> None:
+        _, channel = self._channels.pop(partition, (0, None))
+        if channel is not None and channel.is_open:
+            channel.close()
+            log.info("partition %d is given up", partition)
+
+    def acknowledge(self, tag: Tag) -> None:
+        for serial, channel in self._channels.values():
+            if serial == tag.channel and channel.is_open:
+                channel.basic_ack(tag.number)
+
+    def tell(self, status: RunnerStatus) -> None:
+        self._control.basic_publish(CONTROL_EXCHANGE, self._topology.status_key, encode_control(status))
+
+    def work(self, heard: Callable[[], None]) -> None:
+        """Handle what comes in within a moment. Raises AMQPError if the connection, or a channel of it, is gone."""
+        self.connection.process_data_events(time_limit=SIGN_OF_LIFE / 2)
+        if time.monotonic() - self._asked > SIGN_OF_LIFE:
+            # An answer, whatever it is, shows that the broker still counts us among the living.
+            self._control.queue_declare(self._control_queue, passive=True)
+            self._asked = time.monotonic()
+            heard()
+        for partition, (_, channel) in self._channels.items():
+            if not channel.is_open:
+                raise ChannelClosed(0, f"the channel of partition {partition} is closed")
+
+    def _on_request(
+        self, partition: int, serial: int, _channel: BlockingChannel, method: pika.spec.Basic.Deliver,
+        properties: pika.BasicProperties, body: bytes,
+    ) -> None:  # fmt: skip
+        message = Message.of(method, properties, body, partition=partition, tag=Tag(serial, method.delivery_tag))
+        self._reception.received(message)
+
+    def _on_control(
+        self, _channel: BlockingChannel, _method: pika.spec.Basic.Deliver, _properties: pika.BasicProperties,
+        body: bytes,
+    ) -> None:  # fmt: skip
+        message: Control | None = control_of(body)
+        if message is not None:
+            self._reception.listener.told(message)

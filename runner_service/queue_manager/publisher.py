@@ -10,6 +10,7 @@ import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
@@ -27,7 +28,7 @@ class Publication:
     exchange: str
     routing_key: str
     body: bytes
-    headers: dict[str, str] | None = None
+    headers: dict[str, Any] | None = None
 
 
 Item = Publication | Callable[[], None]

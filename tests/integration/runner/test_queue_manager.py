@@ -8,13 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import pika
 import pytest
 
+from runner_service.contract.control import Cancel, Control, RunnerStatus, encode_control
 from runner_service.contract.messages import Update
 from runner_service.contract.states import Event
+from runner_service.contract.topology import (
+    AGAIN_HEADER,
+    ATTEMPTS_HEADER,
+    CONTROL_EXCHANGE,
+    REQUESTS_EXCHANGE,
+    partition_of,
+)
 from runner_service.ports import Delivery
 from runner_service.queue_manager import QueueManager
 from runner_service.queue_manager.connection import Amqp
+from runner_service.queue_manager.reception import RENEW_AFTER
 from tests.integration.runner.conftest import Api
 from tests.proxy import CuttableProxy
 from tests.requests import DEPLOY, chain, request
@@ -27,6 +37,10 @@ class Heard:
 
     deliveries: list[Delivery] = field(default_factory=list)
     losses: int = 0
+    messages: list[Control] = field(default_factory=list)
+
+    def told(self, message: Control) -> None:
+        self.messages.append(message)
 
     def take(self, delivery: Delivery) -> None:
         self.deliveries.append(delivery)
@@ -53,6 +67,7 @@ def line(api: Api, amqp_vhost_url: str) -> Iterator[Line]:
     proxy = CuttableProxy(amqp_vhost_url)
     line = Line(QueueManager(Amqp(proxy.url), api.topology, prefetch=10), Heard(), proxy)
     line.manager.start(line.heard)
+    line.manager.consume(frozenset(range(api.topology.partitions)))
     yield line
     line.manager.close(5)
     proxy.close()
@@ -70,7 +85,8 @@ def test_a_request_that_is_not_acknowledged_comes_again_and_is_counted(api: Api,
     line.proxy.cut()
     again = line.heard.wait_for(2)
     assert (again.request, again.attempt) == (sent, 2)
-    assert again.tag.connection == first.tag.connection + 1
+    assert again.tag.channel > first.tag.channel
+    assert (first.again, again.again) == (False, True)
     assert line.heard.losses == 1
 
 
@@ -137,3 +153,86 @@ def test_a_listener_on_another_queue_is_not_kept_from_its_requests(api: Api, lin
         api.send(sent)
     wait_until(lambda: other in [found.request.hypervisor.id for found in line.heard.deliveries], 30, "the other")
     assert len([found for found in line.heard.deliveries if found.request.hypervisor.id == "h1"]) == 10
+
+
+def test_control_messages_reach_the_listener_and_what_is_none_is_passed_over(api: Api, line: Line) -> None:
+    line.manager.consume(frozenset())
+    wait_until(lambda: line.manager.silence() < 1, 30, "a connection")
+    cancel = Cancel(request_id="r1")
+
+    def told() -> bool:
+        for body in (b"rubbish", encode_control(cancel)):
+            api.channel.basic_publish(CONTROL_EXCHANGE, api.topology.control_key, body)
+        return cancel in line.heard.messages
+
+    wait_until(told, 30, "the message")
+
+
+def test_a_status_is_heard_by_every_runner_of_the_datacenter(api: Api, line: Line, amqp_vhost_url: str) -> None:
+    other, heard = QueueManager(Amqp(amqp_vhost_url), api.topology, prefetch=10), Heard()
+    other.start(heard)
+    status = RunnerStatus(runner_id="r1", name="runner-1", sequence=1, started_at="now")
+
+    def told() -> bool:
+        line.manager.tell(status)
+        return status in heard.messages and status in line.heard.messages
+
+    wait_until(told, 30, "the status")
+    other.close(5)
+
+
+def test_a_partition_that_is_released_goes_to_who_stands_by_after_all_that_was_published(
+    api: Api, line: Line, amqp_vhost_url: str
+) -> None:
+    sent = request(chain("web", *DEPLOY))
+    api.send(sent)
+    partition = line.heard.wait_for(1).partition
+    other, heard = QueueManager(Amqp(amqp_vhost_url), api.topology, prefetch=10), Heard()
+    other.start(heard)
+    other.consume(frozenset({partition}))
+    line.manager.publish(update(1))
+    line.manager.consume(frozenset({1 - partition}))
+    line.manager.release(partition)
+    taken = heard.wait_for(1)
+    assert (taken.request, taken.attempt, taken.again) == (sent, 2, True)
+    assert [found.sequence for found in api.read()] == [1]
+    assert line.heard.losses == 0, "the connection stays"
+    other.close(5)
+
+
+def test_a_partition_that_is_wanted_again_while_it_is_given_up_comes_back(api: Api, line: Line) -> None:
+    api.send(request(chain("web", *DEPLOY)))
+    partition = line.heard.wait_for(1).partition
+    line.manager.release(partition)
+    assert line.heard.wait_for(2).attempt == 2
+
+
+def test_a_connection_that_is_given_up_gives_its_requests_back(api: Api, line: Line) -> None:
+    api.send(request(chain("web", *DEPLOY)))
+    line.heard.wait_for(1)
+    line.manager.reset()
+    assert line.heard.wait_for(2).attempt == 2
+    assert line.heard.losses == 1
+
+
+def test_a_request_that_was_published_twice_says_so(api: Api, line: Line) -> None:
+    sent = request(chain("web", *DEPLOY))
+    properties = pika.BasicProperties(headers={AGAIN_HEADER: True})
+    queue = api.topology.in_queue_for(sent.hypervisor.id)
+    api.channel.basic_publish(REQUESTS_EXCHANGE, queue, sent.encode(), properties, mandatory=True)
+    first = line.heard.wait_for(1)
+    assert (first.attempt, first.again) == (1, True)
+
+
+def test_a_request_that_was_delivered_very_often_is_published_anew_and_keeps_its_count(api: Api, line: Line) -> None:
+    sent = request(chain("web", *DEPLOY))
+    properties = pika.BasicProperties(headers={ATTEMPTS_HEADER: 100})
+    queue = api.topology.in_queue_for(sent.hypervisor.id)
+    api.channel.basic_publish(REQUESTS_EXCHANGE, queue, sent.encode(), properties, mandatory=True)
+    for delivery in range(1, RENEW_AFTER + 1):
+        assert line.heard.wait_for(delivery).attempt == 100 + delivery
+        line.manager.release(partition_of(sent.hypervisor.id, api.topology.partitions))
+    renewed = line.heard.wait_for(RENEW_AFTER + 1)
+    assert (renewed.attempt, renewed.again) == (100 + RENEW_AFTER + 2, True)
+    assert len(line.heard.deliveries) == RENEW_AFTER + 1
+    assert api.reasons == []

@@ -6,16 +6,20 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from runner_service.contract.control import Cancel, RunnerStatus, Sessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Task, TaskRequest
 from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
 from runner_service.core.retry import RetryRule
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
-from runner_service.ports import Delivery, Tag, Work
+from runner_service.ports import Delivery, Errand, Tag, Work
 from runner_service.testing import MemoryBroker, MemoryHypervisor
 from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, job, request, vm_id
 from tests.waiting import wait_until
@@ -28,17 +32,44 @@ class Shop:
     hypervisor: MemoryHypervisor = field(default_factory=MemoryHypervisor)
     broker: MemoryBroker = field(default_factory=MemoryBroker)
     deliveries: int = 0
+    fence: float = 0.0
+    partitions: int = 1
+    solitary: Any = None
 
     def __post_init__(self) -> None:
-        rules = OrchestratorRules(name="runner-1", max_runs=4, retry=RetryRule(max_tries=2, first_delay=0.01))
-        self.orchestrator = Orchestrator(self.broker, self.hypervisor, rules)
+        rules = OrchestratorRules(
+            name="runner-1",
+            max_runs=4,
+            retry=RetryRule(max_tries=2, first_delay=0.01),
+            fence=self.fence,
+            partitions=self.partitions,
+        )
+        self.orchestrator = Orchestrator(self.broker, self.hypervisor, rules, solitary=self.solitary)
         self.thread = threading.Thread(target=self.orchestrator.run)
         self.thread.start()
 
-    def take(self, request: TaskRequest, *, attempt: int = 1, connection: int = 1) -> Tag:
+    def take(self, request: TaskRequest, *, attempt: int = 1, channel: int = 1, again: bool = False,
+             partition: int = 0) -> Tag:  # fmt: skip
         self.deliveries += 1
-        tag = Tag(connection, self.deliveries)
-        self.orchestrator.take(Delivery(request=request, attempt=attempt, tag=tag))
+        tag = Tag(channel, self.deliveries)
+        delivery = Delivery(request=request, attempt=attempt, tag=tag, again=again or attempt > 1, partition=partition)
+        self.orchestrator.take(delivery)
+        return tag
+
+    def answer(self, request: TaskRequest, attempt: int, *, go: bool = True, crashes: int = 0) -> None:
+        """As the API does, once it was asked."""
+
+        def asked() -> bool:
+            found = [update for update in self.broker.updates if update.event is Event.AGAIN]
+            return any((update.request_id, update.attempt) == (request.id, attempt) for update in found)
+
+        self.until(asked, "the runner's question")
+        self.orchestrator.told(Word(request_id=request.id, attempt=attempt, go=go, crashes=crashes))
+
+    def take_again(self, request: TaskRequest, *, attempt: int = 2, channel: int = 2) -> Tag:
+        """A request that is delivered anew, and which the API wants to be carried out."""
+        tag = self.take(request, attempt=attempt, channel=channel)
+        self.answer(request, attempt)
         return tag
 
     def acknowledged(self, *tags: Tag) -> None:
@@ -124,32 +155,33 @@ def test_a_duplicate_of_a_request_that_ended_is_acknowledged_and_forgotten(shop:
     assert shop.hypervisor.vms == {}, "the old request did not make the VM anew"
 
 
-def test_a_request_that_comes_again_over_a_new_connection_goes_on_under_the_new_attempt(shop: Shop) -> None:
+def test_a_connection_that_is_lost_ends_what_runs_and_the_request_is_carried_out_when_it_comes_again(
+    shop: Shop,
+) -> None:
     shop.hypervisor.gate.clear()
     wanted = request(chain("web", *DEPLOY))
     lost = shop.take(wanted)
     shop.running(1)
     shop.orchestrator.connection_lost()
-    again = shop.take(wanted, attempt=2, connection=2)
+    again = shop.take_again(wanted)
     shop.hypervisor.gate.set()
     shop.acknowledged(again)
     assert lost not in shop.broker.acknowledged
-    assert len(shop.hypervisor.ran) == 2, "nothing ran twice"
-    assert shop.broker.updates[-1].attempt == 2
+    assert shop.hypervisor.vms[vm_id("web")]["power"] == "on"
+    assert {update.attempt for update in shop.broker.updates[-4:]} == {2}
+    assert shop.broker.events_of("web.configure")[:1] == ["START"]
 
 
-def test_without_its_connection_a_request_starts_nothing_more(shop: Shop) -> None:
+def test_what_a_run_says_after_its_connection_was_lost_counts_nothing(shop: Shop) -> None:
     shop.hypervisor.gate.clear()
     wanted = request(chain("web", *DEPLOY))
     shop.take(wanted)
     shop.running(1)
     shop.orchestrator.connection_lost()
     shop.hypervisor.gate.set()
-    shop.until(lambda: shop.broker.events_of("web.configure") == ["START", "DONE"], "the end of the running job")
-    shop.acknowledged(shop.take(request(chain("db", *DEPLOY), id="hypervisor-2"), connection=2))
-    assert f"power_on {vm_id('web')}" not in shop.hypervisor.ran
-    shop.acknowledged(shop.take(wanted, attempt=2, connection=2))
-    assert shop.hypervisor.vms[vm_id("web")]["power"] == "on"
+    shop.acknowledged(shop.take(request(chain("db", Operation.DISCOVER), id="hypervisor-2"), channel=2))
+    assert shop.broker.events_of("web.configure") == ["START"]
+    assert len([ran for ran in shop.hypervisor.ran if ran.endswith(vm_id("web"))]) == 1
 
 
 def test_a_request_that_waited_for_a_vm_is_forgotten_with_its_connection(shop: Shop) -> None:
@@ -159,10 +191,161 @@ def test_a_request_that_waited_for_a_vm_is_forgotten_with_its_connection(shop: S
     shop.take(second)
     shop.running(1)
     shop.orchestrator.connection_lost()
-    tags = [shop.take(first, attempt=2, connection=2), shop.take(second, attempt=2, connection=2)]
+    tags = [shop.take_again(first), shop.take_again(second)]
     shop.hypervisor.gate.set()
     shop.acknowledged(*tags)
     assert shop.hypervisor.vms == {}
+
+
+def test_a_request_that_may_have_been_begun_before_is_not_begun_without_the_apis_word(shop: Shop) -> None:
+    tag = shop.take(request(chain("web", *DEPLOY)), again=True)
+    shop.until(lambda: shop.broker.updates, "the question")
+    asked = shop.broker.updates[-1]
+    assert (asked.event, asked.node_id, asked.attempt, asked.sequence) == ("AGAIN", "web.task", 1, 1)
+    shop.acknowledged(shop.take(request(chain("db", *DEPLOY))))
+    assert tag not in shop.broker.acknowledged
+    assert vm_id("web") not in shop.hypervisor.vms
+
+
+def test_a_request_of_which_the_api_says_that_it_has_ended_is_acknowledged_and_not_carried_out(shop: Shop) -> None:
+    wanted = request(chain("web", *DEPLOY))
+    tag = shop.take(wanted, attempt=3)
+    shop.answer(wanted, 3, go=False)
+    shop.acknowledged(tag)
+    assert shop.hypervisor.ran == []
+    assert [update.event for update in shop.broker.updates] == ["AGAIN"]
+
+
+def test_a_word_for_another_attempt_is_none(shop: Shop) -> None:
+    wanted = request(chain("web", *DEPLOY))
+    tag = shop.take(wanted, attempt=3)
+    shop.orchestrator.told(Word(request_id=wanted.id, attempt=2, go=False))
+    shop.answer(wanted, 3)
+    shop.acknowledged(tag)
+    assert shop.hypervisor.vms[vm_id("web")]["power"] == "on"
+
+
+def test_what_is_taken_over_waits_until_the_runner_before_has_surely_ended() -> None:
+    shop = Shop(fence=0.5)
+    try:
+        wanted = request(chain("web", *DEPLOY))
+        begun = time.monotonic()
+        tags = [shop.take(wanted, attempt=2), shop.take(request(chain("db", *DEPLOY), id="hypervisor-2"))]
+        shop.answer(wanted, 2)
+        shop.acknowledged(*tags)
+        assert time.monotonic() - begun >= 0.5
+    finally:
+        shop.stop()
+
+
+def test_a_cancelled_request_is_stopped_and_undone(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    tag = shop.take(wanted)
+    shop.running(1)
+    shop.orchestrator.told(Cancel(request_id=wanted.id))
+    shop.until(lambda: shop.broker.events_of("web.configure")[-1] == "ROLLBACK_START", "the undoing")
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+    assert shop.broker.events_of("web.task") == ["START", "CANCELLED"]
+    assert shop.broker.events_of("web.power_on") == ["ABORTED"]
+    assert shop.hypervisor.vms == {}
+
+
+def test_a_request_that_is_cancelled_while_it_waits_for_its_vm_does_nothing(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    first, second = request(chain("web", *DEPLOY)), request(Task(id="later", children=(job("web", "pause"),)))
+    shop.take(first)
+    tag = shop.take(second)
+    shop.running(1)
+    shop.orchestrator.told(Cancel(request_id=second.id))
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+    assert shop.broker.events_of("later") == ["CANCELLED"]
+    assert not any(ran.startswith("pause") for ran in shop.hypervisor.ran)
+
+
+def test_a_bound_that_is_raised_is_used_at_once(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    tag = shop.take(request(appliance("a", "b", "c", "d"), open_sessions=1))
+    shop.running(1)
+    shop.orchestrator.told(Sessions(hypervisor_id="hypervisor-1", open_sessions=3))
+    shop.running(3)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+    assert shop.hypervisor.most_at_once == 3
+
+
+def test_a_broker_that_is_silent_too_long_is_given_up_with_what_runs(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    shop.take(wanted)
+    shop.running(1)
+    shop.broker.silent = 60.0
+    shop.until(lambda: shop.broker.resets, "the connection to be given up")
+    shop.broker.silent = 0.0
+    again = shop.take_again(wanted)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(again)
+    assert shop.broker.events_of("web.configure")[0] == "START"
+
+
+def test_a_status_says_what_waits_for_what(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    tags = [
+        shop.take(request(appliance("a", "b", "c"), open_sessions=1)),
+        shop.take(request(Task(id="later", children=(job("a", "pause"),)))),
+        shop.take(request(Task(id="again", children=(job("d", "pause"),))), again=True),
+    ]
+
+    def complete() -> list[WaitingJob]:
+        status = shop.broker.statuses[-1]
+        return list(status.jobs) if len(status.jobs) == 4 else []
+
+    shop.until(complete, "a status with all that waits")
+    waiting = {waits.job_id: (waits.waits_for, waits.place) for waits in complete()}
+    assert waiting == {
+        "b.configure": ("session", 1),
+        "c.configure": ("session", 2),
+        "a.pause": ("vm", None),
+        "d.pause": ("word", None),
+    }
+    (lane,) = shop.broker.statuses[-1].lanes
+    assert (lane.sessions, lane.in_use, lane.waiting) == (1, 1, 2)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(*tags[:2])
+
+
+def _peer(name: str, **fields: object) -> RunnerStatus:
+    given = {"runner_id": name, "name": name, "sequence": 1, "started_at": "now"} | fields
+    return RunnerStatus(**given)  # type: ignore[arg-type]
+
+
+def test_a_partition_is_given_up_once_what_runs_of_it_has_ended_and_nothing_new_is_started() -> None:
+    shop = Shop(partitions=2)
+    try:
+        shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions")
+        shop.hypervisor.gate.clear()
+        tags = {
+            partition: shop.take(request(chain(f"vm{partition}", *DEPLOY), id=f"h{partition}"), partition=partition)
+            for partition in (0, 1)
+        }
+        shop.running(2)
+        shop.orchestrator.told(_peer("another"))
+        shop.until(lambda: len(shop.broker.consumed) == 1, "one partition to be given up")
+        [kept] = shop.broker.consumed
+        given_up = 1 - kept
+        assert shop.broker.released == [], "something of it runs"
+        shop.hypervisor.gate.set()
+        shop.until(lambda: shop.broker.released == [given_up], "the partition to be released")
+        shop.acknowledged(tags[kept])
+        assert shop.broker.events_of(f"vm{given_up}.configure") == ["START", "DONE"]
+        assert shop.broker.events_of(f"vm{given_up}.power_on") == []
+        assert tags[given_up] not in shop.broker.acknowledged
+        shop.orchestrator.told(_peer("another", sequence=2, stopping=True))
+        shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions again")
+    finally:
+        shop.stop()
 
 
 def test_an_error_that_passes_is_tried_again_without_a_session(shop: Shop) -> None:
@@ -223,3 +406,65 @@ def test_runs_that_are_ended_at_the_end_of_the_grace_time_are_no_failures(shop: 
     shop.thread.join(10)
     assert shop.broker.events_of("web.configure") == ["START"]
     assert shop.broker.events_of("web.task") == ["START"]
+
+
+@dataclass
+class Coffin:
+    """A Solitary that breaks off as often as it is told to, and then carries the request out."""
+
+    breaks: int
+    errands: list[Errand] = field(default_factory=list)
+
+    def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
+        self.errands.append(errand)
+        return len(self.errands) > self.breaks
+
+
+def _suspect(shop: Shop, *, crashes: int = 3) -> Tag:
+    wanted = request(chain("web", *DEPLOY))
+    tag = shop.take(wanted, attempt=5)
+    shop.answer(wanted, 5, crashes=crashes)
+    return tag
+
+
+def test_a_request_that_broke_runners_off_is_carried_out_alone() -> None:
+    shop = Shop(solitary=Coffin(breaks=0))
+    try:
+        shop.hypervisor.gate.clear()
+        other = shop.take(request(chain("db", Operation.CONFIGURE), id="hypervisor-2"))
+        shop.running(1)
+        tag = _suspect(shop)
+        later = shop.take(request(chain("app", Operation.CONFIGURE), id="hypervisor-3"))
+        assert shop.solitary.errands == [], "something else runs"
+        shop.hypervisor.gate.set()
+        shop.acknowledged(other, tag, later)
+        [errand] = shop.solitary.errands
+        assert (errand.attempt, errand.sequence) == (5, 1)
+        assert vm_id("web") not in shop.hypervisor.vms, "the process of its own did it"
+    finally:
+        shop.stop()
+
+
+def test_a_request_that_brings_its_own_process_down_three_times_is_given_up_with_the_reason() -> None:
+    shop = Shop(solitary=Coffin(breaks=3))
+    try:
+        tag = _suspect(shop)
+        shop.acknowledged(tag)
+        [(delivery, reason)] = shop.broker.given_up
+        assert delivery.attempt == 5
+        assert "by itself, 3 times" in reason
+        sequences = [errand.sequence for errand in shop.solitary.errands]
+        assert sequences == [1, 1_000_001, 2_000_001], "no update of a later try is older than one of an earlier"
+        shop.acknowledged(shop.take(request(chain("db", *DEPLOY))))
+    finally:
+        shop.stop()
+
+
+def test_one_that_broke_runners_off_less_often_is_carried_out_among_the_others() -> None:
+    shop = Shop(solitary=Coffin(breaks=3))
+    try:
+        shop.acknowledged(_suspect(shop, crashes=2))
+        assert shop.solitary.errands == []
+        assert shop.hypervisor.vms[vm_id("web")]["power"] == "on"
+    finally:
+        shop.stop()

@@ -1,0 +1,16 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The process that carries one request out alone (see solitary.py): ``python -m runner_service.alone``."""
+
+from __future__ import annotations
+
+import sys
+
+from . import bootstrap
+from .settings import Settings
+from .solitary import read
+
+if __name__ == "__main__":
+    errand = read(sys.stdin.buffer)
+    sys.exit(0 if bootstrap.run_alone(Settings.from_environment(), errand, sys.stdin.buffer) else 1)

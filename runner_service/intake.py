@@ -1,0 +1,148 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a request waits for before it begins: the API's word, the fence, and its VMs. On the orchestrator's thread."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from functools import partial
+
+from .contract.control import Word
+from .core.claims import Claims
+from .membership import Membership
+from .ports import Broker, Delivery
+from .progress import Progress
+from .timers import Timers
+
+log = logging.getLogger(__name__)
+
+#: Seconds after which the API is asked again for its word.
+ASK_AGAIN = 5.0
+#: How often runners may have broken off while they carried a request out, before it is carried out alone.
+SUSPECT_AFTER = 3
+
+
+class Requests:
+    """The requests that are on their way, and the ids of those that ended lately."""
+
+    def __init__(self, remembered: int = 10_000):
+        self._progress: dict[str, Progress] = {}
+        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._remembered = remembered
+
+    def __iter__(self) -> Iterator[Progress]:
+        return iter(self._progress.values())
+
+    def __len__(self) -> int:
+        return len(self._progress)
+
+    def __getitem__(self, request_id: str) -> Progress:
+        return self._progress[request_id]
+
+    def get(self, request_id: str) -> Progress | None:
+        return self._progress.get(request_id)
+
+    def knows(self, progress: Progress) -> bool:
+        """Whether it is still on its way; its request may have come again as another one."""
+        return self._progress.get(progress.id) is progress
+
+    def add(self, progress: Progress) -> None:
+        self._progress[progress.id] = progress
+
+    def remove(self, progress: Progress) -> None:
+        del self._progress[progress.id]
+
+    def has_finished(self, request_id: str) -> bool:
+        """Whether it ended lately: one that comes again is acknowledged and not carried out again."""
+        return request_id in self._finished
+
+    def finish(self, request_id: str) -> None:
+        self._finished[request_id] = None
+        if len(self._finished) > self._remembered:
+            self._finished.popitem(last=False)
+
+
+class Intake:
+    """Leads requests to their beginning. ``begin`` is given one that holds its VMs, ``finish`` one that has ended
+    before, ``suspect`` one that broke runners off."""
+
+    def __init__(
+        self, broker: Broker, requests: Requests, membership: Membership, timers: Timers, name: str,
+    ):  # fmt: skip
+        self._broker = broker
+        self._requests = requests
+        self._membership = membership
+        self._timers = timers
+        self._name = name
+        self.claims = Claims()
+        self.begin: Callable[[Progress], None]
+        self.finish: Callable[[Progress], None]
+        self.suspect: Callable[[Progress], None]
+
+    def taken(self, delivery: Delivery) -> None:
+        """A request came in: it is new, or came twice, or is somebody else's by now."""
+        if not self._membership.takes(delivery):
+            return
+        request = delivery.request
+        known = self._requests.get(request.id)
+        if self._requests.has_finished(request.id):
+            log.info("request %s: came again after its end, acknowledged", request.id)
+            self._broker.acknowledge(delivery.tag)
+        elif known is None:
+            progress = Progress(delivery)
+            self._requests.add(progress)
+            self._proceed(progress)
+        elif known.parked:
+            known.successor = delivery
+        else:
+            log.info("request %s: came twice", request.id)
+            known.tags.append(delivery.tag)
+
+    def answered(self, word: Word) -> None:
+        """The API says whether a request is to be carried out."""
+        progress = self._requests.get(word.request_id)
+        if progress is None or progress.parked or not progress.needs_word or word.attempt != progress.attempt:
+            return
+        progress.needs_word, progress.crashes = False, word.crashes
+        if word.go:
+            self._proceed(progress)
+        else:
+            log.info("request %s: has ended before, acknowledged", progress.id)
+            self.finish(progress)
+
+    def release(self, progress: Progress) -> None:
+        """It is over: its VMs are those of the next."""
+        for request_id in self.claims.release(progress.id) if progress.has_claimed else []:
+            if not self._requests[request_id].parked:
+                self.begin(self._requests[request_id])
+        if progress.successor is not None:
+            self.taken(progress.successor)
+
+    def _proceed(self, progress: Progress) -> None:
+        """The next thing that a request waits for."""
+        if progress.parked or not self._requests.knows(progress) or progress.has_claimed:
+            return
+        if progress.needs_word:
+            self._ask(progress)
+        elif (wait := self._membership.fence(progress.partition)) > 0:
+            self._timers.after(wait, partial(self._proceed, progress))
+        elif progress.crashes >= SUSPECT_AFTER:
+            self.suspect(progress)
+        else:
+            self._claim(progress)
+
+    def _ask(self, progress: Progress) -> None:
+        log.info("request %s: delivery %d, asking whether it is to be carried out", progress.id, progress.attempt)
+        self._broker.publish(progress.question(self._name))
+        self._timers.after(ASK_AGAIN, partial(self._proceed, progress))
+
+    def _claim(self, progress: Progress) -> None:
+        vms = frozenset(job.vm_id for job in progress.request.task.jobs() if job.vm_id is not None)
+        progress.has_claimed = True
+        if self.claims.claim(progress.id, vms):
+            self.begin(progress)
+        else:
+            log.info("request %s: waits for request %s", progress.id, self.claims.holder(progress.id))

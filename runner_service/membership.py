@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which partitions this runner consumes, by what it hears of the others; and how it gives one up."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from .contract.control import RunnerStatus
+from .core.partitions import Peers, partitions_of
+from .ports import Broker, Delivery
+
+log = logging.getLogger(__name__)
+
+#: Seconds that a runner waits before it starts anything of a partition whose last runner broke off: longer than that
+#: one, wherever it is cut off, needs to end what it ran (workers' polling and killing, about one second).
+FENCE = 3.0
+
+
+class Membership:
+    """Keeps the set of partitions right. Used by the orchestrator's thread only."""
+
+    def __init__(self, broker: Broker, runner_id: str, partitions: int, fence: float):
+        self._broker = broker
+        self._runner_id = runner_id
+        self._count = partitions
+        self._fence = fence
+        self._peers = Peers()
+        self._stopping = False
+        #: What we consume, those that we are giving up included.
+        self.consumed: frozenset[int] = frozenset()
+        self.draining: frozenset[int] = frozenset()
+        #: Channels on which something came in, and until when a partition stays untouched.
+        self._channels: set[int] = set()
+        self._untouched_until: dict[int, float] = {}
+
+    def heard(self, status: RunnerStatus) -> None:
+        """Another runner spoke of itself (our own words come back too)."""
+        if status.runner_id != self._runner_id:
+            self._peers = self._peers.heard(
+                status.runner_id, sequence=status.sequence, stopping=status.stopping, now=time.monotonic()
+            )
+
+    def stop(self) -> None:
+        """Give all partitions up."""
+        self._stopping = True
+
+    def settle(self, idle: Callable[[int], bool]) -> frozenset[int]:
+        """Consume our share. What is beyond it is given up once it is ``idle``. Gives the partitions that are newly on
+        their way out: nothing may be started for them any more."""
+        share = self._share()
+        leaving = self.consumed - share - self.draining
+        if share - self.consumed or leaving:
+            log.info("consuming partitions %s, giving up %s", sorted(share), sorted(self.draining | leaving) or "none")
+            self._broker.consume(share)
+        self.consumed |= share
+        self.draining |= leaving
+        for partition in sorted(self.draining):
+            if idle(partition):
+                self.draining -= {partition}
+                self.consumed -= {partition}
+                self._broker.release(partition)
+        return leaving
+
+    def _share(self) -> frozenset[int]:
+        self._peers = self._peers.without_silent(time.monotonic())
+        if self._stopping:
+            return frozenset()
+        # One that is on its way out goes out first, and comes back through the queue.
+        return partitions_of(self._runner_id, (self._runner_id, *self._peers.at_work), self._count) - self.draining
+
+    def lost(self) -> None:
+        """The connection is gone, and with it all that was on its way out."""
+        self.consumed -= self.draining
+        self.draining = frozenset()
+
+    def takes(self, delivery: Delivery) -> bool:
+        """Whether the delivery is ours to handle. Others go back to the queue with their channel."""
+        if delivery.tag.channel not in self._channels:
+            self._channels.add(delivery.tag.channel)
+            if delivery.again:
+                self._untouched_until[delivery.partition] = time.monotonic() + self._fence
+        return delivery.partition in self.consumed - self.draining
+
+    def fence(self, partition: int) -> float:
+        """Seconds for which nothing of the partition is to be started."""
+        return self._untouched_until.get(partition, 0.0) - time.monotonic()

@@ -1,0 +1,50 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who consumes which partitions."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from runner_service.core.partitions import GONE_AFTER, Peers, partitions_of
+
+runner_sets = st.sets(st.uuids().map(str), min_size=1, max_size=8)
+
+
+@given(runner_sets, st.integers(1, 64))
+def test_every_partition_has_one_runner_and_the_load_is_even(runners: set[str], partitions: int) -> None:
+    shares = [partitions_of(runner, runners, partitions) for runner in runners]
+    assert sorted(number for share in shares for number in share) == list(range(partitions))
+    assert max(map(len, shares)) <= -(-partitions // len(runners))
+
+
+@given(runner_sets, st.integers(1, 64))
+def test_the_order_in_which_runners_were_heard_of_does_not_matter(runners: set[str], partitions: int) -> None:
+    for runner in runners:
+        assert partitions_of(runner, sorted(runners), partitions) == partitions_of(
+            runner, sorted(runners, reverse=True), partitions
+        )
+
+
+def test_few_partitions_move_when_a_runner_comes() -> None:
+    moved = 0
+    for number in range(50):
+        runners = [f"{number}-{name}" for name in "abc"]
+        before = {runner: partitions_of(runner, runners, 12) for runner in runners}
+        after = {runner: partitions_of(runner, [*runners, f"{number}-d"], 12) for runner in runners}
+        moved += sum(len(after[runner] - before[runner]) for runner in runners)
+    assert moved / 50 < 3, "beside the three that the new one gets"
+
+
+def test_a_runner_that_is_silent_or_stops_gets_no_work() -> None:
+    peers = Peers().heard("a", sequence=1, stopping=False, now=0.0).heard("b", sequence=1, stopping=False, now=3.0)
+    assert peers.at_work == ("a", "b")
+    assert peers.without_silent(GONE_AFTER).at_work == ("b",)
+    assert peers.heard("b", sequence=2, stopping=True, now=4.0).at_work == ("a",)
+
+
+def test_a_status_that_was_overtaken_changes_nothing() -> None:
+    peers = Peers().heard("a", sequence=2, stopping=True, now=1.0)
+    assert peers.heard("a", sequence=1, stopping=False, now=2.0) is peers
