@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tools.chaos.__main__ import line, run
+from tools.chaos.plan import SHORT, plan_of
 
 #: Chosen because runner, relay and a server die in it while something is being made.
 SEED = 1
@@ -18,6 +19,6 @@ SEED = 1
 @pytest.mark.services
 @pytest.mark.slow
 def test_whatever_is_killed_nothing_is_lost_stuck_doubled_orphaned_or_over_the_bound(tmp_path: Path):
-    (result,) = run([SEED], tmp_path, short=True, report=tmp_path / "chaos.json")
+    (result,) = run([SEED], tmp_path, lambda _: SHORT, report=tmp_path / "chaos.json")
     assert result.operations
-    assert not result.findings, line(result, tmp_path, short=True)
+    assert not result.findings, line(result, tmp_path, plan_of(SEED, SHORT))

@@ -24,7 +24,8 @@ ALLOWED: dict[str, tuple[tuple[str, Json | None], ...]] = {
     "NOT_ALLOCATED": (("deploy", {}), ("deploy", {}), ("definition", None)),
     "ON": (
         ("power", {"action": "off"}),
-        ("power", {"action": "shutdown"}),
+        # A guest that has not booted yet is deaf: it gets little time, and then it stays on.
+        ("power", {"action": "shutdown", "timeout": 5}),
         ("power", {"action": "pause"}),
         ("power", {"action": "reset"}),
         ("undeploy", {}),

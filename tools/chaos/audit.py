@@ -34,6 +34,8 @@ class Kind(StrEnum):
     DISAGREE = "disagree"
     #: A VM that could have been made and was not.
     UNMADE = "unmade"
+    #: Another task failed, and nothing was told to fail.
+    UNFOUNDED = "unfounded"
     #: A VM is UNKNOWN, and its last task told nobody that anything went wrong.
     UNEXPLAINED = "unexplained"
     #: Something is left at a hypervisor after all was undeployed.
@@ -153,9 +155,10 @@ def _stuck(seen: Snapshot) -> Iterator[Finding]:
 def _unmade(seen: Snapshot) -> Iterator[Finding]:
     dark = frozenset(host.name for host in seen.hosts if host.was_dark)
     for task in seen.tasks:
-        if task.type == "DEPLOY" and task.vm_id and _failed(task) and not _was_to_fail(task, dark):
+        if task.vm_id and _failed(task) and not _was_to_fail(task, dark):
+            kind = Kind.UNMADE if task.type == "DEPLOY" else Kind.UNFOUNDED
             jobs = "; ".join(f"{job.operation} {job.state} {job.code} {job.message}".strip() for job in task.jobs)
-            yield Finding(Kind.UNMADE, f"deploy {task.id} of VM {task.vm_id} is {task.state}: {task.error} [{jobs}]")
+            yield Finding(kind, f"{task.type} {task.id} of VM {task.vm_id} is {task.state}: {task.error} [{jobs}]")
 
 
 def _failed(task: TaskSeen) -> bool:
@@ -163,10 +166,11 @@ def _failed(task: TaskSeen) -> bool:
 
 
 def _was_to_fail(task: TaskSeen, dark: frozenset[str]) -> bool:
-    """A final failure was told of this VM, or its hypervisor was told not to answer."""
+    """A final failure was told of this VM, its hypervisor was told not to answer, or its guest was deaf."""
     return any(
         (job.code == "driver.failed" and INJECTED in job.detail)
         or (job.hypervisor in dark and job.code == "driver.unreachable")
+        or (job.operation == "shutdown" and job.code == "driver.timed_out")
         for job in task.jobs
     )
 

@@ -11,13 +11,13 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from runner_service.workers.run_directories import sweep
 from tools.chaos.plan import Blow, How
-from tools.chaos.servers import NAMES, Servers
+from tools.chaos.servers import Server
 from tools.processes import Background
 from tools.stack import ROOT, Stack
 
@@ -66,13 +66,13 @@ class Platform(Stack):
 class Keeper:
     """Keeps processes running, but for those that were struck, until their time down is over."""
 
-    def __init__(self, platform: Platform, servers: Servers, names: list[str]):
+    def __init__(self, platform: Platform, servers: Mapping[str, Server], names: list[str]):
         self.kills: Counter[str] = Counter()
         #: Ends that nobody here has caused.
         self.ended: Counter[str] = Counter()
         self.trouble: list[str] = []
         self._platform, self._servers, self._names = platform, servers, names
-        self._down_until = dict.fromkeys([*names, *NAMES], 0.0)
+        self._down_until = dict.fromkeys(names, 0.0)
         self._struck = set(names)
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
@@ -88,7 +88,7 @@ class Keeper:
 
     def strike(self, blow: Blow) -> None:
         self.kills[_counted(blow)] += 1
-        if blow.victim in NAMES:
+        if blow.victim in self._servers:
             self._spawn(lambda: self._strike_server(blow))
             return
         pid = self._platform.process(blow.victim).pid()
@@ -102,9 +102,10 @@ class Keeper:
             self._spawn(lambda: self._wake(pid, blow.down))
 
     def _strike_server(self, blow: Blow) -> None:
-        self._servers.kill(blow.victim)
+        server = self._servers[blow.victim]
+        server.kill()
         self._closing.wait(blow.down)
-        self._servers.start()
+        server.start()
 
     def _wake(self, pid: int, seconds: float) -> None:
         self._closing.wait(seconds)

@@ -113,6 +113,12 @@ LONG = Size(
 )
 
 
+#: Real guests: few, as each takes its memory and its time to boot.
+REAL = Size(
+    seconds=(20, 35), hosts=(1, 1), runners=(1, 2), appliances=(2, 2), vms_each=(2, 2), wishes=(8, 12), blows=(3, 5)
+)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One seed, whole."""
@@ -128,6 +134,17 @@ class Plan:
     #: Whether the runners are on one machine, and so clean up after each other.
     one_machine: bool
     runners: int
+    size: Size = LONG
+
+    @property
+    def real(self) -> bool:
+        """Guests of libvirt, whose daemon is killed too, instead of VMs of fake hypervisors."""
+        return self.size is REAL
+
+    @property
+    def form(self) -> str:
+        """The option that gives this plan for its seed."""
+        return {SHORT: " --short", REAL: " --libvirt"}.get(self.size, "")
 
     @property
     def vms(self) -> tuple[str, ...]:
@@ -145,11 +162,12 @@ def plan_of(seed: int, size: Size) -> Plan:
         seconds=seconds,
         runners=runners,
         appliances=appliances,
-        hosts=tuple(_host(dice, seconds) for _ in range(dice.randint(*size.hosts))),
-        failures=tuple(failure for name in names for failure in _failures(dice, name)),
+        hosts=tuple(_host(dice, seconds, size) for _ in range(dice.randint(*size.hosts))),
+        failures=() if size is REAL else tuple(failure for name in names for failure in _failures(dice, name)),
         wishes=tuple(_wishes(dice, seconds, len(appliances), dice.randint(*size.wishes))),
-        blows=tuple(_blows(dice, seconds, runners, dice.randint(*size.blows))),
+        blows=tuple(_blows(dice, seconds, runners, _REAL_VICTIMS if size is REAL else _VICTIMS, size.blows)),
         one_machine=dice.random() < 0.5,
+        size=size,
     )
 
 
@@ -158,10 +176,10 @@ def _appliances(dice: Random, size: Size) -> Iterator[tuple[str, ...]]:
         yield tuple(f"a{number}v{place}" for place in range(dice.randint(*size.vms_each)))
 
 
-def _host(dice: Random, seconds: float) -> Host:
+def _host(dice: Random, seconds: float, size: Size) -> Host:
     delays = {operation: round(dice.uniform(QUICKEST, most), 2) for operation, most in SLOWEST.items()}
     begin = dice.uniform(0, seconds)
-    dark = (begin, begin + dice.uniform(1, 6)) if dice.random() < 0.25 else None
+    dark = (begin, begin + dice.uniform(1, 6)) if dice.random() < 0.25 and size is not REAL else None
     return Host(sessions=dice.randint(1, 4), delays=delays, dark=dark)
 
 
@@ -191,11 +209,14 @@ def _wishes(dice: Random, seconds: float, appliances: int, count: int) -> Iterat
 
 #: How often whom: runners most, as they hold most that can be lost.
 _VICTIMS = {"runner": 6, "api": 2, "relay": 3, "rabbitmq": 2, "mariadb": 2}
+_REAL_VICTIMS = {"runner": 4, "relay": 1, "libvirtd": 4}
 
 
-def _blows(dice: Random, seconds: float, runners: int, count: int) -> Iterator[Blow]:
-    for at in sorted(dice.uniform(1, seconds) for _ in range(count)):
-        victim = dice.choices(list(_VICTIMS), weights=list(_VICTIMS.values()))[0]
+def _blows(
+    dice: Random, seconds: float, runners: int, victims: dict[str, int], count: tuple[int, int]
+) -> Iterator[Blow]:
+    for at in sorted(dice.uniform(1, seconds) for _ in range(dice.randint(*count))):
+        victim = dice.choices(list(victims), weights=list(victims.values()))[0]
         how, down = How.KILL, dice.uniform(0, 3)
         if victim == "runner":
             victim = f"runner-{dice.randrange(runners)}"

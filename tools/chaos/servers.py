@@ -11,7 +11,9 @@ import secrets
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -23,6 +25,30 @@ from tools.services import Services
 from tools.waiting import wait_until
 
 NAMES = ("rabbitmq", "mariadb")
+
+
+class Server(Protocol):
+    """Something outside the platform that it lives on, and that keeps what it has while it is dead."""
+
+    def kill(self) -> None:
+        """As if its machine had lost its power."""
+
+    def start(self) -> None:
+        """Afterwards it answers where it did before, with what it had."""
+
+
+@dataclass(frozen=True)
+class One:
+    """One of the servers."""
+
+    servers: Servers
+    name: str
+
+    def kill(self) -> None:
+        self.servers.kill(self.name)
+
+    def start(self) -> None:
+        self.servers.start()
 
 
 class Servers:
@@ -51,13 +77,15 @@ class Servers:
             self._broker("DELETE", f"vhosts/{name}")
             self._sql(f"DROP DATABASE {name}")
 
+    def each(self) -> dict[str, Server]:
+        return {name: One(self, name) for name in NAMES}
+
     def start(self) -> None:
         """Afterwards both answer, at the ports that they had."""
         if services.start(self._directory) != self._known:
             raise RuntimeError(f"somebody took a port of the servers in {self._directory}")
 
     def kill(self, name: str) -> None:
-        """As if its machine had lost its power."""
         process = Background(self._directory, name)
         if (pid := process.pid()) is None:
             return
@@ -66,7 +94,8 @@ class Servers:
         # Not by stop(): it would forget the process, which somebody else may have started again meanwhile.
         wait_until(lambda: process.pid() != pid, 30, f"the end of {name} ({pid})")
 
-    def stop(self) -> None:
+    def close(self) -> None:
+        """Stop them; what they have stays."""
         services.stop(self._directory)
 
     def _broker(self, method: str, path: str, body: dict[str, str] | None = None) -> None:

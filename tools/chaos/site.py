@@ -1,101 +1,44 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The site of one seed: hypervisors that are directories, and appliances that nobody has deployed yet."""
+"""The site of one seed as the API shows it: hypervisors, and appliances that nobody has deployed yet."""
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
+from collections.abc import Sequence
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Span as Written
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
-from tools.chaos.audit import HostSeen, JobSeen, MachineSeen, Snapshot, Span, TaskSeen, VmSeen
-from tools.chaos.plan import Host, Plan
+from tools.chaos.audit import JobSeen, Snapshot, TaskSeen, VmSeen
+from tools.chaos.hosts import Hypervisor
+from tools.chaos.plan import Plan
 from tools.waiting import wait_until
 from webapi.cli.client import Client, Json
 
-TEMPLATE = "/templates/guest.qcow2"
-#: Reading changes nothing, and needs no session of its own.
-CHANGING = ("create", "update", "delete", "power_")
 SETUP_TIMEOUT = 120
 
 
-class FakeHost:
-    """One hypervisor, told how to behave as the plan says."""
-
-    def __init__(self, directory: Path, told: Host):
-        directory.mkdir()
-        self.directory, self.told = directory, told
-        self.store = Store(directory)
-        self.id = ""
-
-    def behave(self, plan: Plan, *, dark: bool = False) -> None:
-        rules = [failure.rule() for failure in plan.failures]
-        self.store.tell({"delays": self.told.delays, "failures": rules, "unreachable": dark})
-
-    def calm_down(self) -> None:
-        """From now on it is quick and does nothing wrong."""
-        self.store.tell({})
-
-    def seen(self, deaths: dict[str, float]) -> HostSeen:
-        world = self.store.read()
-        machines = tuple(
-            MachineSeen(machine.uuid, machine.name, machine.power.value, machine.memory_mib)
-            for machine in world.machines.values()
-        )
-        return HostSeen(
-            id=self.id,
-            name=self.directory.name,
-            sessions=self.told.sessions,
-            machines=machines,
-            volumes=frozenset(name for pool in world.pools.values() for name in pool.volumes),
-            spans=tuple(_span(written, deaths) for written in self.store.operations() if _changes(written)),
-            was_dark=self.told.dark is not None,
-        )
-
-
-def _changes(written: Written) -> bool:
-    return written.operation.startswith(CHANGING)
-
-
-def _span(written: Written, deaths: dict[str, float]) -> Span:
-    """One without an end lasts until its process has died; if that lives, until now."""
-    end = written.end if written.end is not None else deaths.get(written.id, time.time())
-    return Span(written.operation, written.vm, written.pid, written.start, end, written.error)
-
-
 class Site:
-    """One datacenter, as the API shows it and as its hypervisors are."""
+    """One datacenter with hypervisors of one type."""
 
-    def __init__(self, client: Client, directory: Path, plan: Plan, public_key: str):
-        self._client, self._plan = client, plan
-        self.hosts = [FakeHost(directory / f"host-{number}", told) for number, told in enumerate(plan.hosts)]
+    def __init__(self, client: Client, hosts: Sequence[Hypervisor], public_key: str):
+        self._client, self.hosts = client, hosts
         self.datacenter: Json = client.post("/datacenters", {"name": "chaos", "public_key": public_key})
         self.appliances: list[Json] = []
 
-    def furnish(self) -> None:
+    def furnish(self, plan: Plan) -> None:
         """Register hypervisors, which needs a runner, and make appliances."""
-        here = {"datacenter_id": self.datacenter["id"]}
+        here, first = {"datacenter_id": self.datacenter["id"]}, self.hosts[0]
         tasks = [self._register(host, here) for host in self.hosts]
-        wait_until(
-            lambda: not self.open_tasks(), SETUP_TIMEOUT, f"the hypervisors to be registered: {tasks}", every=0.2
-        )
-        vdc = self._client.post("/virtualdatacenters", {**here, "name": "chaos", "hypervisor_type": "fake"})
-        template = self._client.post("/templates", {**here, "name": "guest", "path": TEMPLATE, "format": "qcow2"})
-        for number, names in enumerate(self._plan.appliances):
-            vms = [{"definition": _definition(name), "template_id": template["id"]} for name in names]
+        wait_until(lambda: not self.open_tasks(), SETUP_TIMEOUT, f"the end of {tasks}", every=0.2)
+        vdc = self._client.post("/virtualdatacenters", {**here, "name": "chaos", "hypervisor_type": first.type})
+        template = self._client.post("/templates", {**here, "name": "guest", "path": first.template, "format": "qcow2"})
+        for number, names in enumerate(plan.appliances):
+            vms = [{"definition": first.definition(name), "template_id": template["id"]} for name in names]
             body = {"virtualdatacenter_id": vdc["id"], "name": f"appliance-{number}", "vms": vms}
             self.appliances.append(self._client.post("/virtualappliances", body))
 
-    def _register(self, host: FakeHost, here: Json) -> str:
-        body = {
-            **here,
-            "name": host.directory.name,
-            "type": "fake",
-            "url": f"fake://{host.directory}",
-            "open_sessions": host.told.sessions,
-        }
+    def _register(self, host: Hypervisor, here: Json) -> str:
+        sessions = host.told.sessions
+        body = {**here, "name": host.name, "type": host.type, "url": host.url, "open_sessions": sessions}
         task = self._client.post("/hypervisors", body)
         host.id = task["owner"]["id"]
         return str(task["id"])
@@ -117,10 +60,6 @@ class Site:
             hosts=tuple(host.seen(deaths) for host in self.hosts),
             granted=frozenset(granted),
         )
-
-
-def _definition(name: str) -> Json:
-    return {"name": name, "memory_mib": 64, "console": {"serial_log": True}}
 
 
 def _nodes(node: Json, *, cancelled: bool) -> list[TaskSeen]:

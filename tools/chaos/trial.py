@@ -8,22 +8,27 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tools.chaos.actor import Actor, Lost
 from tools.chaos.audit import Finding, Kind, judge
 from tools.chaos.coroner import Coroner
+from tools.chaos.hosts import FakeHost, Hypervisor
 from tools.chaos.keeper import Keeper, Platform, tidy
 from tools.chaos.plan import Plan
-from tools.chaos.servers import Servers
-from tools.chaos.site import FakeHost, Site
+from tools.chaos.servers import Server, Servers
+from tools.chaos.site import Site
 from tools.services import Services, free_port
 from tools.waiting import wait_until
 from webapi.cli.client import Client
 from webapi.cli.errors import Unreachable
+
+if TYPE_CHECKING:
+    from tools.chaos.guests import Libvirt
 
 #: Seconds in which all tasks must have ended once nothing is killed any more and all hypervisors are quick.
 BOUND = 120
@@ -58,8 +63,8 @@ class Result:
 class Trial:
     """The run of one seed in a directory of its own."""
 
-    def __init__(self, plan: Plan, directory: Path, servers: Servers):
-        self._plan, self._directory, self._servers = plan, directory, servers
+    def __init__(self, plan: Plan, directory: Path, servers: Servers, libvirt: Libvirt | None = None):
+        self._plan, self._directory, self._servers, self._libvirt = plan, directory, servers, libvirt
         self._names = ["api", "relay", *(f"runner-{number}" for number in range(plan.runners))]
         self.result = Result(seed=plan.seed, vms=len(plan.vms))
 
@@ -80,26 +85,40 @@ class Trial:
         try:
             platform.migrate()
             platform.start_api()
-            with Client(platform.api_url, platform.token("chaos")) as client:
-                site = Site(client, self._directory, self._plan, platform.public_key())
+            with Client(platform.api_url, platform.token("chaos")) as client, self._hosts() as hosts:
+                site = Site(client, hosts, platform.public_key())
                 self._strain(replace(platform, datacenter_id=site.datacenter["id"]), client, site)
         except (Lost, TimeoutError, Unreachable) as error:
             self._find(Kind.BROKEN, f"{type(error).__name__}: {error}")
         finally:
             tidy(platform, self._names)
 
+    @contextmanager
+    def _hosts(self) -> Iterator[list[Hypervisor]]:
+        if not self._plan.real:
+            yield [FakeHost(self._directory / f"host-{number}", told) for number, told in enumerate(self._plan.hosts)]
+            return
+        from tools.chaos.guests import GuestHost, pool_for  # Only where there is libvirt.
+
+        pool = pool_for(self._plan.seed)
+        try:
+            yield [GuestHost(pool, self._plan.hosts[0])]
+        finally:
+            pool.remove()
+
     def _strain(self, platform: Platform, client: Client, site: Site) -> None:
         for name in self._names:
             platform.begin(name)
-        site.furnish()
+        site.furnish(self._plan)
         actor = Actor(client)
-        coroner = Coroner(host.directory for host in site.hosts)
-        keeper = Keeper(platform, self._servers, self._names)
+        coroner = Coroner(host.directory for host in site.hosts if isinstance(host, FakeHost))
+        servers = {**self._servers.each(), **({"libvirtd": self._libvirt} if self._libvirt else {})}
+        keeper = Keeper(platform, servers, self._names)
         coroner.start()
         keeper.start()
         try:
             self._rage(keeper, actor, site)
-            self._settle(platform, actor, site)
+            self._settle(platform, servers, actor, site)
             self._judge(site, actor, coroner)
             self._clear(actor, site)
         finally:
@@ -128,17 +147,18 @@ class Trial:
             events += self._darkness(host)
         return sorted(events, key=lambda event: event[0])
 
-    def _darkness(self, host: FakeHost) -> list[tuple[float, Callable[[], None]]]:
+    def _darkness(self, host: Hypervisor) -> list[tuple[float, Callable[[], None]]]:
         if host.told.dark is None:
             return []
         begin, end = host.told.dark
         return [(begin, lambda: host.behave(self._plan, dark=True)), (end, lambda: host.behave(self._plan))]
 
-    def _settle(self, platform: Platform, actor: Actor, site: Site) -> None:
+    def _settle(self, platform: Platform, servers: dict[str, Server], actor: Actor, site: Site) -> None:
         """Nothing is killed any more, all hypervisors are quick: now everything has to end."""
         for host in site.hosts:
             host.calm_down()
-        self._servers.start()
+        for server in servers.values():
+            server.start()
         wait_until(lambda: all(platform.process(name).pid() for name in self._names), BACK_TIMEOUT, "all processes")
         actor.read("/health")
         self.result.open_tasks = len(site.open_tasks())

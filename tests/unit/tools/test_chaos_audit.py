@@ -119,6 +119,13 @@ def test_a_deploy_may_only_fail_of_what_it_was_told_to_fail_of():
     assert _found(GONE, replace(HOST, machines=(), volumes=frozenset()), _failed("driver.failed", INJECTED)) == []
 
 
+def test_so_may_any_other_task():
+    empty, task = replace(HOST, machines=(), volumes=frozenset()), _failed("runner.no_result")
+    assert _found(GONE, empty, replace(task, type="UNDEPLOY")) == [Kind.UNFOUNDED]
+    deaf = replace(task, type="SHUTDOWN", jobs=(JobSeen("shutdown", "host-0", "FAILED", "driver.timed_out"),))
+    assert _found(GONE, empty, deaf) == []
+
+
 def test_a_hypervisor_that_answers_nobody_for_a_while_excuses_its_own_deploys_only():
     empty = replace(HOST, machines=(), volumes=frozenset())
     task = _failed("driver.unreachable", INJECTED)

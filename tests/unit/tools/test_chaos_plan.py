@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tools.chaos.plan import LONG, MOST_STRIKES, SHORT, How, Plan, Size, plan_of
+from tools.chaos.plan import LONG, MOST_STRIKES, REAL, SHORT, How, Plan, Size, plan_of
 
 
 @pytest.fixture(params=[SHORT, LONG], ids=["short", "long"])
@@ -50,6 +50,12 @@ def test_every_victim_is_struck_in_every_way_that_there_is():
         ("runner", How.TERM),
         ("runner", How.STOP),
     }
+
+
+def test_real_guests_do_nothing_wrong_by_plan_and_their_libvirtd_is_killed():
+    plans = [plan_of(seed, REAL) for seed in range(50)]
+    assert all(plan.real and not plan.failures and not plan.hosts[0].dark for plan in plans)
+    assert "libvirtd" in {blow.victim for plan in plans for blow in plan.blows}
 
 
 def test_only_runners_that_there_are_are_struck():
