@@ -96,7 +96,8 @@ class Topology:
 
     @property
     def rubbish_queue(self) -> str:
-        """What nobody could read, with the reason, kept for people; nothing consumes it."""
+        """Where earlier versions put what nobody could read. The API empties it into its table of dead letters; nobody
+        publishes to it any more."""
         return f"millwright.{self.datacenter_id}.rubbish"
 
     @staticmethod

@@ -9,6 +9,7 @@ from flask_smorest import Api
 
 from . import (
     datacenters,
+    deadletters,
     events,
     health,
     hypervisors,
@@ -29,6 +30,7 @@ _NOUNS = (
     virtualappliances,
     vms,
     tasks,
+    deadletters,
     events,
     health,
 )

@@ -68,8 +68,8 @@ def remove(row: Base) -> None:
 
 #: What people call a row whose model's name is not the word for it.
 _NOUNS = {
-    "ApiToken": "token", "VirtualAppliance": "virtual appliance", "VirtualDatacenter": "virtual datacenter",
-    "VirtualMachine": "VM",
+    "ApiToken": "token", "DeadLetter": "dead letter", "VirtualAppliance": "virtual appliance",
+    "VirtualDatacenter": "virtual datacenter", "VirtualMachine": "VM",
 }  # fmt: skip
 
 

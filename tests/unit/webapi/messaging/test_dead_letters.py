@@ -10,7 +10,7 @@ import pytest
 
 from runner_service.contract.topology import REASON_HEADER
 from webapi.messaging.broker import reason_of
-from webapi.messaging.inbound import request_id_of
+from webapi.services.deadletters import request_id_of
 
 
 @pytest.mark.parametrize(
@@ -32,6 +32,7 @@ def test_the_reason_is_the_runners_or_else_the_brokers(headers: dict | None, rea
     ("body", "request_id"),
     [
         (b'{"id": "r1", "version": 99, "operation": "unheard of"}', "r1"),
+        (b'{"request_id": "r1", "node_id": "n1", "event": "unheard of"}', "r1"),
         (b'{"id": 5}', None),
         (rb'{"id": "\ud800"}', None),
         (b'{"id": "two words"}', None),

@@ -13,10 +13,12 @@ from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
 from tests.webapi_world import Runner, World, jobs_of, observed
-from webapi.database import db
+from webapi.database import db, transaction
 from webapi.models import Request
 from webapi.services import outbox, updates
 from webapi.services.updates import Inapplicable, overall
+
+give_up = transaction(updates.give_up)
 
 
 @pytest.fixture
@@ -220,7 +222,7 @@ def test_a_task_went_well_only_if_all_its_requests_did(outcomes: set[Event], who
 
 def test_a_request_that_no_runner_took_ends_as_failed_with_the_reason_and_the_vm_is_free(world: World, deploy: dict):
     [request] = world.requests(deploy)
-    assert updates.give_up(request.id, "nobody could read it")
+    assert give_up(request.id, "nobody could read it")
     task = _state(world, deploy)
     assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
     assert "nobody could read it" in task["error"]["message"]
@@ -233,7 +235,7 @@ def test_a_vm_that_a_dead_request_had_begun_to_work_on_is_unknown(world: World, 
     runner = world.runner(deploy)
     runner.say(runner.root, Event.START)
     runner.say(runner.root.children[0], Event.START)
-    assert updates.give_up(runner.request.id, "its runner died again and again")
+    assert give_up(runner.request.id, "its runner died again and again")
     vm = world.vm({"id": deploy["owner"]["id"]})
     assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
     assert vm["native_name"] in world.get("/events?severity=CRITICAL")["items"][0]["text"]
@@ -260,7 +262,7 @@ def test_a_request_that_the_broker_rejects_ends_as_failed_and_those_behind_it_ar
 
 
 def test_a_dead_request_of_somebody_else_is_not_ours(world: World):
-    assert not updates.give_up("nobody", "rubbish")
+    assert not give_up("nobody", "rubbish")
 
 
 def test_a_discovery_that_fails_makes_the_hypervisor_unreachable_with_the_error(world: World):

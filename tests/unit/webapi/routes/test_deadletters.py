@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dead letters through the API: shown whole, sent again where that can help, dropped."""
+
+from __future__ import annotations
+
+import pytest
+
+from runner_service.contract.messages import TaskRequest
+from runner_service.contract.states import Event
+from runner_service.contract.topology import Topology
+from tests.webapi_world import World
+from webapi.services import deadletters
+from webapi.services.outbox import Rejected
+
+
+@pytest.fixture
+def deploy(world: World) -> dict:
+    [vm] = world.site("web")["vms"]
+    return world.post(f"/vms/{vm['id']}/deploy")
+
+
+@pytest.fixture
+def topology(world: World, deploy: dict) -> Topology:
+    [datacenter] = world.get("/datacenters")["items"]
+    return Topology(datacenter["id"], datacenter["partitions"])
+
+
+def _kept(topology: Topology, body: bytes, reason: str = "why") -> str:
+    return deadletters.keep(topology, topology.out_queue, body, reason).id
+
+
+def _refusal(world: World, letter_id: str) -> tuple[str, str]:
+    error = world.refused("POST", f"/deadletters/{letter_id}/requeue")
+    return error["code"], error["message"]
+
+
+def _sent_again() -> list[tuple[object, bytes]]:
+    sent: list[tuple[object, bytes]] = []
+    deadletters.requeue_pending(lambda _topology, message, body: sent.append((message, body)))
+    return sent
+
+
+def test_a_request_that_no_runner_could_handle_is_shown_whole_and_its_task_has_ended(
+    world: World, deploy: dict, topology: Topology
+):
+    [request] = world.requests(deploy)
+    letter_id = deadletters.bury_request(topology, request.encode(), "three runners died of it").id
+    letter = world.get(f"/deadletters/{letter_id}")
+    assert (letter["kind"], letter["reason"]) == ("request", "three runners died of it")
+    assert (letter["request_id"], letter["task_id"]) == (request.id, deploy["id"])
+    assert letter["queue"] == topology.dead_queue
+    assert letter["body"].encode() == request.encode()
+    assert letter["message"]["hypervisor"]["type"] == "fake"
+    task = world.get(f"/tasks/{deploy['id']}")
+    assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown", "data"),
+    [
+        (b"what is this", "what is this", None),
+        (b'{"a": [1]}', '{"a": [1]}', {"a": [1]}),
+        (b'"\xff"', '"\\xff"', None),
+        (b"[" * 50_000, "[" * 50_000, None),
+        (b"", "", None),
+    ],
+)
+def test_what_is_no_message_is_shown_as_text_and_told_of(
+    world: World, topology: Topology, body: bytes, shown: str, data: object
+):
+    letter = world.get(f"/deadletters/{_kept(topology, body)}")
+    assert (letter["kind"], letter["body"], letter["message"]) == (None, shown, data)
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert letter["id"] in event["text"]
+    assert _refusal(world, letter["id"])[0] == "deadletter.unreadable"
+
+
+def test_what_is_too_long_for_the_database_is_cut(world: World, topology: Topology):
+    letter = world.get(f"/deadletters/{_kept(topology, b'x' * (deadletters.MAX_BODY + 9), 'y' * 9_999)}")
+    assert letter["body"].endswith(f"… cut, of {deadletters.MAX_BODY + 9} characters")
+    assert len(letter["reason"]) == deadletters.MAX_REASON
+
+
+def test_lists_are_filtered_and_leave_the_bodies_out(world: World, deploy: dict, topology: Topology):
+    runner = world.runner(deploy)
+    first = _kept(topology, runner.update(runner.root.id, Event.START).encode())
+    second = _kept(topology, b"?")
+    listed = world.get("/deadletters")["items"]
+    assert [letter["id"] for letter in listed] == [second, first]
+    assert "body" not in listed[0] and "message" not in listed[0]
+    for filters, found in (
+        (f"datacenter_id={topology.datacenter_id}", 2), ("datacenter_id=nowhere", 0), (f"task_id={deploy['id']}", 1),
+        (f"request_id={runner.request.id}", 1),
+    ):  # fmt: skip
+        assert len(world.get(f"/deadletters?{filters}")["items"]) == found, filters
+
+
+def test_an_update_is_sent_again_as_it_came_and_is_gone_once_it_was_confirmed(
+    world: World, deploy: dict, topology: Topology
+):
+    runner = world.runner(deploy)
+    body = runner.update(runner.root.id, Event.START).encode().replace(b"{", b'{"said_by_a_newer_sender":1,', 1)
+    letter_id = _kept(topology, body)
+    asked = world.ask("POST", f"/deadletters/{letter_id}/requeue")
+    assert (asked.status_code, bool(asked.json["requeue_asked_at"])) == (202, True)
+    [(_, sent)] = _sent_again()
+    assert sent == body
+    assert world.refused("GET", f"/deadletters/{letter_id}", status=404)["code"] == "not_found"
+    assert _sent_again() == []
+
+
+def test_a_request_that_has_not_ended_is_sent_again(world: World, deploy: dict, topology: Topology):
+    [request] = world.requests(deploy)
+    world.post(f"/deadletters/{_kept(topology, request.encode())}/requeue")
+    [(message, _)] = _sent_again()
+    assert message == request
+
+
+def test_a_request_whose_task_has_ended_is_not_sent_again(world: World, deploy: dict, topology: Topology):
+    [request] = world.requests(deploy)
+    letter = deadletters.bury_request(topology, request.encode(), "no such operation")
+    code, message = _refusal(world, letter.id)
+    assert code == "deadletter.ended"
+    assert "ask for the operation anew" in message and deploy["id"] in message
+    assert _sent_again() == []
+
+
+def test_a_request_of_nobody_is_not_sent_again(world: World, deploy: dict, topology: Topology):
+    [request] = world.requests(deploy)
+    foreign = TaskRequest.decode(request.encode().replace(request.id.encode(), b"somebody-elses"))
+    assert _refusal(world, _kept(topology, foreign.encode()))[0] == "deadletter.unreadable"
+
+
+def test_one_that_the_broker_rejects_stays_and_says_so(world: World, deploy: dict, topology: Topology):
+    def reject(*_: object) -> None:
+        raise Rejected("message size 9 is larger than configured max size 8")
+
+    [request] = world.requests(deploy)
+    letter_id = _kept(topology, request.encode(), "why")
+    world.post(f"/deadletters/{letter_id}/requeue")
+    deadletters.requeue_pending(reject)
+    letter = world.get(f"/deadletters/{letter_id}")
+    assert letter["requeue_asked_at"] is None
+    assert letter["reason"].startswith("why; sent again, the broker rejected it: message size 9")
+
+
+def test_a_relay_that_dies_while_it_sends_again_does_so_once_more(world: World, deploy: dict, topology: Topology):
+    def die(*_: object) -> None:
+        raise SystemExit
+
+    [request] = world.requests(deploy)
+    world.post(f"/deadletters/{_kept(topology, request.encode())}/requeue")
+    with pytest.raises(SystemExit):
+        deadletters.requeue_pending(die)
+    assert len(_sent_again()) == 1
+
+
+def test_a_dead_letter_is_dropped(world: World, topology: Topology):
+    letter_id = _kept(topology, b"?")
+    assert world.ask("DELETE", f"/deadletters/{letter_id}").status_code == 204
+    assert world.get("/deadletters")["items"] == []
+    error = world.refused("DELETE", f"/deadletters/{letter_id}", status=404)
+    assert error["message"] == f"there is no dead letter with the id {letter_id!r}"

@@ -1,0 +1,218 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Dead letters: kept as rows when they come, shown to operators, sent again or dropped as they say."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import defer
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from runner_service.contract.messages import InvalidMessage, TaskRequest, Update
+from runner_service.contract.topology import Topology
+
+from ..database import db, transaction, utc_now
+from ..errors import Refused
+from ..models import Datacenter, DeadLetter, Request, Severity
+from . import rows, updates
+from .events import tell_of_datacenter
+from .outbox import Rejected
+from .paging import DEFAULT_LIMIT, Page, page
+
+#: Longer bodies are cut: MariaDB takes no row above its max_allowed_packet, and nobody reads them.
+MAX_BODY = 4 * 1024 * 1024
+MAX_REASON = 4_000
+_BATCH = 20
+
+_ID = re.compile(str(next(spec.rule.pattern for spec in fields_of(TaskRequest) if spec.name == "id")))
+
+
+class Kind(StrEnum):
+    """What a dead letter is, if it is a message of ours."""
+
+    REQUEST = "request"
+    UPDATE = "update"
+
+
+#: Sends a message, read and as it came, to where it was going; returns when the broker has confirmed it, or raises
+#: Rejected.
+Republish = Callable[[Topology, TaskRequest | Update, bytes], None]
+
+
+# -- what comes in
+
+
+@transaction
+def bury_request(topology: Topology, body: bytes, reason: str) -> DeadLetter:
+    """A request that no runner could handle: kept, and its task ends as failed with the reason."""
+    letter = _add(topology, topology.dead_queue, body, reason)
+    if letter.request_id is None or not updates.give_up(letter.request_id, reason):
+        _tell(letter)
+    return letter
+
+
+@transaction
+def keep(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter:
+    """A message that could not be handled, and changed nothing."""
+    letter = _add(topology, queue, body, reason)
+    _tell(letter)
+    return letter
+
+
+@transaction
+def take_over(topology: Topology, body: bytes, reason: str) -> DeadLetter:
+    """A message that an earlier version put into the rubbish queue, and told of then."""
+    return _add(topology, topology.rubbish_queue, body, reason)
+
+
+def _add(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter:
+    request_id, task_id = _known_ids(body)
+    letter = DeadLetter(
+        datacenter_id=topology.datacenter_id, queue=queue, reason=writable(reason), body=_text(body),
+        request_id=request_id, task_id=task_id,
+    )  # fmt: skip
+    db.session.add(letter)
+    db.session.flush()
+    return letter
+
+
+def _tell(letter: DeadLetter) -> None:
+    tell_of_datacenter(
+        Severity.CRITICAL, letter.datacenter_id,
+        f"a message could not be handled and is among the dead letters as {letter.id}: {letter.reason}",
+    )  # fmt: skip
+
+
+def writable(reason: str) -> str:
+    """The reason without what no database keeps, and not longer than a person reads."""
+    return reason.encode(errors="backslashreplace").decode()[:MAX_REASON]
+
+
+def _text(body: bytes) -> str:
+    """The body as text. What is no UTF-8 becomes an escape that JSON does not know, so that a broken message is never
+    taken for a whole one."""
+    text = body.decode(errors="backslashreplace")
+    return text if len(text) <= MAX_BODY else f"{text[:MAX_BODY]}… cut, of {len(text)} characters"
+
+
+def _known_ids(body: bytes) -> tuple[str, str] | tuple[None, None]:
+    """The request that the message is, or is about, and its task, if they are ours."""
+    known = select(Request.id, Request.task_id).filter_by(id=request_id_of(body))
+    found = db.session.execute(known).one_or_none()
+    return (found.id, found.task_id) if found else (None, None)
+
+
+def request_id_of(body: bytes) -> str | None:
+    """The id in what may have been a request, or an update of one."""
+    raw = _json(body)
+    found = raw.get("request_id", raw.get("id")) if isinstance(raw, dict) else None
+    return found if isinstance(found, str) and _ID.fullmatch(found) else None
+
+
+def _json(text: str | bytes) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+# -- what operators do
+
+
+def list_deadletters(*, limit: int = DEFAULT_LIMIT, after: str | None = None, **filters: Any) -> Page[DeadLetter]:
+    """The newest first, without their bodies."""
+    chosen = select(DeadLetter).filter_by(**filters).options(defer(DeadLetter.body))
+    return page(chosen, DeadLetter, limit=limit, after=after, newest_first=True)
+
+
+def get(letter_id: str) -> DeadLetter:
+    return rows.find(DeadLetter, letter_id)
+
+
+def contents(letter: DeadLetter) -> Any:
+    """The message as plain data, if it is JSON. What is sealed in it stays sealed."""
+    return _json(letter.body)
+
+
+def kind_of(letter: DeadLetter) -> Kind | None:
+    message = _message(letter)
+    if message is None:
+        return None
+    return Kind.REQUEST if isinstance(message, TaskRequest) else Kind.UPDATE
+
+
+def _message(letter: DeadLetter) -> TaskRequest | Update | None:
+    readers: tuple[type[TaskRequest] | type[Update], ...] = (TaskRequest, Update)
+    for reader in readers:
+        try:
+            return reader.decode(letter.body.encode())
+        except InvalidMessage:
+            continue
+    return None
+
+
+@transaction
+def ask_to_requeue(letter_id: str) -> DeadLetter:
+    """Let the relay send it again. Raises Refused for what nobody can read, and for a request that has ended."""
+    letter = rows.lock(DeadLetter, letter_id)
+    message = _message(letter)
+    if message is None:
+        raise Refused(
+            "this is no message that can be read, so it cannot be sent again; look at it, then drop it",
+            code="deadletter.unreadable", reason=letter.reason,
+        )  # fmt: skip
+    if isinstance(message, TaskRequest):
+        _check_open(message)
+    letter.requeue_asked_at = utc_now()
+    return letter
+
+
+def _check_open(message: TaskRequest) -> None:
+    request = db.session.scalars(select(Request).filter_by(id=message.id)).one_or_none()
+    if request is None:
+        raise Refused("this request belongs to no task that is known here", code="deadletter.unreadable")
+    if request.outcome:
+        raise Refused(
+            f"the request's task {request.task_id} has ended; ask for the operation anew instead",
+            code="deadletter.ended", task_id=request.task_id,
+        )  # fmt: skip
+
+
+@transaction
+def drop(letter_id: str) -> None:
+    """Forget it."""
+    rows.remove(rows.lock(DeadLetter, letter_id))
+
+
+# -- what the relay sends again
+
+
+@transaction
+def requeue_pending(republish: Republish) -> int:
+    """Send what operators asked for, and forget it; how many there were. If the relay dies in between, it is sent once
+    more, which is harmless."""
+    asked = select(DeadLetter).where(DeadLetter.requeue_asked_at.is_not(None)).order_by(DeadLetter.requeue_asked_at)
+    letters = db.session.scalars(asked.limit(_BATCH).with_for_update(skip_locked=True)).all()
+    for letter in letters:
+        _requeue(letter, republish)
+    return len(letters)
+
+
+def _requeue(letter: DeadLetter, republish: Republish) -> None:
+    """One that the broker does not take stays, and says so."""
+    datacenter, message = rows.find(Datacenter, letter.datacenter_id), _message(letter)
+    try:
+        if message:
+            republish(datacenter.topology, message, letter.body.encode())
+    except Rejected as error:
+        letter.requeue_asked_at = None
+        letter.reason = writable(f"{letter.reason}; sent again, the broker rejected it: {error}")
+    else:
+        db.session.delete(letter)
