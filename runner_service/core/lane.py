@@ -165,8 +165,9 @@ class Lane:
         """Only a change looks at the tenants of the lane, and settings change rarely."""
         if passes is not self.power_passes:
             self.power_passes = passes
-            for name in self.tenants:
-                self._seat(name, Priority.URGENT)
+            for name, tenant in self.tenants.items():
+                if Priority.URGENT in tenant.lines:
+                    self._seat(name, tenant, Priority.URGENT)
 
     def add(self, ticket: Ticket, seat: Seat, tenant_sessions: int | None) -> Seat:
         """Gives the seat, the same for all who wait there."""
@@ -234,21 +235,24 @@ class Lane:
     def _seat_all(self, name: str) -> None:
         """Put a tenant of which something has changed where it belongs now."""
         tenant = self.tenants[name]
-        for priority in Priority:
-            self._seat(name, priority)
+        for priority in tuple(tenant.lines):
+            self._seat(name, tenant, priority)
         if not tenant.lines and not tenant.in_use:
             del self.tenants[name]
 
-    def _seat(self, name: str, priority: Priority) -> None:
-        tenant = self.tenants[name]
-        if priority in tenant.lines and not tenant.lines[priority]:
+    def _seat(self, name: str, tenant: Tenant, priority: Priority) -> None:
+        """A tenant is in the round of a priority as long as it has a line there and may start a job of it."""
+        line = tenant.lines[priority]
+        if not line:
             del tenant.lines[priority]
-        passes = self.power_passes and priority is Priority.URGENT
-        if priority in tenant.lines and (passes or not tenant.is_full):
-            self.rounds.setdefault(priority, Round()).tenants.setdefault(name)
-        elif priority in self.rounds:
-            self.rounds[priority].tenants.pop(name, None)
-            if not self.rounds[priority].tenants:
+        turn = self.rounds.get(priority)
+        if line and (not tenant.is_full or (self.power_passes and priority is Priority.URGENT)):
+            if turn is None:
+                turn = self.rounds[priority] = Round()
+            turn.tenants.setdefault(name)
+        elif turn is not None:
+            turn.tenants.pop(name, None)
+            if not turn.tenants:
                 del self.rounds[priority]
 
     def _rehearsal(self) -> Lane:

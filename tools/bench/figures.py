@@ -19,7 +19,7 @@ class Sizes:
     waiting: int = 200_000
     waiting_steps: tuple[int, ...] = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000)
     lane_steps: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
-    decisions: int = 20_000
+    decisions: int = 10_000
 
 
 SIZES = {
