@@ -18,9 +18,10 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from runner_service.contract.control import Word, encode_control
 from runner_service.contract.messages import TaskRequest, Update
 from runner_service.contract.states import Event
-from runner_service.contract.topology import REASON_HEADER, REQUESTS_EXCHANGE, Topology
+from runner_service.contract.topology import CONTROL_EXCHANGE, REASON_HEADER, REQUESTS_EXCHANGE, Topology
 from runner_service.queue_manager.connection import declare
 from tests.waiting import wait_until
 
@@ -50,7 +51,19 @@ class Api:
         self.channel.basic_consume(self.topology.dead_queue, self._buried, auto_ack=True)
 
     def _updated(self, _channel: BlockingChannel, _method: object, _properties: object, body: bytes) -> None:
-        self.updates.append(Update.decode(body))
+        update = Update.decode(body)
+        self.updates.append(update)
+        if update.event is Event.AGAIN:
+            self.answer(update)
+
+    def answer(self, asked: Update) -> None:
+        """A request is to be carried out, unless its end was reported."""
+        ended = any(
+            (update.request_id, update.node_id) == (asked.request_id, asked.node_id) and update.event in FINAL
+            for update in self.updates
+        )
+        word = Word(request_id=asked.request_id, attempt=asked.attempt, go=not ended)
+        self.channel.basic_publish(CONTROL_EXCHANGE, self.topology.control_key, encode_control(word))
 
     def _buried(
         self, _channel: BlockingChannel, _method: object, properties: pika.BasicProperties, _body: bytes
