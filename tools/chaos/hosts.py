@@ -39,6 +39,9 @@ class Hypervisor(Protocol):
     def definition(self, name: str) -> Json:
         """Of a VM that is small here."""
 
+    def pulse(self) -> int:
+        """Another number whenever something has happened there."""
+
     def seen(self, deaths: dict[str, float]) -> HostSeen:
         """All that it has, and what was done to it; ``deaths`` says when the processes of operations died."""
 
@@ -63,6 +66,10 @@ class FakeHost:
 
     def definition(self, name: str) -> Json:
         return {"name": name, "memory_mib": 64, "console": {"serial_log": True}}
+
+    def pulse(self) -> int:
+        journal = self.directory / "journal.jsonl"
+        return journal.stat().st_size if journal.exists() else 0
 
     def seen(self, deaths: dict[str, float]) -> HostSeen:
         world = self._store.read()

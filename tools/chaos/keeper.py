@@ -17,7 +17,7 @@ from pathlib import Path
 
 from runner_service.workers.run_directories import sweep
 from tools.chaos.plan import Blow, How
-from tools.chaos.servers import Server
+from tools.chaos.servers import DIED_AGAIN, Server
 from tools.processes import Background
 from tools.stack import ROOT, Stack
 
@@ -105,7 +105,9 @@ class Keeper:
         server = self._servers[blow.victim]
         server.kill()
         self._closing.wait(blow.down)
-        server.start()
+        # It may be struck again while it starts: then the next blow starts it, at last the calm does.
+        with contextlib.suppress(*DIED_AGAIN):
+            server.start()
 
     def _wake(self, pid: int, seconds: float) -> None:
         self._closing.wait(seconds)

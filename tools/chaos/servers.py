@@ -20,11 +20,13 @@ import httpx
 import pymysql
 
 from tools import services
-from tools.processes import Background
+from tools.processes import Background, ProcessEnded
 from tools.services import Services
 from tools.waiting import wait_until
 
 NAMES = ("rabbitmq", "mariadb")
+#: What starting one says that is killed meanwhile.
+DIED_AGAIN = (ProcessEnded, TimeoutError, pymysql.Error)
 
 
 class Server(Protocol):
