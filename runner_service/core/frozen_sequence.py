@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -33,7 +33,17 @@ class FrozenSequence(Generic[T]):
 
     def replaced(self, index: int, item: T) -> FrozenSequence[T]:
         """The same sequence with another item at ``index``."""
-        place, offset = index >> _SHIFT, index & (_WIDTH - 1)
-        chunk = self.chunks[place]
-        chunk = (*chunk[:offset], item, *chunk[offset + 1 :])
-        return FrozenSequence((*self.chunks[:place], chunk, *self.chunks[place + 1 :]))
+        return self.replaced_all({index: item})
+
+    def replaced_all(self, items: Mapping[int, T]) -> FrozenSequence[T]:
+        """The same sequence with other items at these places."""
+        chunks = list(self.chunks)
+        places: dict[int, list[T]] = {}
+        for index, item in items.items():
+            place = index >> _SHIFT
+            if place not in places:
+                places[place] = list(chunks[place])
+            places[place][index & (_WIDTH - 1)] = item
+        for place, chunk in places.items():
+            chunks[place] = tuple(chunk)
+        return FrozenSequence(tuple(chunks))

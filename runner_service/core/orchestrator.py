@@ -6,6 +6,14 @@
 Sequential: the next child starts when the one before is done; a failure aborts those after it and undoes those before
 it, last first. Concurrent: all children start, and one's failure leaves its siblings alone unless the task is atomic.
 A job that failed is itself undone, before anything else is.
+
+From the second delivery on, nobody knows what earlier ones did. So a job is first asked, in check mode, whether it
+would change anything; if it would not, it is passed over. When a task fails, those of its jobs that this delivery has
+not reached are asked as well, and what is there of them is undone; all is undone last first, the failed job in its
+place.
+
+Cancelling ends all tasks that have not ended: what has not started is aborted, what runs is stopped, what was done is
+undone.
 """
 
 from __future__ import annotations
@@ -15,7 +23,7 @@ from .frozen_sequence import FrozenSequence
 from .retry import RetryRule
 from .shape import shape_of
 from .state import Node, Phase, TreeState
-from .steps import Ended, Happening, Started, Step
+from .steps import Cancel, Ended, Happening, Started, Step
 from .turn import Turn
 
 
@@ -30,9 +38,14 @@ def begin(task: Task, *, attempt: int = 1, retry: RetryRule | None = None) -> tu
 
 def after(state: TreeState, happening: Happening) -> tuple[TreeState, tuple[Step, ...]]:
     """The state after the happening, and the steps to take, in order. What comes twice or too late changes nothing."""
-    turn = Turn(state)
+    if isinstance(happening, Cancel):
+        return _cancelled(state)
     number = state.shape.numbers[happening.job_id]
-    match happening, state[number].phase:
+    node = state.nodes[number]
+    if happening.run not in (0, node.run):
+        return state, ()
+    turn = Turn(state)
+    match happening, node.phase:
         case Started(), Phase.READY:
             turn.job_started(number)
         case Started(), Phase.UNDO_READY:
@@ -41,4 +54,14 @@ def after(state: TreeState, happening: Happening) -> tuple[TreeState, tuple[Step
             turn.job_ended(number, outcome)
         case Ended(_, outcome), Phase.UNDOING:
             turn.undoing_ended(number, outcome)
+        case _:
+            return state, ()
+    return turn.result()
+
+
+def _cancelled(state: TreeState) -> tuple[TreeState, tuple[Step, ...]]:
+    if state.cancelled or state.finished:
+        return state, ()
+    turn = Turn(state)
+    turn.cancel()
     return turn.result()

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from ..contract.messages import ErrorReport, Job
 from .frozen_sequence import FrozenSequence
 from .retry import RetryRule
 from .shape import Shape
+from .steps import Outcome
 
 
 class Phase(Enum):
@@ -34,14 +35,20 @@ class Node(NamedTuple):
     """What is known of one job or task."""
 
     phase: Phase = Phase.WAITING
+    #: A job: counts its runs and those of its undoing, as they are handed out.
+    run: int = 0
+    #: A job: the run that waits or runs only asks, in check mode.
+    check: bool = False
+    #: A task: one of its jobs has started. A job: the start of it, or of its undoing, was reported.
+    started: bool = False
     #: A job: how often its run, or that of its undoing, has been tried and failed.
     tries: int = 0
     #: A job: a run of it that failed may have changed something.
     touched: bool = False
+    #: A job: the end of its run, or of its undoing, that nobody saw, and that a check run is to judge.
+    doubt: Outcome | None = None
     #: A job that has ended: what would undo it.
     undo: Job | None = None
-    #: A task: one of its jobs has started.
-    started: bool = False
     #: A task that fails as a whole: no further child is started.
     stopping: bool = False
     #: A sequential task: the place of the child whose turn it is.
@@ -52,7 +59,7 @@ class Node(NamedTuple):
     error: ErrorReport | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TreeState:
     """A task tree on its way. ``finished`` once nothing is left to do."""
 
@@ -61,10 +68,8 @@ class TreeState:
     #: Which delivery of the request this is; from the second on, jobs may have been run before.
     attempt: int = 1
     retry: RetryRule = RetryRule()
+    cancelled: bool = False
     finished: bool = False
 
     def __getitem__(self, number: int) -> Node:
         return self.nodes[number]
-
-    def with_node(self, number: int, node: Node) -> TreeState:
-        return replace(self, nodes=self.nodes.replaced(number, node))

@@ -8,96 +8,133 @@ Failures and ends climb from child to parent in loops; only the (bounded) way do
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from ..contract.messages import ErrorReport, Job, Mode, Task
+from ..contract.operations import OPERATIONS
 from ..contract.states import Event
-from .state import Node, Phase, TreeState
-from .steps import Finish, Outcome, Report, Start, Step, Withdraw
+from .draft import Draft
+from .shape import can_roll_back
+from .state import Phase
+from .steps import Outcome, Stop, Withdraw
 from .undoing import as_whole, undoing_of
+from .verdicts import CANCELLED, as_cancelled, judged, remains_of
 
-_ENDED_WHOLE = frozenset({Phase.WAITING, Phase.ABORTED, Phase.UNDONE})
-
-ROLLED_BACK = ErrorReport(code="task.rolled_back", message="undone, because another step of the same task failed")
+_NOTHING_TO_UNDO = frozenset({Phase.ABORTED, Phase.UNDONE})
 
 
-class Turn:
+class Turn(Draft):
     """Makes a new state; the one that it is given stays as it is."""
-
-    def __init__(self, state: TreeState):
-        self._state = state
-        self._nodes = state.nodes
-        self._shape = state.shape
-        self._steps: list[Step] = []
-        self._finished = state.finished
-
-    def result(self) -> tuple[TreeState, tuple[Step, ...]]:
-        state = self._state
-        return TreeState(state.shape, self._nodes, state.attempt, state.retry, self._finished), tuple(self._steps)
 
     # -- forward ------------------------------------------------------------------------------------------------------
 
     def start(self, number: int) -> None:
         """Hand out what of the node can start now."""
         node = self._shape.nodes[number]
-        children = self._shape.children[number]
         if isinstance(node, Job):
-            self._set(number, phase=Phase.READY)
-            self._steps.append(Start(node))
+            check = self._again and OPERATIONS[node.operation].can_be_checked
+            self._hand_out(number, node, check=check, phase=Phase.READY)
             return
+        children = self._shape.children[number]
         first = children[:1] if node.mode is Mode.SEQUENTIAL else children
         self._set(number, phase=Phase.RUNNING, open=len(first))
         for child in first:
             self.start(child)
 
     def job_started(self, number: int) -> None:
-        if self._nodes[number].tries == 0:
-            self._report_tasks_started(number)
-            self._report(number, Event.START)
+        if not self._node(number).started:
+            self._report_started(number)
         self._set(number, phase=Phase.RUNNING)
 
-    def _report_tasks_started(self, number: int) -> None:
-        """Of the tasks above, from the top; each says so when the first job below it starts."""
-        above = []
-        parent = self._shape.parents[number]
-        while parent is not None and not self._nodes[parent].started:
-            above.append(parent)
-            parent = self._shape.parents[parent]
-        for task in reversed(above):
-            self._set(task, started=True)
-            self._report(task, Event.START)
-
     def job_ended(self, number: int, outcome: Outcome) -> None:
-        if self._tries_again(number, outcome, Phase.READY):
+        node = self._node(number)
+        if node.doubt is not None:
+            self._job_over(number, judged(node.doubt, outcome))
+        elif self._tries_again(number, outcome):
             return
-        untouched = self._state.attempt == 1 and not self._nodes[number].touched
-        outcome = as_whole(outcome, untouched=untouched)
-        undo = undoing_of(self._job(number), outcome, untouched=untouched)
-        phase, event = (Phase.DONE, Event.DONE) if outcome.ok else (Phase.FAILED, Event.ERROR)
-        self._set(number, phase=phase, undo=undo)
-        self._report(number, event, outcome)
+        elif node.check:
+            self._check_ended(number, outcome)
+        elif outcome.unseen and self._needs_judgement(number, outcome):
+            self._hand_out(number, self._job(number), check=True, phase=Phase.READY, doubt=outcome, touched=True)
+        else:
+            self._job_over(number, outcome)
+
+    def _check_ended(self, number: int, outcome: Outcome) -> None:
+        """What an earlier delivery did is passed over; what it did not is done now, if it is still wanted."""
+        if self._cancelled:
+            remains = remains_of(self._job(number).operation, outcome)
+            if remains is None:
+                self._give_up(number)
+            else:
+                self._job_over(number, remains)
+        elif outcome.ok and outcome.changed is not False:
+            self._hand_out(number, self._job(number), phase=Phase.READY, tries=0)
+        else:
+            self._job_over(number, outcome)
+
+    def _needs_judgement(self, number: int, outcome: Outcome) -> bool:
+        """Of a run whose end nobody saw. What is undone next, whatever was done, needs none."""
+        job = self._job(number)
+        if outcome.ok or not OPERATIONS[job.operation].can_be_checked:
+            return False
+        return not self._cancelled or undoing_of(job, outcome, untouched=False) is None
+
+    def _job_over(self, number: int, outcome: Outcome) -> None:
+        if self._cancelled and not outcome.ok and OPERATIONS[self._job(number).operation].reads_only:
+            self._give_up(number)
+            return
+        outcome = self._conclude(number, outcome)
         if outcome.ok:
             self._climb(number, None)
         else:
             self._job_failed(number, outcome.error)
 
+    def _conclude(self, number: int, outcome: Outcome) -> Outcome:
+        """The job has ended: how, and what would undo it."""
+        untouched = not (self._again or self._node(number).touched)
+        outcome = as_whole(outcome, untouched=untouched)
+        if self._cancelled:
+            outcome = as_cancelled(outcome)
+        undo = undoing_of(self._job(number), outcome, untouched=untouched)
+        phase, event = (Phase.DONE, Event.DONE) if outcome.ok else (Phase.FAILED, Event.ERROR)
+        self._set(number, phase=phase, undo=undo, check=False, doubt=None)
+        self._report(number, event, outcome)
+        return outcome
+
+    def _give_up(self, number: int) -> None:
+        """Nothing of the job is at the hypervisor, and nothing will be."""
+        self._set(number, phase=Phase.ABORTED)
+        self._report(number, Event.ABORTED)
+        self._climb(number, None, failed=True)
+
     def _job_failed(self, number: int, error: ErrorReport | None) -> None:
         self._stop_atomic_above(number)
-        if self._undo(number):
+        if not self._is_undone_in_its_place(number) and self._undo(number):
             self._set(number, error=error)
         else:
             self._climb(number, error)
 
-    def _tries_again(self, number: int, outcome: Outcome, phase: Phase) -> bool:
-        node = self._nodes[number]
+    def _is_undone_in_its_place(self, number: int) -> bool:
+        """After what comes behind it, which an earlier delivery may have reached."""
+        if not self._again:
+            return False
+        parent = self._shape.parents[number]
+        while parent is not None and not (self._cancelled or can_roll_back(self._task(parent))):
+            parent = self._shape.parents[parent]
+        return parent is not None
+
+    def _tries_again(self, number: int, outcome: Outcome) -> bool:
+        """What was cancelled is not, but its undoing is."""
+        node = self._node(number)
+        forward = node.phase is Phase.RUNNING
         delay = self._state.retry.delay_after(outcome, self._job(number).id, node.tries + 1)
-        if delay is None:
+        if delay is None or (forward and self._cancelled):
             return False
         touched = node.touched or (outcome.error is not None and outcome.error.begun)
-        self._set(number, phase=phase, tries=node.tries + 1, touched=touched)
-        undo = phase is Phase.UNDO_READY
-        job = node.undo if undo else self._job(number)
-        self._steps.append(Start(job or self._job(number), undo=undo, delay=delay))
+        self._hand_out(
+            number, node.undo or self._job(number), undo=node.undo is not None, check=node.check, delay=delay,
+            phase=Phase.READY if forward else Phase.UNDO_READY, tries=node.tries + 1, touched=touched,
+        )  # fmt: skip
         return True
 
     # -- ends climb ---------------------------------------------------------------------------------------------------
@@ -109,24 +146,24 @@ class Turn:
         while parent is not None:
             if not self._child_ended(parent, error, failed=failed):
                 return
-            failed = self._nodes[parent].phase is not Phase.DONE
-            error = self._nodes[parent].error
+            failed = self._node(parent).phase is not Phase.DONE
+            error = self._node(parent).error
             self._settle(parent)
             parent = self._shape.parents[parent]
         self._finish()
 
     def _child_ended(self, number: int, error: ErrorReport | None, *, failed: bool) -> bool:
         """Whether the task has ended with it."""
-        if error is not None and self._nodes[number].error is None:
+        if error is not None and self._node(number).error is None:
             self._set(number, error=error)
         if self._task(number).mode is Mode.SEQUENTIAL:
             return self._step_ended(number, failed=failed)
         return self._sibling_ended(number, failed=failed)
 
     def _step_ended(self, number: int, *, failed: bool) -> bool:
-        node, children = self._nodes[number], self._shape.children[number]
+        node, children = self._node(number), self._shape.children[number]
         rest = children[node.turn + 1 :]
-        if not failed and not rest:
+        if not failed and not rest and not self._cancelled:
             self._set(number, phase=Phase.DONE)
             return True
         if not failed and not node.stopping:
@@ -138,12 +175,12 @@ class Turn:
         return not self._undo_children(number)
 
     def _sibling_ended(self, number: int, *, failed: bool) -> bool:
-        node = self._nodes[number]
+        node = self._node(number)
         stopping = node.stopping or failed
         self._set(number, open=node.open - 1, stopping=stopping)
         if node.open > 1:
             return False
-        if stopping and self._task(number).atomic:
+        if stopping and (self._cancelled or self._task(number).atomic):
             return not self._undo_children(number)
         self._set(number, phase=Phase.FAILED if stopping else Phase.DONE)
         return True
@@ -152,53 +189,83 @@ class Turn:
         """All tasks above fail with the job; the atomic ones among them stop at once, while it is being undone."""
         parent = self._shape.parents[number]
         while parent is not None:
-            if self._task(parent).atomic and not self._nodes[parent].stopping:
+            if self._task(parent).atomic and not self._node(parent).stopping:
                 self._set(parent, stopping=True)
                 self._stop_below(parent)
             parent = self._shape.parents[parent]
 
     def _stop_below(self, number: int) -> None:
-        """Take back what is with the lanes and has not started; what runs is let end, and nothing comes after it."""
+        """Take back what is with the lanes and has not started. What runs is let end, unless the task is cancelled."""
         for child in self._shape.children[number]:
-            node = self._nodes[child]
-            if isinstance(self._shape.nodes[child], Task) and node.phase is Phase.RUNNING:
-                self._set(child, stopping=True)
-                self._stop_below(child)
-            elif node.phase is Phase.READY and node.tries == 0:
+            node = self._node(child)
+            if isinstance(self._shape.nodes[child], Task):
+                if node.phase is Phase.RUNNING:
+                    self._set(child, stopping=True)
+                    self._stop_below(child)
+            elif node.phase is Phase.READY and not node.started:
                 self._steps.append(Withdraw(self._job(child).id))
                 self._abort(child)
-                # The job that failed has not climbed yet, so that the atomic task does not end here.
+                # Of an atomic task, the job that failed has not climbed yet, so that the task does not end here.
                 self._climb(child, None, failed=True)
+            elif self._cancelled and node.phase in (Phase.READY, Phase.RUNNING):
+                self._break_off(child)
 
     def _abort(self, number: int) -> None:
-        """Nothing of the node has started, and nothing will."""
-        self._set(number, phase=Phase.ABORTED)
-        if isinstance(self._shape.nodes[number], Job):
+        """This delivery starts nothing of the node. What earlier ones left of it is asked when it is to be undone."""
+        node = self._shape.nodes[number]
+        may_be_there = self._again and (isinstance(node, Task) or OPERATIONS[node.operation].can_be_checked)
+        self._set(number, phase=Phase.WAITING if may_be_there else Phase.ABORTED)
+        if isinstance(node, Job) and not may_be_there:
             self._report(number, Event.ABORTED)
         for child in self._shape.children[number]:
             self._abort(child)
+
+    # -- cancelled ----------------------------------------------------------------------------------------------------
+
+    def cancel(self) -> None:
+        """End all that has not ended, as its owner wants; what is being undone goes on."""
+        self._cancelled = True
+        if self._node(0).phase is Phase.RUNNING:
+            self._set(0, stopping=True)
+            self._stop_below(0)
+
+    def _break_off(self, number: int) -> None:
+        """The job has started. If it only asks, and nothing undoes it, then the answer is what its VM's state is."""
+        node, job = self._node(number), self._job(number)
+        over = node.doubt or Outcome(error=replace(CANCELLED, begun=node.touched))
+        if node.check and undoing_of(job, over, untouched=False) is None:
+            return
+        if node.phase is Phase.RUNNING:
+            self._steps.append(Stop(job.id))
+        else:
+            self._steps.append(Withdraw(job.id))
+            self._job_over(number, over)
 
     # -- back ---------------------------------------------------------------------------------------------------------
 
     def _undo(self, number: int) -> bool:
         """Begin to undo what the node did; whether that takes time."""
-        node = self._nodes[number]
-        if node.phase in _ENDED_WHOLE:
+        node = self._node(number)
+        if node.phase in _NOTHING_TO_UNDO:
             return False
         if isinstance(self._shape.nodes[number], Task):
-            return self._undo_children(number)
+            # A part whose end has been reported stays as it is.
+            return number not in self._shape.settled_with and self._undo_children(number)
+        if node.phase is Phase.WAITING:
+            self._hand_out(number, self._job(number), check=True, phase=Phase.UNDO_READY)
+            return True
         if node.undo is None:
             return False
-        self._set(number, phase=Phase.UNDO_READY, tries=0)
-        self._steps.append(Start(node.undo, undo=True))
+        self._hand_out(number, node.undo, undo=True, phase=Phase.UNDO_READY, tries=0, started=False)
         return True
 
     def _undo_children(self, number: int) -> bool:
-        """Those of a sequential task one by one, from the one whose turn it is backwards; else all at once."""
+        """Those of a sequential task one by one, from the last backwards; else all at once."""
         self._set(number, phase=Phase.UNDOING)
+        children = self._shape.children[number]
         if self._task(number).mode is Mode.SEQUENTIAL:
-            return self._undo_from(number, self._nodes[number].turn)
-        under_way = sum([self._undo(child) for child in self._shape.children[number]])
+            return self._undo_from(number, len(children) - 1)
+        under_way = sum([self._undo(child) for child in children])
         self._set(number, open=under_way, phase=Phase.UNDOING if under_way else Phase.UNDONE)
         return under_way > 0
 
@@ -213,30 +280,55 @@ class Turn:
         return False
 
     def undoing_started(self, number: int) -> None:
-        if self._nodes[number].tries == 0:
+        node = self._node(number)
+        if node.undo is not None and not node.started:
             self._report(number, Event.ROLLBACK_START)
-        self._set(number, phase=Phase.UNDOING)
+        self._set(number, phase=Phase.UNDOING, started=node.undo is not None)
 
     def undoing_ended(self, number: int, outcome: Outcome) -> None:
-        if self._tries_again(number, outcome, Phase.UNDO_READY):
+        node = self._node(number)
+        if node.doubt is not None:
+            self._undoing_over(number, judged(node.doubt, outcome))
+        elif self._tries_again(number, outcome):
             return
-        self._set(number, phase=Phase.UNDONE)
+        elif node.undo is None:
+            self._question_ended(number, outcome)
+        elif outcome.unseen and not outcome.ok:
+            self._hand_out(number, node.undo, undo=True, check=True, phase=Phase.UNDO_READY, doubt=outcome)
+        else:
+            self._undoing_over(number, outcome)
+
+    def _question_ended(self, number: int, outcome: Outcome) -> None:
+        """A job that this delivery has not reached was asked what earlier ones left of it."""
+        remains = remains_of(self._job(number).operation, outcome)
+        if remains is None:
+            self._set(number, phase=Phase.ABORTED)
+            self._report(number, Event.ABORTED)
+        else:
+            self._report_started(number)
+            self._conclude(number, remains)
+            if self._undo(number):
+                return
+        self._undone(number)
+
+    def _undoing_over(self, number: int, outcome: Outcome) -> None:
+        self._set(number, phase=Phase.UNDONE, check=False, doubt=None)
         self._report(number, Event.ROLLBACK_DONE if outcome.ok else Event.ROLLBACK_ERROR, outcome)
         self._undone(number)
 
     def _undone(self, number: int) -> None:
         """Go on with undoing above, up to the node that began it; from there on its failure climbs."""
         parent = self._shape.parents[number]
-        while parent is not None and self._nodes[parent].phase is Phase.UNDOING:
+        while parent is not None and self._node(parent).phase is Phase.UNDOING:
             if self._more_to_undo(parent):
                 return
             number, parent = parent, self._shape.parents[parent]
         if isinstance(self._shape.nodes[number], Task):
             self._settle(number)
-        self._climb(number, self._nodes[number].error, failed=True)
+        self._climb(number, self._node(number).error, failed=True)
 
     def _more_to_undo(self, number: int) -> bool:
-        node = self._nodes[number]
+        node = self._node(number)
         if self._task(number).mode is Mode.SEQUENTIAL:
             return self._undo_from(number, node.turn - 1)
         self._set(number, open=node.open - 1)
@@ -244,40 +336,3 @@ class Turn:
             return True
         self._set(number, phase=Phase.UNDONE)
         return False
-
-    # -- reports ------------------------------------------------------------------------------------------------------
-
-    def _settle(self, number: int) -> None:
-        """Report the ends of all tasks that nothing can undo any more, now that this one has ended."""
-        reason = self._nodes[number].error or ROLLED_BACK
-        for task in self._shape.settled_with.get(number, ()):
-            node = self._nodes[task]
-            if node.phase is Phase.DONE:
-                self._report(task, Event.DONE)
-            elif not node.started:
-                self._report(task, Event.ABORTED)
-            else:
-                self._report(task, Event.ERROR, Outcome(error=node.error or reason))
-
-    def _finish(self) -> None:
-        self._finished = True
-        self._steps.append(Finish())
-
-    def _report(self, number: int, event: Event, outcome: Outcome | None = None) -> None:
-        self._steps.append(Report(self._shape.nodes[number].id, event, outcome))
-
-    # -- access -------------------------------------------------------------------------------------------------------
-
-    def _set(self, number: int, **fields: Any) -> None:
-        node: Node = self._nodes[number]._replace(**fields)
-        self._nodes = self._nodes.replaced(number, node)
-
-    def _job(self, number: int) -> Job:
-        node = self._shape.nodes[number]
-        assert isinstance(node, Job)
-        return node
-
-    def _task(self, number: int) -> Task:
-        node = self._shape.nodes[number]
-        assert isinstance(node, Task)
-        return node
