@@ -60,6 +60,9 @@ class Settings:
     grace: float = setting("MILLWRIGHT_GRACE", "Time that running jobs have to end after SIGTERM.", 60.0)
     log_level: str = setting("MILLWRIGHT_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
+    metrics_bind: str = setting(
+        "MILLWRIGHT_METRICS_BIND", "Address and port that figures for Prometheus are served at; empty: nowhere.", ""
+    )
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
