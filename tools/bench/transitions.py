@@ -20,6 +20,7 @@ from runner_service.core.steps import Ended, Outcome, Start, Started
 from tools.bench.figures import Figure, Sizes, at_least
 
 TRANSITIONS_PER_SECOND = 50_000
+TRIES = 5
 
 
 FAILS = Outcome(error=ErrorReport(code="driver.failed", message="it broke"))
@@ -84,7 +85,12 @@ def core_cases(vms: int) -> dict[str, tuple[Task, list[Started | Ended]]]:
 
 
 def transitions_per_second(task: Task, happenings: list[Started | Ended], seconds: float) -> float:
-    """A transition is a job's, or its undoing's, start or end; reading the tree at its beginning counts as time."""
+    """A transition is a job's, or its undoing's, start or end; reading the tree at its beginning counts as time. Other
+    work of the machine can only make it slower, so that the best of a few tries is nearest to the truth."""
+    return max(_speed(task, happenings, seconds / TRIES) for _ in range(TRIES))
+
+
+def _speed(task: Task, happenings: list[Started | Ended], seconds: float) -> float:
     done, began = 0, time.thread_time()
     while not done or time.thread_time() - began < seconds:
         play(task, happenings)
