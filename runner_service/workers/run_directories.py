@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -22,20 +23,25 @@ _PREFIX = "millwright-runner-"
 #: Every process of a run has this variable; ansible-runner sets it to a directory below the run's.
 MARK = "AWX_ISOLATED_DATA_DIR"
 
+#: Seconds for killed processes to be gone: one in the depths of the kernel may stay for longer than is worth a wait.
+PATIENCE = 2.0
+_PAUSE = 0.02
+
 
 class RunDirectories:
     """A directory of this runner's own (0700) that is locked while the runner lives, with one per run in it."""
 
     def __init__(self, parent: Path):
         with _alone(parent):
-            self._base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-            self._lock = os.open(self._base, os.O_RDONLY | os.O_DIRECTORY)
+            #: Where all runs are, and nothing else.
+            self.base = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            self._lock = os.open(self.base, os.O_RDONLY | os.O_DIRECTORY)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
 
     @contextmanager
     def new(self) -> Iterator[Path]:
         """A fresh directory; afterwards it is gone with all that is in it, and no process of the run is left."""
-        directory = Path(tempfile.mkdtemp(prefix="run-", dir=self._base))
+        directory = Path(tempfile.mkdtemp(prefix="run-", dir=self.base))
         try:
             yield directory
         finally:
@@ -43,7 +49,7 @@ class RunDirectories:
             shutil.rmtree(directory, ignore_errors=True)
 
     def close(self) -> None:
-        _remove(self._base)
+        _remove(self.base)
         os.close(self._lock)
 
 
@@ -92,14 +98,27 @@ def _remove(base: Path) -> None:
     shutil.rmtree(base, ignore_errors=True)
 
 
-def end_processes_of(directory: Path) -> None:
-    """Kill the processes of the runs below the directory. Ansible's workers have sessions of their own, so that
-    killing the playbook's process group would leave them at work."""
-    mark = f"\0{MARK}={directory}".encode()
+def end_processes_of(directory: Path) -> bool:
+    """Kill the processes of the runs below the directory; whether there were any. Ansible's workers have sessions of
+    their own, so that killing the playbook's process group would leave them at work."""
+    if not _kill_marked(directory):
+        return False
+    # What was just being forked, or was becoming another program, has shown itself to none or one of two looks.
+    clean, until = 0, time.monotonic() + PATIENCE
+    while clean < 2 and time.monotonic() < until:
+        time.sleep(_PAUSE)
+        clean = 0 if _kill_marked(directory) else clean + 1
+    return True
+
+
+def _kill_marked(directory: Path) -> int:
+    mark, killed = f"\0{MARK}={directory}".encode(), 0
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if _is_marked(b"\0" + (process / "environ").read_bytes(), mark):
                 os.kill(int(process.name), signal.SIGKILL)
+                killed += 1
+    return killed
 
 
 def _is_marked(environment: bytes, mark: bytes) -> bool:

@@ -261,7 +261,7 @@ def test_an_invalid_definition_is_reported_with_its_code(directories: RunDirecto
 
 def test_what_a_killed_runner_left_is_ended_and_removed_and_a_living_ones_is_not(runs: Path) -> None:
     living, dead = RunDirectories(runs), RunDirectories(runs)
-    left = next(base for base in runs.iterdir() if base != living._base)
+    left = next(base for base in runs.iterdir() if base != living.base)
     os.close(dead._lock)
     process = os.spawnve(os.P_NOWAIT, "/bin/sleep", ["sleep", "60"], {MARK: str(left / "run-1" / "artifacts")})
     wait_until(lambda: b"sleep" in Path(f"/proc/{process}/cmdline").read_bytes(), 10, "the process")
@@ -269,7 +269,7 @@ def test_what_a_killed_runner_left_is_ended_and_removed_and_a_living_ones_is_not
     assert os.waitpid(process, os.WNOHANG) == (0, 0), "run-1 is not in the directory run"
     sweep(runs)
     assert os.waitpid(process, 0)[0] == process
-    assert list(runs.iterdir()) == [living._base]
+    assert list(runs.iterdir()) == [living.base]
     living.close()
 
 
