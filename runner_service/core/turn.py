@@ -115,11 +115,11 @@ class Turn(Draft):
             self._climb(number, error)
 
     def _is_undone_in_its_place(self, number: int) -> bool:
-        """After what comes behind it, which an earlier delivery may have reached."""
+        """By a task above, after what comes behind it, because an earlier delivery may have reached that."""
         if not self._again:
             return False
         parent = self._shape.parents[number]
-        while parent is not None and not (self._cancelled or can_roll_back(self._task(parent))):
+        while parent is not None and not can_roll_back(self._task(parent)):
             parent = self._shape.parents[parent]
         return parent is not None
 
@@ -172,7 +172,7 @@ class Turn(Draft):
             return False
         for child in rest:
             self._abort(child)
-        return not self._undo_children(number)
+        return self._failed_whole(number)
 
     def _sibling_ended(self, number: int, *, failed: bool) -> bool:
         node = self._node(number)
@@ -181,9 +181,16 @@ class Turn(Draft):
         if node.open > 1:
             return False
         if stopping and (self._cancelled or self._task(number).atomic):
-            return not self._undo_children(number)
+            return self._failed_whole(number)
         self._set(number, phase=Phase.FAILED if stopping else Phase.DONE)
         return True
+
+    def _failed_whole(self, number: int) -> bool:
+        """All that was done in the task is to be undone; whether that takes no time."""
+        if self._is_undone_in_its_place(number):
+            self._set(number, phase=Phase.FAILED)
+            return True
+        return not self._undo_children(number)
 
     def _stop_atomic_above(self, number: int) -> None:
         """All tasks above fail with the job; the atomic ones among them stop at once, while it is being undone."""

@@ -14,9 +14,6 @@ from .steps import Outcome
 ROLLED_BACK = ErrorReport(code="task.rolled_back", message="undone, because another step of the same task failed")
 CANCELLED = ErrorReport(code="task.cancelled", message="the task was cancelled")
 
-#: What a killed run may have done in part. The others are done or not.
-_DONE_IN_PARTS = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE, Operation.UNCONFIGURE, Operation.SHUTDOWN})
-
 #: Said by a driver that looked at the VM, and found that the operation cannot have been done to it.
 _REFUSALS = frozenset({"driver.vm_not_found", "driver.invalid_transition"})
 
@@ -41,17 +38,11 @@ def as_cancelled(outcome: Outcome) -> Outcome:
 def remains_of(operation: Operation, check: Outcome) -> Outcome | None:
     """What earlier deliveries left of a job that is not wanted any more, as a check run found it.
 
-    It is done, or, told as an error, it may be there in part. None: nothing of it is there.
+    It is done, or, told as an error, it is not: then it may be there in part, or an earlier delivery may have said that
+    it was done, and undone it since. None: it cannot have been done.
     """
-    if check.ok and check.changed is False:
-        return check
-    # A configure that is refused now may have left files before; to remove a VM that is not there is no harm.
-    if operation is not Operation.CONFIGURE and _is_not_there(operation, check):
-        return None
-    return Outcome(error=check.error or ROLLED_BACK)
-
-
-def _is_not_there(operation: Operation, check: Outcome) -> bool:
     if check.error is None:
-        return operation not in _DONE_IN_PARTS
-    return check.error.code in _REFUSALS and not check.unseen
+        return check if check.changed is False else Outcome(error=ROLLED_BACK)
+    # A configure that is refused now may have left files before; to remove a VM that is not there is no harm.
+    refused = check.error.code in _REFUSALS and not check.unseen
+    return None if refused and operation is not Operation.CONFIGURE else Outcome(error=check.error)
