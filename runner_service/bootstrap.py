@@ -8,15 +8,19 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from . import logs
+from .companions import Companions
 from .contract.control import Cancel
 from .contract.topology import Topology
 from .core.retry import RetryRule
 from .credentials import read_key
+from .metrics import RunnerMetrics
 from .orchestrator import Orchestrator, OrchestratorRules
 from .ports import Errand, JobRunner
 from .queue_manager import Outlet, QueueManager
@@ -24,6 +28,7 @@ from .queue_manager.connection import Amqp
 from .settings import InvalidSetting, Settings
 from .solitary import watch_parent
 from .workers.ansible_worker import AnsibleWorker
+from .workers.guardian import Guardian
 from .workers.run_directories import RunDirectories, sweep
 
 log = logging.getLogger(__name__)
@@ -33,23 +38,29 @@ FAREWELL = 10.0
 
 
 def run(settings: Settings) -> None:
-    """Run a runner until SIGTERM or SIGINT."""
-    begin_log(settings.log_level)
-    key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
+    """Run a runner until SIGTERM or SIGINT. Raises InvalidSetting, UnusableKey."""
+    logs.begin(settings.log_level, settings.log_format)
+    quiet_libraries()
     sweep(Path(settings.run_dir))
+    with guarded_worker(settings) as (worker, alive):
+        serve(settings, worker, alive)
+
+
+@contextmanager
+def guarded_worker(settings: Settings) -> Iterator[tuple[AnsibleWorker, Callable[[], None]]]:
+    """A worker, and the sign of life that its guardian waits for; afterwards nothing of its runs is left."""
+    key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
     directories = RunDirectories(Path(settings.run_dir))
+    guardian = Guardian(directories.base, log_format=settings.log_format)
     try:
-        serve(settings, AnsibleWorker(directories, settings.collections_path, key))
+        yield AnsibleWorker(directories, settings.collections_path, key), guardian.alive
     finally:
         directories.close()
+        guardian.close()
 
 
-def begin_log(level: str) -> None:
-    """Raises InvalidSetting."""
-    if level not in logging.getLevelNamesMapping():
-        raise InvalidSetting(f"MILLWRIGHT_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    # What pika says of a lost connection, we say too.
+def quiet_libraries() -> None:
+    """What pika says of a lost connection, we say too."""
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
@@ -63,33 +74,33 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
         retry=retry_rule(settings),
         fence=settings.fence,
     )  # fmt: skip
-    orchestrator = Orchestrator(queues, worker, rules, alive)
+    metrics = RunnerMetrics(lambda: orchestrator.status)
+    orchestrator = Orchestrator(queues, worker, rules, Companions(alive=alive, metrics=metrics))
     stop_on_signals(orchestrator, settings.grace)
+    stop_metrics = metrics.serve(settings.metrics_bind) if settings.metrics_bind else None
     queues.start(orchestrator)
     log.info("runner %s serves datacenter %s", settings.name, settings.datacenter)
     orchestrator.run()
     queues.close(FAREWELL)
+    if stop_metrics:
+        stop_metrics()
     log.info("runner %s has stopped", settings.name)
 
 
 def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
     """Carry one request out, for a runner at the other end of ``parent``; whether it came to its end."""
-    begin_log(settings.log_level)
-    key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
-    directories = RunDirectories(Path(settings.run_dir))
+    logs.begin(settings.log_level, settings.log_format)
+    quiet_libraries()
     outlet = Outlet(broker_of(settings.amqp_url), Topology(settings.datacenter, settings.partitions))
-    worker = AnsibleWorker(directories, settings.collections_path, key)
     rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), fence=0.0)
-    orchestrator = Orchestrator(outlet, worker, rules)
-    watch_parent(parent, lambda: orchestrator.told(Cancel(request_id=errand.request.id)))
-    try:
+    with guarded_worker(settings) as (worker, alive):
+        orchestrator = Orchestrator(outlet, worker, rules, Companions(alive=alive))
+        watch_parent(parent, lambda: orchestrator.told(Cancel(request_id=errand.request.id)))
         outlet.start()
         orchestrator.take(errand.delivery)
         _stop_after(outlet.ended, orchestrator)
         orchestrator.run()
         outlet.close(FAREWELL)
-    finally:
-        directories.close()
     return outlet.ended.is_set()
 
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from .contract.control import Word
 from .core.claims import Claims
+from .logs import about
 from .membership import Membership
 from .ports import Broker, Delivery
 from .progress import Progress
@@ -89,7 +90,8 @@ class Intake:
         request = delivery.request
         known = self._requests.get(request.id)
         if self._requests.has_finished(request.id):
-            log.info("request %s: came again after its end, acknowledged", request.id)
+            with about(request=request.id):
+                log.info("came again after its end, acknowledged")
             self._broker.acknowledge(delivery.tag)
         elif known is None:
             progress = Progress(delivery)
@@ -98,7 +100,8 @@ class Intake:
         elif known.parked:
             known.successor = delivery
         else:
-            log.info("request %s: came twice", request.id)
+            with known.about():
+                log.info("came twice")
             known.tags.append(delivery.tag)
 
     def answered(self, word: Word) -> None:
@@ -110,7 +113,8 @@ class Intake:
         if word.go:
             self._proceed(progress)
         else:
-            log.info("request %s: has ended before, acknowledged", progress.id)
+            with progress.about():
+                log.info("has ended before, acknowledged")
             self.finish(progress)
 
     def release(self, progress: Progress) -> None:
@@ -135,7 +139,8 @@ class Intake:
             self._claim(progress)
 
     def _ask(self, progress: Progress) -> None:
-        log.info("request %s: delivery %d, asking whether it is to be carried out", progress.id, progress.attempt)
+        with progress.about():
+            log.info("delivery %d, asking whether it is to be carried out", progress.attempt)
         self._broker.publish(progress.question(self._name))
         self._timers.after(ASK_AGAIN, partial(self._proceed, progress))
 
@@ -145,4 +150,5 @@ class Intake:
         if self.claims.claim(progress.id, vms):
             self.begin(progress)
         else:
-            log.info("request %s: waits for request %s", progress.id, self.claims.holder(progress.id))
+            with progress.about():
+                log.info("waits for request %s", self.claims.holder(progress.id))

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from .companions import Companions
 from .contract.control import Cancel, Control, RunnerStatus, Sessions, Word
 from .contract.messages import ErrorReport
 from .core import steps
@@ -28,10 +29,9 @@ from .core.retry import RetryRule
 from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
 from .intake import Intake, Requests
 from .membership import FENCE, Membership
-from .ports import Broker, Delivery, JobRunner, Solitary, Work
+from .ports import Broker, Delivery, JobRunner, Work
 from .progress import Progress
 from .reporting import Reporter, View
-from .solitary import SolitaryProcess
 from .suspects import Suspects
 from .timers import Timers
 
@@ -60,15 +60,14 @@ class Orchestrator:
     """Takes requests, runs their jobs, reports. All public methods may be called from any thread."""
 
     def __init__(
-        self, broker: Broker, runner: JobRunner, rules: OrchestratorRules, alive: Callable[[], None] = lambda: None,
-        solitary: Solitary | None = None,
-    ):  # fmt: skip
-        """``alive`` is called about every second while the broker is heard of: whoever waits for it in vain knows that
-        this runner may have been replaced."""
+        self, broker: Broker, runner: JobRunner, rules: OrchestratorRules, companions: Companions | None = None
+    ):
+        companions = companions or Companions()
         self._broker = broker
         self._runner = runner
         self._rules = rules
-        self._alive = alive
+        self._alive = companions.alive
+        self._metrics = companions.metrics
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._lanes = Lanes(rules.max_runs)
         self._timers = Timers()
@@ -76,7 +75,7 @@ class Orchestrator:
         self._membership = Membership(broker, rules.runner_id, rules.partitions, rules.fence)
         self._reporter = Reporter(rules.runner_id, rules.name, rules.max_runs)
         self._pool = ThreadPoolExecutor(rules.max_runs, thread_name_prefix="run")
-        self._suspects = Suspects(broker, solitary or SolitaryProcess(), self._requests, self._pool)
+        self._suspects = Suspects(broker, companions, self._requests, self._pool)
         self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
         self._suspects.forget = self._forget
         self._intake = Intake(broker, self._requests, self._membership, self._timers, rules.name)
@@ -146,7 +145,8 @@ class Orchestrator:
         progress = self._requests.get(request_id)
         if progress is None or progress.parked or progress.cancelled:
             return
-        log.info("request %s: is to be cancelled", request_id)
+        with progress.about():
+            log.info("is to be cancelled")
         progress.cancelled = True
         if progress.state is not None:
             self._advance(progress, steps.Cancel())
@@ -164,6 +164,11 @@ class Orchestrator:
             self._broker.reset()
             self._lost()
         self._settle()
+
+    @property
+    def status(self) -> RunnerStatus | None:
+        """What it last said of itself."""
+        return self._reporter.latest
 
     def _settle(self) -> None:
         """Consume our share of the partitions, give up the rest, and say so."""
@@ -211,7 +216,8 @@ class Orchestrator:
 
     def _begin(self, progress: Progress) -> None:
         request, hypervisor = progress.request, progress.request.hypervisor
-        log.info("request %s: task %s begins, delivery %d", request.id, request.task.id, progress.attempt)
+        with progress.about():
+            log.info("begins, delivery %d", progress.attempt)
         self._lanes.open(hypervisor.id, hypervisor.open_sessions, power_passes=hypervisor.power_passes)
         progress.state, taken = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
         self._carry_out(progress, taken)
@@ -228,28 +234,41 @@ class Orchestrator:
         while (ticket := self._lanes.take()) is not None:
             progress = self._requests[ticket.request_id]
             start = progress.waiting.pop(ticket.job_id)
-            stop = progress.running[ticket.job_id] = threading.Event()
-            log.info("request %s: job %s starts %s", progress.id, start.job.id, _named(start))
-            self._advance(progress, Started(ticket.job_id))
-            self._pool.submit(self._run_job, progress, start, stop)
+            with progress.about(ticket.job_id):
+                self._start(progress, start)
+
+    def _start(self, progress: Progress, start: Start) -> None:
+        log.info("starts %s", _named(start))
+        now, job = time.monotonic(), start.job
+        self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
+        stop = progress.running[job.id] = threading.Event()
+        self._advance(progress, Started(job.id, start.run))
+        self._pool.submit(self._run_job, progress, start, stop)
 
     def _run_job(self, progress: Progress, start: Start, stop: threading.Event) -> None:
         """On a thread of the pool."""
         hypervisor = progress.request.hypervisor
         work = Work(request_id=progress.id, hypervisor=hypervisor, job=start.job, check=start.check)
-        try:
-            outcome = self._runner.run(work, stop.is_set)
-        except Exception as error:  # the outermost loop: a defect must not leave the job without an end
-            log.exception("request %s: job %s: the runner failed", progress.id, start.job.id)
-            outcome = Outcome(error=ErrorReport(code="runner.failed", message=f"{type(error).__name__} in the runner"))
-        self._inbox.put(partial(self._ended, progress, start.job.id, outcome))
+        began = time.monotonic()
+        with progress.about(start.job.id):
+            try:
+                outcome = self._runner.run(work, stop.is_set)
+            except Exception as error:  # the outermost loop: a defect must not leave the job without an end
+                log.exception("the runner failed")
+                what = f"{type(error).__name__} in the runner"
+                outcome = Outcome(error=ErrorReport(code="runner.failed", message=what))
+        self._inbox.put(partial(self._ended, progress, start, outcome, time.monotonic() - began))
 
-    def _ended(self, progress: Progress, job_id: str, outcome: Outcome) -> None:
+    def _ended(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
+        job_id = start.job.id
         self._lanes.release(progress.ticket(job_id))
         del progress.running[job_id]
-        if not progress.lost:
-            log.info("request %s: job %s ended: %s", progress.id, job_id, _verdict(outcome))
-            self._advance(progress, Ended(job_id, outcome))
+        self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
+        with progress.about(job_id):
+            log.info("ended%s: %s", ", and counts nothing" if progress.lost else "", _verdict(outcome))
+            if not progress.lost:
+                progress.ran(job_id, outcome)
+                self._advance(progress, Ended(job_id, outcome, start.run))
         self._forget_if_idle(progress)
 
     # -- what is done about it ----------------------------------------------------------------------------------------
@@ -280,9 +299,11 @@ class Orchestrator:
         if progress.parked:
             return
         if start.delay:
+            self._metrics.retried(start.job.operation)
             self._timers.after(start.delay, partial(self._retry, progress, start))
             return
         request = progress.request
+        progress.offered_at[start.job.id] = time.monotonic()
         self._lanes.offer(
             request.hypervisor.id, progress.ticket(start.job.id),
             priority=priority_of(start.job.operation, undo=start.undo), tenant=request.tenant,
@@ -295,7 +316,8 @@ class Orchestrator:
             self._offer(progress, now)
 
     def _finish(self, progress: Progress) -> None:
-        log.info("request %s: task %s has ended", progress.id, progress.request.task.id)
+        with progress.about():
+            log.info("has ended")
         self._requests.finish(progress.id)
         for tag in progress.tags:
             self._broker.acknowledge(tag)

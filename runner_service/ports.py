@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from .contract.control import RunnerStatus
 from .contract.messages import Hypervisor, Job, TaskRequest, Update
+from .contract.operations import Operation
 from .core.steps import Outcome
 
 
@@ -111,3 +112,19 @@ class Solitary(Protocol):
     def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
         """Whether the request came to its end, all its updates confirmed. False: its process broke off, or ended soon
         after ``stopped()`` was true. Once ``cancelled()`` is true the request is cancelled."""
+
+
+class Metrics(Protocol):
+    """Counts what happens; called on the orchestrator's thread."""
+
+    def job_ended(self, operation: Operation, code: str | None, seconds: float) -> None:
+        """A run of a job is over; ``code`` is that of its error."""
+
+    def waited(self, operation: Operation, seconds: float) -> None:
+        """A job got a session, so long after it could have run."""
+
+    def retried(self, operation: Operation) -> None:
+        """A job is tried again."""
+
+    def dead_letter(self) -> None:
+        """A request was given up."""

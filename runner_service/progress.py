@@ -6,14 +6,22 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
+from typing import Any
 
 from .contract.messages import TaskRequest, Update
 from .contract.states import Event
 from .core.lanes import Ticket
 from .core.state import TreeState
 from .core.steps import Outcome, Report, Start
+from .logs import about
 from .ports import ERRAND_UPDATES, Delivery, Errand, Tag
+
+#: What is kept of a job's runs: the last ones.
+TRACES = 10
+_ENDS = frozenset({Event.DONE, Event.ERROR, Event.ROLLBACK_DONE, Event.ROLLBACK_ERROR})
 
 
 class Progress:
@@ -44,6 +52,10 @@ class Progress:
         self.lost = False
         #: The request as it came again before the runs of this one had ended.
         self.successor: Delivery | None = None
+        #: By job: when it could have run, how often it was run, and what Ansible said of its runs.
+        self.offered_at: dict[str, float] = {}
+        self._runs: Counter[str] = Counter()
+        self._traces: dict[str, list[dict[str, Any]]] = {}
         #: How often a process of its own was brought down by it.
         self.strikes = 0
         self._sequence = delivery.sequence
@@ -51,6 +63,17 @@ class Progress:
     @property
     def id(self) -> str:
         return self.request.id
+
+    def about(self, job_id: str | None = None) -> AbstractContextManager[None]:
+        """Lines that are logged meanwhile are about the request, and the job."""
+        return about(request=self.id, task=self.request.task.id, job=job_id, hypervisor=self.request.hypervisor.id)
+
+    def ran(self, job_id: str, outcome: Outcome) -> None:
+        """A run of the job has ended."""
+        self._runs[job_id] += 1
+        if outcome.trace is not None:
+            self._traces.setdefault(job_id, []).append(outcome.trace)
+            del self._traces[job_id][:-TRACES]
 
     def ticket(self, job_id: str) -> Ticket:
         return Ticket(self.id, job_id)
@@ -68,8 +91,11 @@ class Progress:
         """The next update of this attempt."""
         self._sequence += 1
         outcome = report.outcome or Outcome()
+        runs = self._traces.pop(report.node_id, None) if report.event in _ENDS else None
         return Update(
             request_id=self.id, attempt=self.attempt, sequence=self._sequence, node_id=report.node_id,
             event=report.event, at=datetime.now(UTC).isoformat(), runner=runner, changed=outcome.changed,
             vm=outcome.vm, host=outcome.host, error=outcome.error,
+            tries=self._runs.get(report.node_id) if report.event in _ENDS else None,
+            trace={"runs": runs} if runs else None,
         )  # fmt: skip

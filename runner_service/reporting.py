@@ -37,12 +37,14 @@ class Reporter:
         self._max_runs = max_runs
         self._started_at = datetime.now(UTC).isoformat()
         self._sequence = 0
+        #: The last one; None: none was made yet.
+        self.latest: RunnerStatus | None = None
 
     def status(self, view: View, *, stopping: bool) -> RunnerStatus:
         """The next status."""
         self._sequence += 1
         lanes = view.lanes.overview()
-        return RunnerStatus(
+        self.latest = RunnerStatus(
             runner_id=self._runner_id, name=self._name, sequence=self._sequence, started_at=self._started_at,
             stopping=stopping, partitions=tuple(sorted(view.membership.consumed)),
             draining=tuple(sorted(view.membership.draining)), max_runs=self._max_runs, running=view.lanes.running,
@@ -55,6 +57,7 @@ class Reporter:
             ),
             jobs=tuple(islice(waiting_jobs(view), MAX_WAITING_NAMED)),
         )  # fmt: skip
+        return self.latest
 
 
 def waiting_jobs(view: View) -> Iterator[WaitingJob]:

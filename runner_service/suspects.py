@@ -12,8 +12,9 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
+from .companions import Companions
 from .intake import Requests
-from .ports import Broker, Errand, Solitary
+from .ports import Broker, Errand
 from .progress import Progress
 
 log = logging.getLogger(__name__)
@@ -30,9 +31,10 @@ class Suspects:
     ``forget`` is given one that was given up or has to come again, ``finish`` one that has ended; ``tell`` brings a
     call to the orchestrator's thread."""
 
-    def __init__(self, broker: Broker, solitary: Solitary, requests: Requests, pool: Executor):
+    def __init__(self, broker: Broker, companions: Companions, requests: Requests, pool: Executor):
         self._broker = broker
-        self._solitary = solitary
+        self._solitary = companions.solitary
+        self._metrics = companions.metrics
         self._requests = requests
         self._pool = pool
         self._waiting: deque[Progress] = deque()
@@ -59,7 +61,8 @@ class Suspects:
         if progress.running or progress.parked:
             return
         stop = progress.running[_RUN] = threading.Event()
-        log.warning("request %s: broke runners off %d times, carried out alone", progress.id, progress.crashes)
+        with progress.about():
+            log.warning("broke runners off %d times, carried out alone", progress.crashes)
         self._pool.submit(self._run, progress, progress.errand(), stop)
 
     def _run(self, progress: Progress, errand: Errand, stop: threading.Event) -> None:
@@ -67,7 +70,8 @@ class Suspects:
         try:
             ended = self._solitary.carry_out(errand, stop.is_set, lambda: progress.cancelled)
         except Exception:  # the outermost loop: a defect must not leave the request without an end
-            log.exception("request %s: cannot be carried out alone", progress.id)
+            with progress.about():
+                log.exception("cannot be carried out alone")
             ended = False
         self.tell(partial(self._ended, progress, stopped=stop.is_set(), ended=ended))
 
@@ -82,9 +86,11 @@ class Suspects:
 
     def _strike(self, progress: Progress) -> None:
         progress.strikes += 1
-        log.error("request %s: brought its own process down, %d of %d", progress.id, progress.strikes, STRIKES)
+        with progress.about():
+            log.error("brought its own process down, %d of %d", progress.strikes, STRIKES)
         if progress.strikes >= STRIKES:
             reason = f"it brought the runner that carried it out down by itself, {STRIKES} times"
             self._broker.give_up(progress.delivery, reason)
+            self._metrics.dead_letter()
             self._requests.finish(progress.id)
             self.forget(progress)

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from runner_service.companions import Companions
 from runner_service.contract.control import Cancel, RunnerStatus, Sessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Task, TaskRequest
 from runner_service.contract.operations import Operation
@@ -44,7 +45,7 @@ class Shop:
             fence=self.fence,
             partitions=self.partitions,
         )
-        self.orchestrator = Orchestrator(self.broker, self.hypervisor, rules, solitary=self.solitary)
+        self.orchestrator = Orchestrator(self.broker, self.hypervisor, rules, Companions(solitary=self.solitary))
         self.thread = threading.Thread(target=self.orchestrator.run)
         self.thread.start()
 
