@@ -106,7 +106,7 @@ class Size:
 
 
 SHORT = Size(
-    seconds=(14, 16), hosts=(2, 3), runners=(2, 2), appliances=(4, 5), vms_each=(2, 3), wishes=(10, 14), blows=(4, 5)
+    seconds=(12, 15), hosts=(2, 3), runners=(2, 2), appliances=(3, 4), vms_each=(3, 4), wishes=(10, 14), blows=(4, 5)
 )
 LONG = Size(
     seconds=(30, 60), hosts=(2, 6), runners=(1, 3), appliances=(4, 9), vms_each=(2, 7), wishes=(30, 70), blows=(3, 9)

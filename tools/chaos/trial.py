@@ -178,7 +178,9 @@ class Trial:
 
     def _judge(self, site: Site, actor: Actor, coroner: Coroner) -> None:
         seen = site.snapshot(coroner.deaths, actor.granted, actor.cancelled)
-        self.result.operations = sum(len(host.spans) for host in seen.hosts)
+        self.result.operations = sum(len(host.spans) for host in seen.hosts) or sum(
+            len(task.jobs) for task in seen.tasks
+        )
         self.result.tasks = len(actor.granted)
         self.result.findings += judge(seen)
 
