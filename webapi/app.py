@@ -16,7 +16,7 @@ from sqlalchemy import event
 from . import auth, error_answers, models, routes
 from .database import db, engine_options
 from .error_answers import MillwrightApi
-from .routes import docs
+from .routes import docs, metrics
 from .schemas.tasks import JobSchema
 from .settings import Settings
 
@@ -61,6 +61,7 @@ def _serve(app: Flask) -> None:
     api.spec.components.schema("Job", schema=JobSchema)
     routes.register(api)
     app.register_blueprint(docs.blueprint, url_prefix=routes.BASE)
+    app.register_blueprint(metrics.blueprint)
     error_answers.register(app)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import logging
+import logging.config
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +16,7 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 from sqlalchemy.exc import OperationalError
 
+from . import logs
 from .app import create_app
 from .database import db as tables
 from .errors import ApiError
@@ -68,18 +69,28 @@ def _migrated_app() -> Flask:
     return app
 
 
+def _log_configuration(settings: Settings) -> dict[str, Any]:
+    """Raises ClickException for a form of logs that there is not."""
+    try:
+        return logs.configuration(settings.log_format)
+    except logs.InvalidFormat as error:
+        raise click.ClickException(str(error)) from error
+
+
 @click.command(epilog=explained())
 @click.option("--bind", help="Address and port to listen on.  [default: MILLWRIGHT_API_BIND]")
 @click.option("--workers", default=1, show_default=True, help="Processes.")
 @click.option("--threads", default=8, show_default=True, help="Threads of each process.")
 def api(bind: str | None, workers: int, threads: int) -> None:
     """Serve the REST API."""
+    settings = Settings.from_environment()
     options = {
-        "bind": bind or Settings.from_environment().api_bind,
+        "bind": bind or settings.api_bind,
         "workers": workers,
         "threads": threads,
         "worker_class": "gthread",
         "proc_name": "millwright-api",
+        "logconfig_dict": _log_configuration(settings),
         # It would be a file in the user's home, the same one for all APIs of the user.
         "control_socket_disable": True,
     }
@@ -91,9 +102,9 @@ def relay() -> None:
     """Carry requests to the broker, and the runners' updates back to the database."""
     from .messaging.relay import Relay
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(threadName)s %(message)s")
-    logging.getLogger("pika").setLevel(logging.WARNING)
-    Relay(_migrated_app(), Settings.from_environment().amqp_url).run_until_signalled()
+    settings = Settings.from_environment()
+    logging.config.dictConfig(_log_configuration(settings))
+    Relay(_migrated_app(), settings.amqp_url).run_until_signalled()
 
 
 @click.group(epilog=explained())

@@ -25,6 +25,7 @@ class Settings:
     )
     amqp_url: str = setting("AMQP_URL", "Broker that the relay talks to.", "amqp://guest:guest@127.0.0.1:5672/%2F")
     api_bind: str = setting("MILLWRIGHT_API_BIND", "Address and port that the API listens on.", "127.0.0.1:8470")
+    log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:
