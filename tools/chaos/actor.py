@@ -117,13 +117,14 @@ class Actor:
         if self._newest is None:
             return
         task = self._newest["id"]
-        self.cancelled.add(task)
         try:
             self._try(lambda: self._client.post(f"/tasks/{task}/cancel"))
         except Refused as refused:
             self._count(refused.code)
-        except Lost:
             return
+        except Lost:
+            self.odd.append(f"whether task {task} was cancelled is not known")
+        self.cancelled.add(task)
 
     def read(self, path: str, **filters: str | int) -> Json:
         """What the API says, once it says it."""

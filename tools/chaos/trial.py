@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.chaos.actor import Actor, Lost
+from tools.chaos.actor import Actor
 from tools.chaos.audit import Finding, Kind, judge
 from tools.chaos.coroner import Coroner
 from tools.chaos.hosts import FakeHost, Hypervisor
@@ -25,7 +26,6 @@ from tools.chaos.site import Site
 from tools.services import Services, free_port
 from tools.waiting import wait_until
 from webapi.cli.client import Client
-from webapi.cli.errors import Unreachable
 
 if TYPE_CHECKING:
     from tools.chaos.guests import Libvirt
@@ -89,8 +89,9 @@ class Trial:
             with Client(platform.api_url, platform.token("chaos")) as client, self._hosts() as hosts:
                 site = Site(client, hosts, platform.public_key())
                 self._strain(replace(platform, datacenter_id=site.datacenter["id"]), client, site)
-        except (Lost, TimeoutError, Unreachable) as error:
+        except Exception as error:  # noqa: BLE001  # a seed that cannot be carried out is a finding; others can
             self._find(Kind.BROKEN, f"{type(error).__name__}: {error}")
+            (self._directory / "harness.log").write_text(traceback.format_exc())
         finally:
             tidy(platform, self._names)
 
@@ -132,13 +133,11 @@ class Trial:
         for host in site.hosts:
             host.behave(self._plan)
         began = time.monotonic()
-        blows = threading.Thread(target=lambda: _on_time(began, self._events(keeper, site)))
-        blows.start()
         wishes = [(wish.at, lambda wish=wish: actor.act(wish)) for wish in self._plan.wishes]
-        try:
+        with ThreadPoolExecutor(1) as beside:
+            blows = beside.submit(_on_time, began, self._events(keeper, site))
             _on_time(began, wishes)
-        finally:
-            blows.join()
+            blows.result()
 
     def _events(self, keeper: Keeper, site: Site) -> list[tuple[float, Callable[[], None]]]:
         events: list[tuple[float, Callable[[], None]]] = []
