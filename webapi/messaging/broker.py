@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
+from runner_service.contract.control import Control, encode_control
 from runner_service.contract.topology import (
+    CONTROL_EXCHANGE,
     DEAD_EXCHANGE,
     REASON_HEADER,
     REQUESTS_EXCHANGE,
@@ -31,13 +35,15 @@ def connect(url: str) -> BlockingConnection:
 
 def declare(channel: BlockingChannel, topology: Topology) -> None:
     """Make a datacenter's exchanges and queues; harmless when they are there."""
-    for exchange in (REQUESTS_EXCHANGE, UPDATES_EXCHANGE, DEAD_EXCHANGE):
+    for exchange in (REQUESTS_EXCHANGE, UPDATES_EXCHANGE, DEAD_EXCHANGE, CONTROL_EXCHANGE):
         channel.exchange_declare(exchange, exchange_type="direct", durable=True)
     for queue in topology.in_queues:
         _bind(channel, REQUESTS_EXCHANGE, queue, topology.in_arguments())
     _bind(channel, UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments())
     _bind(channel, DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments())
     _bind(channel, DEAD_EXCHANGE, topology.rubbish_queue, topology.rubbish_arguments())
+    channel.queue_declare(topology.status_queue, durable=True, arguments=topology.status_arguments())
+    channel.queue_bind(topology.status_queue, CONTROL_EXCHANGE, routing_key=topology.status_key)
 
 
 def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[str, str | int | bool]) -> None:
@@ -46,7 +52,7 @@ def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[s
 
 
 def publish(
-    channel: BlockingChannel, exchange: str, queue: str, body: bytes, headers: dict[str, str] | None = None
+    channel: BlockingChannel, exchange: str, queue: str, body: bytes, headers: dict[str, Any] | None = None
 ) -> None:
     """Send a persistent message; returns when the broker has it in a queue. The channel must confirm deliveries."""
     properties = pika.BasicProperties(
@@ -55,9 +61,9 @@ def publish(
     channel.basic_publish(exchange, queue, body, properties, mandatory=True)
 
 
-def put_aside(channel: BlockingChannel, topology: Topology, body: bytes, reason: str) -> None:
-    """Keep a message that nobody can read for people to look at, with the reason."""
-    publish(channel, DEAD_EXCHANGE, topology.rubbish_queue, body, {REASON_HEADER: reason[:1000]})
+def tell(channel: BlockingChannel, topology: Topology, message: Control) -> None:
+    """Tell all runners of a datacenter something. Nobody may be listening, and it may get lost."""
+    channel.basic_publish(CONTROL_EXCHANGE, topology.control_key, encode_control(message))
 
 
 def reason_of(properties: pika.BasicProperties) -> str:

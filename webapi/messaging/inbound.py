@@ -5,9 +5,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,20 +17,20 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import AMQPError
 from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
-from runner_service.contract.messages import InvalidMessage, TaskRequest, Update
+from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.topology import Topology
 
-from ..services import outbox, rubbish, updates
+from .. import logs
+from ..models import DeadLetter
+from ..services import deadletters, outbox, updates
 from . import broker
+from .statuses import Statuses
 
 _PREFETCH = 100
 
 #: The message is well, the database is not.
 DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
-
-_ID = re.compile(str(next(spec.rule.pattern for spec in fields_of(TaskRequest) if spec.name == "id")))
 
 log = logging.getLogger(__name__)
 
@@ -47,11 +45,13 @@ class Inbound:
         self._channel.confirm_delivery()
         self._channel.basic_qos(prefetch_count=_PREFETCH)
         self._consumed: set[str] = set()
+        self._statuses = Statuses()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             self._consume_new_datacenters()
+            self._statuses.write_down()
             self._work_until(time.monotonic() + _LOOK_FOR_DATACENTERS_SECONDS, stopping)
 
     def _work_until(self, moment: float, stopping: Callable[[], bool]) -> None:
@@ -64,49 +64,47 @@ class Inbound:
                 broker.declare(self._channel, topology)
                 self._channel.basic_consume(topology.out_queue, partial(self._on_update, topology))
                 self._channel.basic_consume(topology.dead_queue, partial(self._on_dead, topology))
+                self._channel.basic_consume(topology.rubbish_queue, partial(self._on_rubbish, topology))
+                on_status = partial(self._statuses.on_status, topology)
+                self._channel.basic_consume(topology.status_queue, on_status, auto_ack=True)
                 self._consumed.add(topology.datacenter_id)
 
     def _on_update(self, topology: Topology, channel: BlockingChannel, method: Any, _: Any, body: bytes) -> None:
-        with self._putting_aside_what_trips(topology, body):
-            updates.apply(Update.decode(body))
+        with self._keeping_what_trips(topology, topology.out_queue, body):
+            word = updates.apply(Update.decode(body))
+            if word is not None:
+                broker.tell(channel, topology, word)
         channel.basic_ack(method.delivery_tag)
 
     def _on_dead(
         self, topology: Topology, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
     ) -> None:
-        with self._putting_aside_what_trips(topology, body):
-            reason = broker.reason_of(properties)
-            request_id = request_id_of(body)
-            if request_id is None or not updates.give_up(request_id, reason):
-                self._put_aside(topology, body, reason)
+        with self._keeping_what_trips(topology, topology.dead_queue, body):
+            _say(deadletters.bury_request(topology, body, broker.reason_of(properties)))
+        channel.basic_ack(method.delivery_tag)
+
+    def _on_rubbish(
+        self, topology: Topology, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
+    ) -> None:
+        """What earlier versions put aside there."""
+        _say(deadletters.take_over(topology, body, broker.reason_of(properties)))
         channel.basic_ack(method.delivery_tag)
 
     @contextmanager
-    def _putting_aside_what_trips(self, topology: Topology, body: bytes) -> Iterator[None]:
+    def _keeping_what_trips(self, topology: Topology, queue: str, body: bytes) -> Iterator[None]:
         """A message that trips us must not trip us again and again. One that came in vain because the broker or the
         database is gone comes again on the next connection."""
         try:
             yield
         except InvalidMessage as error:
-            self._put_aside(topology, body, f"{error.code}: {error}")
+            _say(deadletters.keep(topology, queue, body, f"{error.code}: {error}"))
         except (AMQPError, *DATABASE_GONE):
             raise
-        except Exception as error:
-            log.exception("datacenter=%s message not handled", topology.datacenter_id)
-            self._put_aside(topology, body, f"update.inapplicable: {type(error).__name__}: {error}")
-
-    def _put_aside(self, topology: Topology, body: bytes, reason: str) -> None:
-        reason = reason.encode(errors="backslashreplace").decode()
-        log.error("datacenter=%s message put aside: %s", topology.datacenter_id, reason)
-        broker.put_aside(self._channel, topology, body, reason)
-        rubbish.tell(topology.datacenter_id, topology.rubbish_queue, reason)
+        except Exception as error:  # noqa: BLE001  # a bug of ours, whatever it raises; the log has its trace
+            reason = f"update.inapplicable: {type(error).__name__}: {error}"
+            _say(deadletters.keep(topology, queue, body, reason), trip=error)
 
 
-def request_id_of(body: bytes) -> str | None:
-    """The id in what may have been a request, however broken the rest is."""
-    try:
-        raw = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    found = raw.get("id") if isinstance(raw, dict) else None
-    return found if isinstance(found, str) and _ID.fullmatch(found) else None
+def _say(letter: DeadLetter, trip: Exception | None = None) -> None:
+    with logs.about(datacenter=letter.datacenter_id, task=letter.task_id, request=letter.request_id):
+        log.error("dead letter %s from %s: %s", letter.id, letter.queue, letter.reason, exc_info=trip)

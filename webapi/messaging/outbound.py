@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import ChannelClosedByBroker
 
-from runner_service.contract.topology import REQUESTS_EXCHANGE, Topology
+from runner_service.contract.messages import TaskRequest, Update
+from runner_service.contract.topology import AGAIN_HEADER, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 
-from ..services import outbox
+from ..services import deadletters, outbox
 from . import broker
 
 _IDLE_SECONDS = 0.05
@@ -21,6 +23,8 @@ _IDLE_SECONDS = 0.05
 _PRECONDITION_FAILED = 406
 #: How often a relay that has nothing to publish says that it lives.
 _SIGN_OF_LIFE_SECONDS = 2.0
+#: How often dead letters are looked for that are to be sent again.
+_REQUEUE_SECONDS = 1.0
 
 
 class Outbound:
@@ -32,12 +36,14 @@ class Outbound:
         self._channel.confirm_delivery()
         self._declared: set[str] = set()
         self._looked = 0.0
+        self._requeued = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             if not (self._is_due() and outbox.publish_pending(self._publish)):
                 self._connection.sleep(_IDLE_SECONDS)
+            self._requeue_dead_letters()
 
     def _is_due(self) -> bool:
         """Something waits, or it is time for a sign of life."""
@@ -46,12 +52,33 @@ class Outbound:
         self._looked = time.monotonic()
         return True
 
-    def _publish(self, topology: Topology, hypervisor_id: str, body: bytes) -> None:
+    def _requeue_dead_letters(self) -> None:
+        """Nobody is in a hurry who has looked at a dead letter first."""
+        if time.monotonic() - self._requeued >= _REQUEUE_SECONDS:
+            deadletters.requeue_pending(self._republish)
+            self._requeued = time.monotonic()
+
+    def _publish(self, request: outbox.Outgoing) -> None:
+        queue = request.topology.in_queue_for(request.hypervisor_id)
+        headers = {AGAIN_HEADER: True} if request.again else None
+        self._send(request.topology, REQUESTS_EXCHANGE, queue, request.body, headers)
+
+    def _republish(self, topology: Topology, message: TaskRequest | Update, body: bytes) -> None:
+        """A request may have been begun before it was given up."""
+        if isinstance(message, TaskRequest):
+            queue = topology.in_queue_for(message.hypervisor.id)
+            self._send(topology, REQUESTS_EXCHANGE, queue, body, {AGAIN_HEADER: True})
+        else:
+            self._send(topology, UPDATES_EXCHANGE, topology.out_queue, body)
+
+    def _send(
+        self, topology: Topology, exchange: str, queue: str, body: bytes, headers: dict[str, Any] | None = None
+    ) -> None:
         if topology.datacenter_id not in self._declared:
             broker.declare(self._channel, topology)
             self._declared.add(topology.datacenter_id)
         try:
-            broker.publish(self._channel, REQUESTS_EXCHANGE, topology.in_queue_for(hypervisor_id), body)
+            broker.publish(self._channel, exchange, queue, body, headers)
         except ChannelClosedByBroker as error:
             if error.reply_code != _PRECONDITION_FAILED:
                 raise

@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The relay process: two threads, each with a connection of its own, that come back whatever goes away."""
+"""The relay process: three threads, each with a connection of its own, that come back whatever goes away."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from pika.exceptions import AMQPError
 from sqlalchemy.exc import SQLAlchemyError
 
 from . import broker
+from .control import Telling
 from .inbound import Inbound
 from .outbound import Outbound
 
@@ -39,7 +40,7 @@ class Work(Protocol):
 
 
 class Relay:
-    """Publishes and applies until it is stopped. Any number of relays may run; one at a time does each of the two."""
+    """Publishes and applies until it is stopped. Any number may run; one at a time publishes, and one applies."""
 
     def __init__(self, app: Flask, amqp_url: str):
         self._app = app
@@ -47,7 +48,7 @@ class Relay:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._keep_on, args=(work,), name=work.__name__.lower())
-            for work in (Outbound, Inbound)
+            for work in (Outbound, Inbound, Telling)
         ]
 
     def start(self) -> None:

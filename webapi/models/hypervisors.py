@@ -16,9 +16,7 @@ from runner_service.contract.messages import Hypervisor as HypervisorMessage
 
 from ..database import Base, Name, OwnId, Ref, Stamp, table_arguments
 from .datacenters import Datacenter
-
-#: Of a platform that says nothing else.
-DEFAULT_SESSIONS = 2
+from .sessionlimits import Bound
 
 
 class HypervisorState(StrEnum):
@@ -34,6 +32,7 @@ class Hypervisor(Base):
     """One management endpoint of a datacenter. Credentials are sealed to the datacenter's key before they come here."""
 
     __tablename__ = "hypervisors"
+    __allow_unmapped__ = True
     __table_args__ = table_arguments(
         UniqueConstraint("datacenter_id", "name"),
         # Two rows for one endpoint would give it twice its sessions.
@@ -58,6 +57,9 @@ class Hypervisor(Base):
 
     datacenter: Mapped[Datacenter] = relationship(lazy="joined", innerjoin=True)
 
+    #: The bound that holds for it, where a service has worked it out; not a column.
+    effective_sessions: int | None = None
+
     def answered(self, host: dict[str, Any] | None, at: datetime) -> None:
         """Discovery went well: the host's facts are fresh, and VMs may be placed here."""
         self.state, self.error, self.host, self.last_seen_at = HypervisorState.MANAGED, None, host or self.host, at
@@ -66,12 +68,14 @@ class Hypervisor(Base):
         """Discovery failed: nothing is placed here until it goes well again."""
         self.state, self.error = HypervisorState.UNREACHABLE, error
 
-    def message(self) -> HypervisorMessage:
+    def message(self, bound: Bound) -> HypervisorMessage:
+        """It as runners are told of it, with the bound that holds for it."""
         return HypervisorMessage(
             id=self.id,
             type=self.type,
             url=self.url,
             sealed_credentials=self.sealed_credentials,
             validate_certs=self.validate_certs,
-            open_sessions=self.open_sessions or DEFAULT_SESSIONS,
+            open_sessions=bound.open_sessions,
+            power_passes=bound.power_passes,
         )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -12,6 +14,14 @@ from ..database import Base, table_arguments
 
 #: The scope of the row that holds for all types.
 PLATFORM = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """How many operations may run at once, and whether power operations may start beside them."""
+
+    open_sessions: int
+    power_passes: bool = False
 
 
 class SessionLimit(Base):
@@ -25,3 +35,7 @@ class SessionLimit(Base):
     open_sessions: Mapped[int]
     #: Power operations may start although all sessions are in use.
     power_passes: Mapped[bool] = mapped_column(default=False)
+
+    @property
+    def bound(self) -> Bound:
+        return Bound(open_sessions=self.open_sessions, power_passes=self.power_passes)

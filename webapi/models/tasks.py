@@ -112,6 +112,7 @@ class Job(Base):
     """A leaf: one operation on one VM, or on the hypervisor itself. ``vm_name`` is the owner's name for the VM."""
 
     __tablename__ = "jobs"
+    __allow_unmapped__ = True
     __table_args__ = table_arguments(
         Index(None, "root_id"), Index(None, "task_id"), Index(None, "request_id"), Index(None, "created_at", "id")
     )
@@ -143,6 +144,9 @@ class Job(Base):
     created_at: Mapped[Stamp]
     started_at: Mapped[datetime | None]
     ended_at: Mapped[datetime | None]
+
+    #: What it waits for, where a service has looked (services.places); not a column.
+    waits_for: dict[str, Any] | None = None
 
     @property
     def ended(self) -> bool:

@@ -11,6 +11,7 @@ from ..auth import asker
 from ..models import Hypervisor
 from ..schemas.base import page_of
 from ..schemas.hypervisors import HypervisorInput, HypervisorList, HypervisorSchema
+from ..schemas.sessions import OwnSessionsInput
 from ..schemas.tasks import TaskSchema
 from ..services import hypervisors
 from ..services.paging import Page
@@ -41,6 +42,14 @@ def list_hypervisors(arguments: dict[str, Any]) -> Page[Hypervisor]:
 def get_hypervisor(hypervisor_id: str) -> Hypervisor:
     """Show a hypervisor."""
     return hypervisors.get(hypervisor_id)
+
+
+@blueprint.patch("/<hypervisor_id>")
+@blueprint.arguments(OwnSessionsInput)
+@blueprint.response(200, HypervisorSchema)
+def update_hypervisor(wanted: dict[str, Any], hypervisor_id: str) -> Hypervisor:
+    """Change how many operations may run on a hypervisor at once. Runners learn of it within seconds."""
+    return hypervisors.update(hypervisor_id, **wanted)
 
 
 @blueprint.delete("/<hypervisor_id>")

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..auth import asker
 from ..models import Task
 from ..schemas.base import page_of
 from ..schemas.tasks import TaskList, TaskSchema, TaskSummarySchema
-from ..services import tasks
+from ..services import cancelling, tasks
 from ..services.paging import Page
+from .answers import Accepted, accepted
 from .strict import Blueprint
 
 blueprint = Blueprint("tasks", __name__, description="What was asked for, and what became of it")
@@ -30,3 +32,10 @@ def list_tasks(arguments: dict[str, Any]) -> Page[Task]:
 def get_task(task_id: str) -> Task:
     """Show a task with all that is below it."""
     return tasks.get(task_id)
+
+
+@blueprint.post("/<task_id>/cancel")
+@blueprint.response(202, TaskSchema)
+def cancel_task(task_id: str) -> Accepted:
+    """Stop a task, or one VM's part of it. What it did is taken back; parts that have ended stay."""
+    return accepted(cancelling.cancel(task_id, asker()))

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..models import VirtualDatacenter
 from ..schemas.base import page_of
+from ..schemas.sessions import OwnSessionsInput
 from ..schemas.virtualdatacenters import VirtualDatacenterInput, VirtualDatacenterList, VirtualDatacenterSchema
 from ..services import virtualdatacenters
 from ..services.paging import Page
@@ -38,6 +39,14 @@ def list_virtualdatacenters(arguments: dict[str, Any]) -> Page[VirtualDatacenter
 def get_virtualdatacenter(vdc_id: str) -> VirtualDatacenter:
     """Show a virtual datacenter."""
     return virtualdatacenters.get(vdc_id)
+
+
+@blueprint.patch("/<vdc_id>")
+@blueprint.arguments(OwnSessionsInput)
+@blueprint.response(200, VirtualDatacenterSchema)
+def update_virtualdatacenter(wanted: dict[str, Any], vdc_id: str) -> VirtualDatacenter:
+    """Change how many operations of a virtual datacenter may run on one hypervisor at once."""
+    return virtualdatacenters.update(vdc_id, **wanted)
 
 
 @blueprint.delete("/<vdc_id>")

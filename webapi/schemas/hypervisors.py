@@ -9,6 +9,7 @@ from marshmallow import Schema, fields, validate
 
 from ..models import HypervisorState
 from .base import Input, ListArguments, hypervisor_type_field, id_field, moment_field, name_field
+from .sessions import SESSIONS
 
 
 class HypervisorInput(Input):
@@ -25,8 +26,8 @@ class HypervisorInput(Input):
     )  # fmt: skip
     validate_certs = fields.Boolean(load_default=True)
     open_sessions = fields.Integer(
-        load_default=2, validate=validate.Range(1, 256),
-        metadata={"description": "How many operations may run on it at once."},
+        load_default=None, allow_none=True, validate=SESSIONS,
+        metadata={"description": "How many operations may run on it at once; null: what its type or the platform has."},
     )  # fmt: skip
 
 
@@ -37,7 +38,10 @@ class HypervisorSchema(Schema):
     type = fields.String()
     url = fields.String()
     validate_certs = fields.Boolean()
-    open_sessions = fields.Integer()
+    open_sessions = fields.Integer(allow_none=True, metadata={"description": "Its own bound, if it has one."})
+    effective_sessions = fields.Integer(
+        metadata={"description": "The bound that holds: its own, its type's or the platform's; at most its cores."}
+    )
     state = fields.Enum(HypervisorState, by_value=True)
     error = fields.Dict(allow_none=True)
     host = fields.Dict(allow_none=True, metadata={"description": "What it says about itself (HostFacts)."})

@@ -7,15 +7,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from marshmallow import Schema, fields
+from marshmallow import Schema, fields, validate
 
+from runner_service.contract.control import WaitsFor
 from runner_service.contract.messages import Mode
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import JobState, RollbackState, TaskState
 
 from ..models import Job, TaskType
 from ..models.tasks import OwnerType
+from ..services.places import Before
 from .base import ListArguments, moment_field
+
+
+class WaitSchema(Schema):
+    """What a job waits for."""
+
+    for_ = fields.String(data_key="for", validate=validate.OneOf([*WaitsFor, *Before]))
+    place = fields.Integer(allow_none=True, metadata={"description": "Its place in the lane, from 1."})
+    text = fields.String(metadata={"description": 'For people; goes on after "waiting for".'})
 
 
 class JobSchema(Schema):
@@ -29,6 +39,9 @@ class JobSchema(Schema):
     hypervisor_name = fields.String()
     state = fields.Enum(JobState, by_value=True)
     rollback_state = fields.Enum(RollbackState, by_value=True)
+    waits_for = fields.Nested(
+        WaitSchema, allow_none=True, metadata={"description": "null: it does not wait, or nobody has looked."}
+    )
     changed = fields.Boolean(allow_none=True)
     error = fields.Dict(allow_none=True)
     attempt = fields.Integer(metadata={"description": "Which delivery of the request the last report is of."})
@@ -56,6 +69,8 @@ class TaskSummarySchema(Schema):
     state = fields.Enum(TaskState, by_value=True)
     error = fields.Dict(allow_none=True)
     requested_by = fields.String()
+    cancel_asked_by = fields.String(allow_none=True, metadata={"description": "Who asked to cancel it, if anybody."})
+    cancel_asked_at = moment_field()
     created_at = moment_field()
     started_at = moment_field()
     ended_at = moment_field()

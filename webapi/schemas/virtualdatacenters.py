@@ -21,6 +21,10 @@ class VirtualDatacenterSchema(Schema):
     datacenter_id = fields.String()
     name = fields.String()
     hypervisor_type = fields.String()
+    open_sessions = fields.Integer(
+        allow_none=True,
+        metadata={"description": "How many of its operations may run on one hypervisor at once; null: no own bound."},
+    )
     created_at = moment_field()
 
 

@@ -101,7 +101,8 @@ def guard(vm: VirtualMachine, action: Action) -> None:
     """Raises Refused unless the VM, whose row is locked, may be asked for the action."""
     if vm.task_id:
         raise Refused(
-            f"VM {vm.name!r} cannot be {PASSIVE[action]}: task {vm.task_id} holds it; wait until the task has ended",
+            f"VM {vm.name!r} cannot be {PASSIVE[action]}: task {vm.task_id} holds it; wait until the task has ended, "
+            "or cancel it",
             code="vm.locked", vm_id=vm.id, state=vm.state, task_id=vm.task_id, allowed=[],
         )  # fmt: skip
     if vm.state not in ACTIONS[action].allowed_from:

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ..database import db, new_id, transaction
 from ..errors import Invalid, Refused
 from ..models import Datacenter, Hypervisor, Task
-from . import rows, tasks, updates
+from . import rows, sessions, tasks, updates
 from .paging import Page, listing
 from .sealing import seal_credentials
 
@@ -25,7 +25,7 @@ def register(
     datacenter = rows.find(Datacenter, datacenter_id)
     sealed = seal_credentials(datacenter.public_key, username, password)
     hypervisor = Hypervisor(id=new_id(), datacenter=datacenter, sealed_credentials=sealed, **columns)
-    if problems := list(hypervisor.message().problems()):
+    if problems := list(hypervisor.message(sessions.DEFAULT).problems()):
         raise Invalid(problems)
     _refuse_known_url(hypervisor)
     rows.add(hypervisor)
@@ -56,9 +56,23 @@ def delete(hypervisor_id: str) -> None:
     updates.end_requests_of(hypervisor_id, f"the hypervisor {hypervisor.name} was deleted")
 
 
+@transaction
+def update(hypervisor_id: str, *, open_sessions: int | None) -> Hypervisor:
+    """Give it a bound of its own, or none."""
+    # Its datacenter is read with it, so that it can be shown; nobody else writes this column.
+    hypervisor = rows.find(Hypervisor, hypervisor_id)
+    hypervisor.open_sessions = open_sessions
+    sessions.show_bounds([hypervisor])
+    return hypervisor
+
+
 def get(hypervisor_id: str) -> Hypervisor:
-    return rows.find(Hypervisor, hypervisor_id)
+    hypervisor = rows.find(Hypervisor, hypervisor_id)
+    sessions.show_bounds([hypervisor])
+    return hypervisor
 
 
 def list_hypervisors(**arguments: Any) -> Page[Hypervisor]:
-    return listing(Hypervisor, **arguments)
+    found = listing(Hypervisor, **arguments)
+    sessions.show_bounds(found.items)
+    return found

@@ -5,24 +5,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import attributes
 
 from runner_service.contract import messages
-from runner_service.contract.messages import MAX_BYTES, Mode, TaskRequest
+from runner_service.contract.messages import MAX_BYTES, MAX_JOBS, Mode, TaskRequest
 from runner_service.contract.operations import Operation
 
+from .. import logs
 from ..database import db, new_id, utc_now
 from ..errors import TooLarge
 from ..models import Hypervisor, Job, Request, Severity, Task, TaskType, VirtualAppliance, VirtualMachine
 from ..models.tasks import OwnerType
-from . import events, rows
+from . import events, places, replay, rows, sessions
 from .guards import ACTIONS, Action
 from .paging import DEFAULT_LIMIT, Page, page
+
+log = logging.getLogger(__name__)
 
 
 def get(task_id: str) -> Task:
@@ -31,6 +36,7 @@ def get(task_id: str) -> Task:
     tasks = db.session.scalars(select(Task).filter_by(root_id=task.root_id).order_by(Task.position)).all()
     jobs = db.session.scalars(select(Job).filter_by(root_id=task.root_id).order_by(Job.position)).all()
     _join(tasks, jobs)
+    places.look([task, *task.tasks])
     return task
 
 
@@ -118,13 +124,35 @@ def _ask(root: Task, vms: Mapping[str, VirtualMachine]) -> Task:
         _name_request(parts)
     db.session.add(root)
     events.tell(Severity.INFO, root, f"{root.requested_by} asked to {_verb(root.type)} {root.name}")
+    with logs.about(task=root.id):
+        log.info("%s of %s for %s", root.type, root.name, root.requested_by)
     db.session.flush()
     for task in [root, *root.tasks]:
         if task.owner_type is OwnerType.VM:
             vms[task.owner_id].hold(task.id)
+    terms = _Terms(sessions.limits(), **_tenant(vms))
     for parts in _by_request(root):
-        db.session.add(_outbox_row(root, parts, vms))
+        db.session.add(_outbox_row(root, parts, vms, terms))
+    places.look([root, *root.tasks])
     return root
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What holds for all requests of a task: bounds, and whose work it is."""
+
+    limits: sessions.Limits
+    tenant: str = ""
+    tenant_sessions: int | None = None
+
+
+def _tenant(vms: Mapping[str, VirtualMachine]) -> dict[str, Any]:
+    """The virtual datacenter, which all VMs of one task share; discovery is nobody's work."""
+    vm = next(iter(vms.values()), None)
+    if vm is None:
+        return {}
+    vdc = rows.find(VirtualAppliance, vm.virtualappliance_id).virtualdatacenter
+    return {"tenant": vdc.id, "tenant_sessions": vdc.open_sessions}
 
 
 def _verb(task_type: TaskType) -> str:
@@ -147,20 +175,33 @@ def _name_request(parts: Sequence[Task | Job]) -> None:
         job.request_id = request_id
 
 
-def _outbox_row(root: Task, parts: Sequence[Task | Job], vms: Mapping[str, VirtualMachine]) -> Request:
-    job = _jobs_below(parts)[0]
+def _outbox_row(root: Task, parts: Sequence[Task | Job], vms: Mapping[str, VirtualMachine], terms: _Terms) -> Request:
+    jobs = _jobs_below(parts)
+    job, what = jobs[0], f"the request to {_verb(root.type)} {jobs[0].vm_name or root.name!r}"
+    if len(jobs) > MAX_JOBS:
+        raise TooLarge(f"{what} would have {len(jobs)} jobs; runners take at most {MAX_JOBS}")
+    hypervisor = rows.find(Hypervisor, job.hypervisor_id)
     request = TaskRequest(
         id=job.request_id,
-        hypervisor=rows.find(Hypervisor, job.hypervisor_id).message(),
+        hypervisor=hypervisor.message(terms.limits.bound(hypervisor)),
         task=_task_message(root, parts, vms),
         requested_at=utc_now().isoformat(),
         requested_by=root.requested_by,
+        tenant=terms.tenant,
+        tenant_sessions=terms.tenant_sessions,
     )
+    _keep_replays(request, parts)
     body = request.encode()
     if len(body) > MAX_BYTES:
-        what = f"{_verb(root.type)} {job.vm_name or root.name!r}"
-        raise TooLarge(f"the request to {what} would have {len(body)} bytes; runners take at most {MAX_BYTES}")
+        raise TooLarge(f"{what} would have {len(body)} bytes; runners take at most {MAX_BYTES}")
     return Request(id=request.id, task_id=root.id, hypervisor_id=job.hypervisor_id, body=body.decode())
+
+
+def _keep_replays(request: TaskRequest, parts: Sequence[Task | Job]) -> None:
+    """What a person needs to repeat each of its jobs by hand."""
+    told = {job.id: job for job in request.task.jobs()}
+    for job in _jobs_below(parts):
+        job.replay = replay.recipe(request.hypervisor, told[job.id])
 
 
 def _task_message(task: Task, parts: Iterable[Task | Job], vms: Mapping[str, VirtualMachine]) -> messages.Task:

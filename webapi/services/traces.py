@@ -15,7 +15,7 @@ KEPT_ATTEMPTS = 5
 #: Reports of one attempt: the job's end, and that of undoing it.
 KEPT_REPORTS = 4
 #: Bytes of one report's trace.
-MAX_TRACE = 256 * 1024
+MAX_TRACE = 1024 * 1024
 
 
 def extended(trace: dict[str, Any] | None, update: Update) -> dict[str, Any] | None:
@@ -30,15 +30,10 @@ def extended(trace: dict[str, Any] | None, update: Update) -> dict[str, Any] | N
 
 
 def _report(update: Update) -> dict[str, Any]:
-    return {
-        "event": update.event.value,
-        "at": update.at,
-        "runner": update.runner,
-        "tries": update.tries,
-        "runs": _bounded(update.trace),
-    }
+    head = {"event": update.event.value, "at": update.at, "runner": update.runner, "tries": update.tries}
+    return {**head, **_bounded(update.trace or {}), **head}
 
 
-def _bounded(trace: Any) -> Any:
+def _bounded(trace: dict[str, Any]) -> dict[str, Any]:
     size = len(json.dumps(trace))
     return trace if size <= MAX_TRACE else {"left_out": f"{size} bytes; at most {MAX_TRACE} are kept"}

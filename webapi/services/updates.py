@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -13,15 +14,19 @@ from sqlalchemy import select
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from runner_service.contract.control import Word
 from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event, IllegalTransition, JobState, TaskState
 
+from .. import logs
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
 from ..models.tasks import OwnerType
-from . import events, rows
+from . import events, rows, traces, words
 from .vm_states import state_after
+
+log = logging.getLogger(__name__)
 
 
 class Inapplicable(InvalidMessage):
@@ -31,23 +36,28 @@ class Inapplicable(InvalidMessage):
 
 
 @transaction
-def apply(update: Update) -> None:
-    """Take an update over. Repeated and older ones, and those about what has ended, change nothing.
+def apply(update: Update) -> Word | None:
+    """Take an update over; give the word that its runner asks for, if it does. Repeated and older updates, and those
+    about what has ended, change nothing.
 
     Raises Inapplicable for an update that can never be applied.
     """
     request = _locked_request(update.request_id)
+    if update.event is Event.AGAIN:
+        return words.answer(request, update)
     if request is None:
         raise Inapplicable(f"there is no request {update.request_id}")
     if request.outcome or (update.attempt, update.sequence) <= (request.attempt, request.sequence):
-        return
+        return None
     request.attempt, request.sequence = update.attempt, update.sequence
+    request.begun_attempt = update.attempt
     # Whoever answers has got it, even if the relay died before it could write that down.
     request.published_at = request.published_at or utc_now()
     try:
         _apply_to_node(request, update)
     except IllegalTransition as error:
         raise Inapplicable(f"{update.node_id}: {error}") from error
+    return None
 
 
 def _locked_request(request_id: str) -> Request | None:
@@ -92,7 +102,7 @@ def _apply_to_root(request: Request, update: Update) -> None:
 
 def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
     root = rows.lock(Task, request.task_id)
-    request.outcome, request.body = outcome, None
+    request.outcome, request.body, request.cancel_asked_at = outcome, None, None
     db.session.flush()
     outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
     _end_forgotten(request, at)
@@ -101,10 +111,13 @@ def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str
 
 
 def overall(outcomes: set[Event]) -> Event:
-    """How a task ended whose requests ended so."""
+    """How a task ended whose requests ended so: failed, if one did; else cancelled, if one was, because somebody asked
+    for that. What its other parts had done by then stays done."""
     if len(outcomes) == 1:
         return next(iter(outcomes))
-    return Event.ERROR if outcomes & {Event.ERROR, Event.DONE} else Event.CANCELLED
+    if Event.ERROR not in outcomes and Event.CANCELLED in outcomes:
+        return Event.CANCELLED
+    return Event.ERROR
 
 
 def _end_forgotten(request: Request, at: datetime) -> None:
@@ -154,6 +167,8 @@ def _held_vm(vm_id: str, task_id: str) -> VirtualMachine | None:
 
 def _tell_end(task: Task) -> None:
     title = f"{task.type} of {task.name}"
+    with logs.about(task=task.id):
+        log.info("%s: %s", title, task.state)
     if task.state is TaskState.FINISHED_SUCCESSFULLY:
         events.tell(Severity.INFO, task, f"{title} is done")
     elif task.state is TaskState.FINISHED_UNSUCCESSFULLY:
@@ -172,6 +187,8 @@ def _apply_to_job(job: Job, update: Update) -> None:
         return
     job.hear(update.attempt, update.runner)
     job.record(update.event, _moment(update), _error(update))
+    job.trace = traces.extended(job.trace, update)
+    job.tries = update.tries if update.tries is not None else job.tries
     if update.event is Event.DONE:
         job.changed = update.changed
     if job.operation is Operation.DISCOVER:
@@ -216,9 +233,10 @@ def _discovered(job: Job, update: Update) -> None:
 # -- requests that no runner could handle
 
 
-@transaction
 def give_up(request_id: str, reason: str) -> bool:
-    """End a request that is among the dead letters as failed, with the reason. False: it is none of ours."""
+    """End a request that is among the dead letters as failed, with the reason. False: it is none of ours.
+
+    Part of the caller's transaction."""
     request = _locked_request(request_id)
     if request is None:
         return False
@@ -265,3 +283,16 @@ def _fail_jobs(task: Task, jobs: Iterable[Job], error: dict[str, Any]) -> None:
         vm.become(VmState.UNKNOWN)
         text = f"VM {vm.name} was being worked on when its request was given up; look what {vm.native_name} is now"
         events.tell(Severity.CRITICAL, task, text)
+
+
+# -- requests that no runner has heard of
+
+
+def call_off(request: Request) -> None:
+    """End a request, whose row is locked, and which was never published, as cancelled. Part of the caller's
+    transaction."""
+    for job in db.session.scalars(select(Job).filter_by(request_id=request.id)):
+        job.record(Event.ABORTED, utc_now())
+    for task in _parts(request):
+        _advance_task(task, Event.CANCELLED, utc_now(), None)
+    _end_request(request, Event.CANCELLED, utc_now(), None)

@@ -21,6 +21,14 @@ def create(*, datacenter_id: str, **columns: Any) -> VirtualDatacenter:
 
 
 @transaction
+def update(vdc_id: str, *, open_sessions: int | None) -> VirtualDatacenter:
+    """Bound its operations on one hypervisor, or not. This holds for what is asked for from now on."""
+    vdc = rows.lock(VirtualDatacenter, vdc_id)
+    vdc.open_sessions = open_sessions
+    return vdc
+
+
+@transaction
 def delete(vdc_id: str) -> None:
     rows.remove(rows.lock(VirtualDatacenter, vdc_id))
 

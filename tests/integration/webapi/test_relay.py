@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from runner_service.contract.messages import Job, Task, TaskRequest
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from runner_service.contract.topology import DEAD_EXCHANGE, REASON_HEADER, UPDATES_EXCHANGE, Topology
+from runner_service.contract.topology import AGAIN_HEADER, DEAD_EXCHANGE, REASON_HEADER, UPDATES_EXCHANGE, Topology
 from tests.waiting import wait_until
 from tests.webapi_world import Json, Runner, World, jobs_of
 from webapi.database import db, utc_now
@@ -51,26 +51,23 @@ class Site:
         self.channel = self._connection.channel()
         self.channel.confirm_delivery()
         broker.declare(self.channel, self.topology)
-        self._taken: list[bytes] = []
+        self._taken: list[tuple[dict, bytes]] = []
+        #: Of the request that was taken last.
+        self.headers: dict = {}
         for queue in self.topology.in_queues:
-            self.channel.basic_consume(queue, lambda *delivery: self._taken.append(delivery[3]), auto_ack=True)
+            self.channel.basic_consume(queue, self._take, auto_ack=True)
+
+    def _take(self, _channel: Any, _method: Any, properties: pika.BasicProperties, body: bytes) -> None:
+        self._taken.append((properties.headers or {}, body))
 
     def next_request(self) -> TaskRequest:
         wait_until(self._look, DEADLINE, "a request")
-        return TaskRequest.decode(self._taken.pop(0))
+        self.headers, body = self._taken.pop(0)
+        return TaskRequest.decode(body)
 
     def _look(self) -> bool:
         self._connection.process_data_events(time_limit=0.02)
         return bool(self._taken)
-
-    def rubbish(self) -> tuple[str, bytes]:
-        """The next message of the rubbish, with its reason."""
-
-        def look() -> Any:
-            method, properties, body = self.channel.basic_get(self.topology.rubbish_queue, auto_ack=True)
-            return method and (properties.headers[REASON_HEADER], body)
-
-        return wait_until(look, DEADLINE, "rubbish")
 
     def send_update(self, body: bytes) -> None:
         self.channel.basic_publish(UPDATES_EXCHANGE, self.topology.out_queue, body, mandatory=True)
@@ -115,6 +112,16 @@ def _ended(world: World, task: Json) -> Json:
     return wait_until(look, DEADLINE, "the end of the task")
 
 
+def _letter(world: World, *reason: str) -> Json:
+    """The dead letter whose reason says so, whole."""
+
+    def look() -> Json | None:
+        letters = world.get("/deadletters")["items"]
+        return next((each for each in letters if all(word in each["reason"] for word in reason)), None)
+
+    return world.get(f"/deadletters/{wait_until(look, DEADLINE, 'a dead letter')['id']}")
+
+
 def test_a_deploy_goes_to_the_runner_and_its_end_comes_back(world: World, shop: Json, site: Site, amqp_vhost_url: str):
     with running(world, amqp_vhost_url):
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
@@ -141,15 +148,16 @@ def test_a_relay_that_dies_between_publishing_and_marking_publishes_again_the_sa
     world.post(f"/virtualappliances/{shop['id']}/deploy")
     sent = []
 
-    def publish_and_die(topology: Topology, hypervisor_id: str, body: bytes) -> None:
-        sent.append(body)
+    def publish_and_die(outgoing: outbox.Outgoing) -> None:
+        sent.append(outgoing)
         raise SystemExit
 
     with pytest.raises(SystemExit):
         outbox.publish_pending(publish_and_die)
     with running(world, amqp_vhost_url):
         request = site.next_request()
-    assert request == TaskRequest.decode(sent[0])
+    assert request == TaskRequest.decode(sent[0].body)
+    assert (sent[0].again, site.headers) == (False, {AGAIN_HEADER: True})
 
 
 def test_two_relays_publish_every_request_once_and_apply_every_update_in_order(
@@ -169,21 +177,22 @@ def test_two_relays_publish_every_request_once_and_apply_every_update_in_order(
     ("body", "reason"),
     [(b"{ no json", "not JSON"), (b'{"version": 1}', "is required"), (b"\xff\xfe", "not JSON"), (b"[]", "mapping")],
 )
-def test_an_update_that_nobody_can_read_is_put_aside_with_the_reason_and_the_next_is_applied(
+def test_an_update_that_nobody_can_read_is_kept_with_the_reason_and_the_next_is_applied(
     world: World, shop: Json, site: Site, amqp_vhost_url: str, body: bytes, reason: str
 ):
     with running(world, amqp_vhost_url):
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
         site.send_update(body)
         RemoteRunner(site.next_request(), site.send_update).work()
-        said, kept = site.rubbish()
-        assert kept == body and reason in said
+        letter = _letter(world, reason)
+        assert letter["body"] == body.decode(errors="backslashreplace")
+        assert (letter["queue"], letter["kind"]) == (site.topology.out_queue, None)
         assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
     [event] = world.get("/events?severity=CRITICAL")["items"]
     assert reason in event["text"] and event["owner"]["type"] == "datacenter"
 
 
-def test_an_update_that_trips_the_relay_is_put_aside_and_the_next_is_applied(
+def test_an_update_that_trips_the_relay_is_kept_and_the_next_is_applied(
     world: World, shop: Json, site: Site, amqp_vhost_url: str
 ):
     with running(world, amqp_vhost_url):
@@ -195,9 +204,9 @@ def test_an_update_that_trips_the_relay_is_put_aside_and_the_next_is_applied(
         runner.say(web, Event.START)
         runner.say(web.children[0], Event.START)
         runner.say(web.children[0], Event.DONE, vm={"power": "off", "addresses": 5})
-        assert "TypeError" in site.rubbish()[0]
+        assert _letter(world, "TypeError")["request_id"] == request.id
         runner.say(web.children[0], Event.DONE, vm={"power": "off", "addresses": ["x" * 99], "serial_log": "y" * 9999})
-        assert "serial_log" in site.rubbish()[0]
+        assert _letter(world, "serial_log")["task_id"] == task["id"]
         runner.say(request.task, Event.ERROR)
         assert _ended(world, task)["state"] == "FINISHED_UNSUCCESSFULLY"
 
@@ -213,26 +222,66 @@ def test_a_request_among_the_dead_letters_ends_its_task_with_the_reason(
     assert "no such operation" in ended["error"]["message"]
     [vm] = world.get(f"/virtualappliances/{shop['id']}")["vms"]
     assert (vm["state"], vm["locked_by"]) == ("NOT_ALLOCATED", None)
+    letter = _letter(world, "no such operation")
+    assert (letter["kind"], letter["task_id"]) == ("request", task["id"])
 
 
 def test_a_dead_letter_that_is_no_request_is_kept_for_people(world: World, site: Site, amqp_vhost_url: str):
     with running(world, amqp_vhost_url):
         site.send_dead(b"what is this", "not JSON in UTF-8")
-        assert site.rubbish() == ("not JSON in UTF-8", b"what is this")
+        assert _letter(world, "not JSON in UTF-8")["body"] == "what is this"
 
 
-def test_a_dead_letter_that_trips_the_relay_is_put_aside_and_the_next_is_handled(
-    world: World, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+def test_a_dead_letter_that_trips_the_relay_is_kept_and_can_be_sent_again(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     def trip(request_id: str, reason: str) -> bool:
         raise ValueError(f"{request_id}: {reason}")
 
     monkeypatch.setattr(updates, "give_up", trip)
     with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
         site.send_dead(rb'{"id": "\ud800"}', "no id that anybody gave")
-        assert site.rubbish()[0] == "no id that anybody gave"
-        site.send_dead(b'{"id": "r1"}', "no such operation")
-        assert "ValueError: r1: no such operation" in site.rubbish()[0]
+        assert "no id that anybody gave" in _letter(world, "no id that anybody gave")["reason"]
+        site.send_dead(request.encode(), "no such operation")
+        letter = _letter(world, f"ValueError: {request.id}: no such operation")
+        # It has not ended, so that it can be sent again.
+        monkeypatch.undo()
+        world.post(f"/deadletters/{letter['id']}/requeue")
+        assert site.next_request() == request
+        assert site.headers[AGAIN_HEADER]
+        wait_until(lambda: world.get(f"/deadletters?task_id={task['id']}")["items"] == [], DEADLINE, "it to be gone")
+
+
+def test_an_update_that_could_not_be_applied_is_sent_again_and_applied(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    def trip(_update: object) -> None:
+        raise ValueError("a defect")
+
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
+        with monkeypatch.context() as patch:
+            patch.setattr(updates, "apply", trip)
+            RemoteRunner(request, site.send_update).say(request.task, Event.START)
+            letter = _letter(world, "ValueError: a defect")
+        assert letter["kind"] == "update"
+        world.post(f"/deadletters/{letter['id']}/requeue")
+        wait_until(lambda: world.get(f"/tasks/{task['id']}")["state"] == "STARTED", DEADLINE, "the task to start")
+    assert world.get("/deadletters")["items"] == []
+
+
+def test_what_an_earlier_version_put_into_the_rubbish_queue_becomes_dead_letters(
+    world: World, site: Site, amqp_vhost_url: str
+):
+    properties = pika.BasicProperties(headers={REASON_HEADER: "not JSON in UTF-8"})
+    site.channel.basic_publish(DEAD_EXCHANGE, site.topology.rubbish_queue, b"old", properties, mandatory=True)
+    with running(world, amqp_vhost_url):
+        letter = _letter(world, "not JSON in UTF-8")
+    assert (letter["body"], letter["queue"]) == ("old", site.topology.rubbish_queue)
+    assert world.get("/events?severity=CRITICAL")["items"] == []
 
 
 def test_updates_wait_while_the_relay_is_down(world: World, shop: Json, site: Site, amqp_vhost_url: str):

@@ -11,7 +11,6 @@ from sqlalchemy import select
 from runner_service.contract.messages import Job, TaskRequest
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from runner_service.contract.topology import Topology
 from tests.webapi_world import Runner, World, jobs_of, observed
 from webapi.database import db, transaction
 from webapi.models import Request
@@ -155,9 +154,9 @@ def test_an_update_proves_that_its_request_was_published(world: World, deploy: d
     runner = world.runner(deploy)
     runner.say(runner.root, Event.START)
     published = []
-    outbox.publish_pending(lambda *message: published.append(message))
+    outbox.publish_pending(published.append)
     ids = [Runner(request).request.id.encode() for request in world.requests(deploy)]
-    assert not [body for _, _, body in published if ids[0] in body]
+    assert not [outgoing for outgoing in published if ids[0] in outgoing.body]
 
 
 @pytest.mark.parametrize("what", ["request", "node", "order"])
@@ -212,6 +211,9 @@ def test_a_task_over_two_hypervisors_ends_when_both_parts_have(world: World):
         ({Event.DONE}, Event.DONE),
         ({Event.DONE, Event.ERROR}, Event.ERROR),
         ({Event.DONE, Event.ABORTED}, Event.ERROR),
+        ({Event.DONE, Event.CANCELLED}, Event.CANCELLED),
+        ({Event.DONE, Event.ABORTED, Event.CANCELLED}, Event.CANCELLED),
+        ({Event.ERROR, Event.CANCELLED}, Event.ERROR),
         ({Event.ABORTED}, Event.ABORTED),
         ({Event.ABORTED, Event.CANCELLED}, Event.CANCELLED),
     ],
@@ -243,15 +245,15 @@ def test_a_vm_that_a_dead_request_had_begun_to_work_on_is_unknown(world: World, 
 
 def test_a_request_that_the_broker_rejects_ends_as_failed_and_those_behind_it_are_published(world: World):
     shop = world.site("web", "db")
-    outbox.publish_pending(lambda *_: None)
+    outbox.publish_pending(lambda _: None)
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")
     published = []
 
-    def publish(topology: Topology, hypervisor_id: str, body: bytes) -> None:
+    def publish(outgoing: outbox.Outgoing) -> None:
         if not published:
             published.append(None)
             raise outbox.Rejected("message size 9 is larger than configured max size 8")
-        published.append(TaskRequest.decode(body))
+        published.append(TaskRequest.decode(outgoing.body))
 
     assert outbox.publish_pending(publish) == 2
     Runner(published[1]).work()

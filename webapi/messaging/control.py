@@ -1,0 +1,77 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tells runners what to stop, and how much may run, again and again: what is told may get lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
+
+from runner_service.contract.control import Cancel, Sessions
+from runner_service.contract.topology import CONTROL_EXCHANGE, Topology
+
+from ..services import cancelling, sessions
+from . import broker
+
+_PAUSE_SECONDS = 0.2
+#: How often a runner is told to stop a request that has not ended.
+CANCEL_AGAIN_SECONDS = 2.0
+#: How often bounds are looked at, and how often they are told although they have not changed.
+_LOOK_AT_BOUNDS_SECONDS = 1.0
+BOUNDS_AGAIN_SECONDS = 30.0
+
+
+class Telling:
+    """One connection's work. Several relays may tell the same."""
+
+    def __init__(self, connection: BlockingConnection):
+        self._connection = connection
+        # Without confirms: nobody may be listening.
+        self._channel: BlockingChannel = connection.channel()
+        self._channel.exchange_declare(CONTROL_EXCHANGE, exchange_type="direct", durable=True)
+        #: When a cancel was told last, by request.
+        self._cancels: dict[str, float] = {}
+        self._bounds = Bounds()
+
+    def run(self, stopping: Callable[[], bool]) -> None:
+        """Raises what the broker or the database raise when they are gone."""
+        while not stopping():
+            self._tell_cancels(time.monotonic())
+            for topology, message in self._bounds.due(time.monotonic()):
+                broker.tell(self._channel, topology, message)
+            self._connection.sleep(_PAUSE_SECONDS)
+
+    def _tell_cancels(self, now: float) -> None:
+        asked = cancelling.open_requests()
+        told = {request_id: self._cancels[request_id] for request_id in asked if request_id in self._cancels}
+        for request_id, topology in asked.items():
+            if now - told.get(request_id, -CANCEL_AGAIN_SECONDS) >= CANCEL_AGAIN_SECONDS:
+                broker.tell(self._channel, topology, Cancel(request_id=request_id))
+                told[request_id] = now
+        self._cancels = told
+
+
+class Bounds:
+    """Which bounds of hypervisors are to be told now: those that changed, and from time to time all."""
+
+    def __init__(self) -> None:
+        self._looked = self._told = float("-inf")
+        self._seen: object = None
+        self._last: dict[str, Sessions] = {}
+
+    def due(self, now: float) -> list[tuple[Topology, Sessions]]:
+        if now - self._looked < _LOOK_AT_BOUNDS_SECONDS:
+            return []
+        self._looked = now
+        everything = now - self._told >= BOUNDS_AGAIN_SECONDS
+        seen = sessions.fingerprint()
+        if seen == self._seen and not everything:
+            return []
+        found = sessions.all_bounds()
+        changed = [each for each in found if everything or self._last.get(each[1].hypervisor_id) != each[1]]
+        self._seen, self._last = seen, {message.hypervisor_id: message for _, message in found}
+        self._told = now if everything else self._told
+        return changed

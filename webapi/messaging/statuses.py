@@ -1,0 +1,45 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What runners say of themselves, gathered, and written down once a second."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pika
+from pika.adapters.blocking_connection import BlockingChannel
+
+from runner_service.contract.control import RunnerStatus, decode_control
+from runner_service.contract.messages import InvalidMessage
+from runner_service.contract.topology import Topology
+
+from ..database import utc_now
+from ..services import runners
+
+log = logging.getLogger(__name__)
+
+
+class Statuses:
+    """The newest of each runner. What is lost with it is said anew within a second."""
+
+    def __init__(self) -> None:
+        self._heard: dict[str, runners.Heard] = {}
+
+    def on_status(
+        self, topology: Topology, _channel: BlockingChannel, _method: Any, _: pika.BasicProperties, body: bytes
+    ) -> None:
+        """Nobody is helped by keeping one that cannot be read."""
+        try:
+            status = decode_control(body)
+        except InvalidMessage as error:
+            log.warning("datacenter=%s status of a runner dropped: %s", topology.datacenter_id, error)
+            return
+        if isinstance(status, RunnerStatus):
+            self._heard[status.runner_id] = runners.Heard(topology.datacenter_id, status, utc_now())
+
+    def write_down(self) -> None:
+        """Raises what the database raises when it is gone."""
+        heard, self._heard = list(self._heard.values()), {}
+        runners.write_down(heard)

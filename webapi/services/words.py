@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API's word on a request that may have been begun before: whether a runner is to carry it out."""
+
+from __future__ import annotations
+
+from runner_service.contract.control import Word
+from runner_service.contract.messages import Update
+
+from ..database import utc_now
+from ..models import Request
+
+
+def answer(request: Request | None, update: Update) -> Word | None:
+    """Note that a runner was handed the request, whose row is locked, and give it our word.
+
+    Who asks again is answered again, as a word may get lost. One whose request was handed to another one since gets
+    none: it is cut off, and what it holds is not its own any more. Of what has ended, or has no row any more, everybody
+    is told so. Part of the caller's transaction.
+    """
+    if request is None or request.outcome:
+        return _word(request, update)
+    if update.attempt < request.attempt:
+        return None
+    _take_note(request, update)
+    return _word(request, update)
+
+
+def _take_note(request: Request, update: Update) -> None:
+    """From now on everything that an older attempt still says is old."""
+    if (update.attempt, update.sequence) > (request.attempt, request.sequence):
+        request.attempt, request.sequence = update.attempt, update.sequence
+    request.published_at = request.published_at or utc_now()
+    if 0 < request.begun_attempt < update.attempt:
+        request.crashes += 1
+        # One that broke off is counted once, however often is asked.
+        request.begun_attempt = 0
+
+
+def _word(request: Request | None, update: Update) -> Word:
+    return Word(
+        request_id=update.request_id,
+        attempt=update.attempt,
+        go=request is not None and not request.outcome,
+        crashes=request.crashes if request else 0,
+    )
