@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import pytest
 from pika.adapters.blocking_connection import BlockingChannel
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
-from runner_service.contract.control import Word, encode_control
+from runner_service.contract.control import Control, RunnerStatus, Word, decode_control, encode_control
 from runner_service.contract.messages import TaskRequest, Update
 from runner_service.contract.states import Event
 from runner_service.contract.topology import CONTROL_EXCHANGE, REASON_HEADER, REQUESTS_EXCHANGE, Topology
@@ -37,6 +37,8 @@ class Api:
     topology: Topology
     updates: list[Update] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    #: The latest status of each runner, by its name.
+    runners: dict[str, RunnerStatus] = field(default_factory=dict)
 
     def send(self, request: TaskRequest) -> None:
         self.send_raw(request.encode(), self.topology.in_queue_for(request.hypervisor.id))
@@ -49,6 +51,17 @@ class Api:
         """Take updates and dead letters from now on."""
         self.channel.basic_consume(self.topology.out_queue, self._updated, auto_ack=True)
         self.channel.basic_consume(self.topology.dead_queue, self._buried, auto_ack=True)
+        statuses = self.channel.queue_declare("", exclusive=True).method.queue
+        self.channel.queue_bind(statuses, CONTROL_EXCHANGE, self.topology.status_key)
+        self.channel.basic_consume(statuses, self._said, auto_ack=True)
+
+    def _said(self, _channel: BlockingChannel, _method: object, _properties: object, body: bytes) -> None:
+        status = decode_control(body)
+        assert isinstance(status, RunnerStatus)
+        self.runners[status.name] = status
+
+    def tell(self, message: Control) -> None:
+        self.channel.basic_publish(CONTROL_EXCHANGE, self.topology.control_key, encode_control(message))
 
     def _updated(self, _channel: BlockingChannel, _method: object, _properties: object, body: bytes) -> None:
         update = Update.decode(body)
@@ -62,8 +75,18 @@ class Api:
             (update.request_id, update.node_id) == (asked.request_id, asked.node_id) and update.event in FINAL
             for update in self.updates
         )
-        word = Word(request_id=asked.request_id, attempt=asked.attempt, go=not ended)
-        self.channel.basic_publish(CONTROL_EXCHANGE, self.topology.control_key, encode_control(word))
+        begun = {update.attempt for update in self.updates if update.request_id == asked.request_id} - {
+            update.attempt for update in self.updates if update.event is Event.AGAIN and not self._began(update)
+        }
+        crashes = len(begun - {asked.attempt})
+        self.tell(Word(request_id=asked.request_id, attempt=asked.attempt, go=not ended, crashes=crashes))
+
+    def _began(self, asked: Update) -> bool:
+        """Whether the attempt went on after it had asked."""
+        return any(
+            (update.request_id, update.attempt) == (asked.request_id, asked.attempt) and update.event is not Event.AGAIN
+            for update in self.updates
+        )
 
     def _buried(
         self, _channel: BlockingChannel, _method: object, properties: pika.BasicProperties, _body: bytes
@@ -149,23 +172,38 @@ class RunnerProcess:
 
 
 @pytest.fixture
-def runner(amqp_vhost_url: str, api: Api, tmp_path: Path) -> Iterator[RunnerProcess]:
-    """A runner, running."""
+def new_runner(amqp_vhost_url: str, api: Api, tmp_path: Path) -> Iterator[Callable[..., RunnerProcess]]:
+    """Makes runners, not started yet; those that run at the end are stopped."""
     run_dir = tmp_path / "runs"
     run_dir.mkdir()
-    environment = os.environ | {
-        "PYTHONPATH": f"{ROOT}:{ROOT / '.collections'}",
-        "AMQP_URL": amqp_vhost_url,
-        "MILLWRIGHT_DATACENTER": api.topology.datacenter_id,
-        "MILLWRIGHT_PARTITIONS": str(api.topology.partitions),
-        "MILLWRIGHT_RUN_DIR": str(run_dir),
-        "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
-        "MILLWRIGHT_RETRY_DELAY": "0.1",
-        "MILLWRIGHT_MAX_TRIES": "2",
-        "MILLWRIGHT_GRACE": "30",
-    }
-    runner = RunnerProcess(environment, tmp_path / "runner.log")
+    made: list[RunnerProcess] = []
+
+    def new(name: str = "runner", **settings: str) -> RunnerProcess:
+        environment = os.environ | {
+            "PYTHONPATH": f"{ROOT}:{ROOT / '.collections'}",
+            "AMQP_URL": amqp_vhost_url,
+            "MILLWRIGHT_DATACENTER": api.topology.datacenter_id,
+            "MILLWRIGHT_PARTITIONS": str(api.topology.partitions),
+            "MILLWRIGHT_RUN_DIR": str(run_dir),
+            "MILLWRIGHT_COLLECTIONS_PATH": str(ROOT / ".collections"),
+            "MILLWRIGHT_RUNNER_NAME": name,
+            "MILLWRIGHT_RETRY_DELAY": "0.1",
+            "MILLWRIGHT_MAX_TRIES": "2",
+            "MILLWRIGHT_GRACE": "30",
+            "MILLWRIGHT_FENCE": "1",
+        }
+        made.append(RunnerProcess(environment | settings, tmp_path / f"{name}.log"))
+        return made[-1]
+
+    yield new
+    for runner in made:
+        if runner.process is not None and runner.process.poll() is None:
+            runner.stop()
+
+
+@pytest.fixture
+def runner(new_runner: Callable[..., RunnerProcess]) -> RunnerProcess:
+    """A runner, running."""
+    runner = new_runner()
     runner.start()
-    yield runner
-    if runner.process is not None and runner.process.poll() is None:
-        runner.stop()
+    return runner
