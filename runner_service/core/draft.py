@@ -9,9 +9,11 @@ from typing import Any
 
 from ..contract.messages import Job, Task
 from ..contract.states import Event
-from .state import Node, Phase, TreeState
+from .state import DONE, Node, TreeState
 from .steps import Finish, Outcome, Report, Start, Step
 from .verdicts import CANCELLED, ROLLED_BACK
+
+START = Event.START
 
 
 class Draft:
@@ -20,6 +22,7 @@ class Draft:
     def __init__(self, state: TreeState):
         self._state = state
         self._shape = state.shape
+        self._nodes = state.nodes
         self._changed: dict[int, Node] = {}
         self._steps: list[Step] = []
         self._cancelled = state.cancelled
@@ -29,17 +32,18 @@ class Draft:
 
     def result(self) -> tuple[TreeState, tuple[Step, ...]]:
         state = self._state
-        nodes = state.nodes.replaced_all(self._changed)
+        nodes = self._nodes.replaced_all(self._changed) if self._changed else self._nodes
         new = TreeState(state.shape, nodes, state.attempt, state.retry, self._cancelled, self._finished)
         return new, tuple(self._steps)
 
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def _node(self, number: int) -> Node:
-        return self._changed.get(number) or self._state.nodes[number]
+        return self._changed.get(number) or self._nodes[number]
 
     def _set(self, number: int, **fields: Any) -> None:
-        self._changed[number] = self._node(number)._replace(**fields)
+        node = self._changed.get(number) or self._nodes[number]
+        self._changed[number] = node._replace(**fields)
 
     def _job(self, number: int) -> Job:
         node = self._shape.nodes[number]
@@ -57,24 +61,25 @@ class Draft:
         self, number: int, job: Job, *, undo: bool = False, check: bool = False, delay: float = 0.0, **fields: Any
     ) -> None:
         """Give a run of the job, or of what undoes it, to the lane; ``fields`` of the node change with it."""
-        run = self._node(number).run + 1
-        self._set(number, run=run, check=check, **fields)
+        node = self._node(number)
+        run = node.run + 1
+        self._changed[number] = node._replace(run=run, check=check, **fields)
         self._steps.append(Start(job, undo, delay, check, run))
 
     def _report(self, number: int, event: Event, outcome: Outcome | None = None) -> None:
         self._steps.append(Report(self._shape.nodes[number].id, event, outcome))
 
     def _report_started(self, number: int) -> None:
-        """Of the job, once, and before it of the tasks above, from the top, whose first job to start it is."""
-        above = [number]
+        """Of the job, and before it of the tasks above, from the top, whose first job to start it is."""
+        above = []
         parent = self._shape.parents[number]
         while parent is not None and not self._node(parent).started:
             above.append(parent)
             parent = self._shape.parents[parent]
-        for node in reversed(above):
-            if not self._node(node).started:
-                self._set(node, started=True)
-                self._report(node, Event.START)
+        for task in reversed(above):
+            self._set(task, started=True)
+            self._report(task, START)
+        self._report(number, START)
 
     def _settle(self, number: int) -> None:
         """Report the ends of all tasks that nothing can undo any more, now that this one has ended."""
@@ -83,7 +88,7 @@ class Draft:
             node = self._node(task)
             if self._cancelled:
                 self._report(task, Event.CANCELLED, Outcome(error=CANCELLED))
-            elif node.phase is Phase.DONE:
+            elif node.phase is DONE:
                 self._report(task, Event.DONE)
             elif not (node.started or self._again):
                 self._report(task, Event.ABORTED)

@@ -38,12 +38,13 @@ class FrozenSequence(Generic[T]):
     def replaced_all(self, items: Mapping[int, T]) -> FrozenSequence[T]:
         """The same sequence with other items at these places."""
         chunks = list(self.chunks)
-        places: dict[int, list[T]] = {}
+        opened: dict[int, list[T]] = {}
         for index, item in items.items():
             place = index >> _SHIFT
-            if place not in places:
-                places[place] = list(chunks[place])
-            places[place][index & (_WIDTH - 1)] = item
-        for place, chunk in places.items():
+            chunk = opened.get(place)
+            if chunk is None:
+                chunk = opened[place] = list(chunks[place])
+            chunk[index & (_WIDTH - 1)] = item
+        for place, chunk in opened.items():
             chunks[place] = tuple(chunk)
         return FrozenSequence(tuple(chunks))

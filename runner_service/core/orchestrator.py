@@ -22,8 +22,8 @@ from ..contract.messages import Task
 from .frozen_sequence import FrozenSequence
 from .retry import RetryRule
 from .shape import shape_of
-from .state import Node, Phase, TreeState
-from .steps import Cancel, Ended, Happening, Started, Step
+from .state import READY, RUNNING, UNDO_READY, UNDOING, Node, TreeState
+from .steps import Cancel, Happening, Started, Step
 from .turn import Turn
 
 
@@ -45,17 +45,15 @@ def after(state: TreeState, happening: Happening) -> tuple[TreeState, tuple[Step
     if happening.run not in (0, node.run):
         return state, ()
     turn = Turn(state)
-    match happening, node.phase:
-        case Started(), Phase.READY:
+    if isinstance(happening, Started):
+        if node.phase is READY:
             turn.job_started(number)
-        case Started(), Phase.UNDO_READY:
+        elif node.phase is UNDO_READY:
             turn.undoing_started(number)
-        case Ended(_, outcome), Phase.RUNNING:
-            turn.job_ended(number, outcome)
-        case Ended(_, outcome), Phase.UNDOING:
-            turn.undoing_ended(number, outcome)
-        case _:
-            return state, ()
+    elif node.phase is RUNNING:
+        turn.job_ended(number, happening.outcome)
+    elif node.phase is UNDOING:
+        turn.undoing_ended(number, happening.outcome)
     return turn.result()
 
 

@@ -31,6 +31,10 @@ class Phase(Enum):
     UNDONE = auto()
 
 
+# The members by name: Python 3.11 looks Phase.READY up by a function, each time.
+WAITING, READY, RUNNING, DONE, FAILED, ABORTED, UNDO_READY, UNDOING, UNDONE = Phase
+
+
 class Node(NamedTuple):
     """What is known of one job or task."""
 

@@ -15,12 +15,13 @@ from ..contract.operations import OPERATIONS
 from ..contract.states import Event
 from .draft import Draft
 from .shape import can_roll_back
-from .state import Phase
+from .state import ABORTED, DONE, FAILED, READY, RUNNING, UNDO_READY, UNDOING, UNDONE, WAITING
 from .steps import Outcome, Stop, Withdraw
 from .undoing import as_whole, undoing_of
 from .verdicts import CANCELLED, as_cancelled, judged, remains_of
 
-_NOTHING_TO_UNDO = frozenset({Phase.ABORTED, Phase.UNDONE})
+_WELL, _BADLY = (DONE, Event.DONE), (FAILED, Event.ERROR)
+_SEQUENTIAL = Mode.SEQUENTIAL
 
 
 class Turn(Draft):
@@ -33,18 +34,18 @@ class Turn(Draft):
         node = self._shape.nodes[number]
         if isinstance(node, Job):
             check = self._again and OPERATIONS[node.operation].can_be_checked
-            self._hand_out(number, node, check=check, phase=Phase.READY)
+            self._hand_out(number, node, check=check, phase=READY)
             return
         children = self._shape.children[number]
-        first = children[:1] if node.mode is Mode.SEQUENTIAL else children
-        self._set(number, phase=Phase.RUNNING, open=len(first))
+        first = children[:1] if node.mode is _SEQUENTIAL else children
+        self._set(number, phase=RUNNING, open=len(first))
         for child in first:
             self.start(child)
 
     def job_started(self, number: int) -> None:
         if not self._node(number).started:
             self._report_started(number)
-        self._set(number, phase=Phase.RUNNING)
+        self._set(number, phase=RUNNING, started=True)
 
     def job_ended(self, number: int, outcome: Outcome) -> None:
         node = self._node(number)
@@ -55,7 +56,7 @@ class Turn(Draft):
         elif node.check:
             self._check_ended(number, outcome)
         elif outcome.unseen and self._needs_judgement(number, outcome):
-            self._hand_out(number, self._job(number), check=True, phase=Phase.READY, doubt=outcome, touched=True)
+            self._hand_out(number, self._job(number), check=True, phase=READY, doubt=outcome, touched=True)
         else:
             self._job_over(number, outcome)
 
@@ -68,7 +69,7 @@ class Turn(Draft):
             else:
                 self._job_over(number, remains)
         elif outcome.ok and outcome.changed is not False:
-            self._hand_out(number, self._job(number), phase=Phase.READY, tries=0)
+            self._hand_out(number, self._job(number), phase=READY, tries=0)
         else:
             self._job_over(number, outcome)
 
@@ -96,14 +97,14 @@ class Turn(Draft):
         if self._cancelled:
             outcome = as_cancelled(outcome)
         undo = undoing_of(self._job(number), outcome, untouched=untouched)
-        phase, event = (Phase.DONE, Event.DONE) if outcome.ok else (Phase.FAILED, Event.ERROR)
+        phase, event = _WELL if outcome.error is None else _BADLY
         self._set(number, phase=phase, undo=undo, check=False, doubt=None)
         self._report(number, event, outcome)
         return outcome
 
     def _give_up(self, number: int) -> None:
         """Nothing of the job is at the hypervisor, and nothing will be."""
-        self._set(number, phase=Phase.ABORTED)
+        self._set(number, phase=ABORTED)
         self._report(number, Event.ABORTED)
         self._climb(number, None, failed=True)
 
@@ -126,14 +127,14 @@ class Turn(Draft):
     def _tries_again(self, number: int, outcome: Outcome) -> bool:
         """What was cancelled is not, but its undoing is."""
         node = self._node(number)
-        forward = node.phase is Phase.RUNNING
+        forward = node.phase is RUNNING
         delay = self._state.retry.delay_after(outcome, self._job(number).id, node.tries + 1)
         if delay is None or (forward and self._cancelled):
             return False
         touched = node.touched or (outcome.error is not None and outcome.error.begun)
         self._hand_out(
             number, node.undo or self._job(number), undo=node.undo is not None, check=node.check, delay=delay,
-            phase=Phase.READY if forward else Phase.UNDO_READY, tries=node.tries + 1, touched=touched,
+            phase=READY if forward else UNDO_READY, tries=node.tries + 1, touched=touched,
         )  # fmt: skip
         return True
 
@@ -146,7 +147,7 @@ class Turn(Draft):
         while parent is not None:
             if not self._child_ended(parent, error, failed=failed):
                 return
-            failed = self._node(parent).phase is not Phase.DONE
+            failed = self._node(parent).phase is not DONE
             error = self._node(parent).error
             self._settle(parent)
             parent = self._shape.parents[parent]
@@ -156,7 +157,7 @@ class Turn(Draft):
         """Whether the task has ended with it."""
         if error is not None and self._node(number).error is None:
             self._set(number, error=error)
-        if self._task(number).mode is Mode.SEQUENTIAL:
+        if self._task(number).mode is _SEQUENTIAL:
             return self._step_ended(number, failed=failed)
         return self._sibling_ended(number, failed=failed)
 
@@ -164,7 +165,7 @@ class Turn(Draft):
         node, children = self._node(number), self._shape.children[number]
         rest = children[node.turn + 1 :]
         if not failed and not rest and not self._cancelled:
-            self._set(number, phase=Phase.DONE)
+            self._set(number, phase=DONE)
             return True
         if not failed and not node.stopping:
             self._set(number, turn=node.turn + 1)
@@ -182,13 +183,13 @@ class Turn(Draft):
             return False
         if stopping and (self._cancelled or self._task(number).atomic):
             return self._failed_whole(number)
-        self._set(number, phase=Phase.FAILED if stopping else Phase.DONE)
+        self._set(number, phase=FAILED if stopping else DONE)
         return True
 
     def _failed_whole(self, number: int) -> bool:
         """All that was done in the task is to be undone; whether that takes no time."""
         if self._is_undone_in_its_place(number):
-            self._set(number, phase=Phase.FAILED)
+            self._set(number, phase=FAILED)
             return True
         return not self._undo_children(number)
 
@@ -206,22 +207,22 @@ class Turn(Draft):
         for child in self._shape.children[number]:
             node = self._node(child)
             if isinstance(self._shape.nodes[child], Task):
-                if node.phase is Phase.RUNNING:
+                if node.phase is RUNNING:
                     self._set(child, stopping=True)
                     self._stop_below(child)
-            elif node.phase is Phase.READY and not node.started:
+            elif node.phase is READY and not node.started:
                 self._steps.append(Withdraw(self._job(child).id))
                 self._abort(child)
                 # Of an atomic task, the job that failed has not climbed yet, so that the task does not end here.
                 self._climb(child, None, failed=True)
-            elif self._cancelled and node.phase in (Phase.READY, Phase.RUNNING):
+            elif self._cancelled and node.phase in (READY, RUNNING):
                 self._break_off(child)
 
     def _abort(self, number: int) -> None:
         """This delivery starts nothing of the node. What earlier ones left of it is asked when it is to be undone."""
         node = self._shape.nodes[number]
         may_be_there = self._again and (isinstance(node, Task) or OPERATIONS[node.operation].can_be_checked)
-        self._set(number, phase=Phase.WAITING if may_be_there else Phase.ABORTED)
+        self._set(number, phase=WAITING if may_be_there else ABORTED)
         if isinstance(node, Job) and not may_be_there:
             self._report(number, Event.ABORTED)
         for child in self._shape.children[number]:
@@ -232,7 +233,7 @@ class Turn(Draft):
     def cancel(self) -> None:
         """End all that has not ended, as its owner wants; what is being undone goes on."""
         self._cancelled = True
-        if self._node(0).phase is Phase.RUNNING:
+        if self._node(0).phase is RUNNING:
             self._set(0, stopping=True)
             self._stop_below(0)
 
@@ -242,7 +243,7 @@ class Turn(Draft):
         over = node.doubt or Outcome(error=replace(CANCELLED, begun=node.touched))
         if node.check and undoing_of(job, over, untouched=False) is None:
             return
-        if node.phase is Phase.RUNNING:
+        if node.phase is RUNNING:
             self._steps.append(Stop(job.id))
         else:
             self._steps.append(Withdraw(job.id))
@@ -253,27 +254,27 @@ class Turn(Draft):
     def _undo(self, number: int) -> bool:
         """Begin to undo what the node did; whether that takes time."""
         node = self._node(number)
-        if node.phase in _NOTHING_TO_UNDO:
+        if node.phase is ABORTED or node.phase is UNDONE:
             return False
         if isinstance(self._shape.nodes[number], Task):
             # A part whose end has been reported stays as it is.
             return number not in self._shape.settled_with and self._undo_children(number)
-        if node.phase is Phase.WAITING:
-            self._hand_out(number, self._job(number), check=True, phase=Phase.UNDO_READY)
+        if node.phase is WAITING:
+            self._hand_out(number, self._job(number), check=True, phase=UNDO_READY)
             return True
         if node.undo is None:
             return False
-        self._hand_out(number, node.undo, undo=True, phase=Phase.UNDO_READY, tries=0, started=False)
+        self._hand_out(number, node.undo, undo=True, phase=UNDO_READY, tries=0, started=False)
         return True
 
     def _undo_children(self, number: int) -> bool:
         """Those of a sequential task one by one, from the last backwards; else all at once."""
-        self._set(number, phase=Phase.UNDOING)
+        self._set(number, phase=UNDOING)
         children = self._shape.children[number]
-        if self._task(number).mode is Mode.SEQUENTIAL:
+        if self._task(number).mode is _SEQUENTIAL:
             return self._undo_from(number, len(children) - 1)
         under_way = sum([self._undo(child) for child in children])
-        self._set(number, open=under_way, phase=Phase.UNDOING if under_way else Phase.UNDONE)
+        self._set(number, open=under_way, phase=UNDOING if under_way else UNDONE)
         return under_way > 0
 
     def _undo_from(self, number: int, turn: int) -> bool:
@@ -283,14 +284,14 @@ class Turn(Draft):
                 self._set(number, turn=turn)
                 return True
             turn -= 1
-        self._set(number, phase=Phase.UNDONE)
+        self._set(number, phase=UNDONE)
         return False
 
     def undoing_started(self, number: int) -> None:
         node = self._node(number)
         if node.undo is not None and not node.started:
             self._report(number, Event.ROLLBACK_START)
-        self._set(number, phase=Phase.UNDOING, started=node.undo is not None)
+        self._set(number, phase=UNDOING, started=node.undo is not None)
 
     def undoing_ended(self, number: int, outcome: Outcome) -> None:
         node = self._node(number)
@@ -301,7 +302,7 @@ class Turn(Draft):
         elif node.undo is None:
             self._question_ended(number, outcome)
         elif outcome.unseen and not outcome.ok:
-            self._hand_out(number, node.undo, undo=True, check=True, phase=Phase.UNDO_READY, doubt=outcome)
+            self._hand_out(number, node.undo, undo=True, check=True, phase=UNDO_READY, doubt=outcome)
         else:
             self._undoing_over(number, outcome)
 
@@ -309,7 +310,7 @@ class Turn(Draft):
         """A job that this delivery has not reached was asked what earlier ones left of it."""
         remains = remains_of(self._job(number).operation, outcome)
         if remains is None:
-            self._set(number, phase=Phase.ABORTED)
+            self._set(number, phase=ABORTED)
             self._report(number, Event.ABORTED)
         else:
             self._report_started(number)
@@ -319,14 +320,14 @@ class Turn(Draft):
         self._undone(number)
 
     def _undoing_over(self, number: int, outcome: Outcome) -> None:
-        self._set(number, phase=Phase.UNDONE, check=False, doubt=None)
+        self._set(number, phase=UNDONE, check=False, doubt=None)
         self._report(number, Event.ROLLBACK_DONE if outcome.ok else Event.ROLLBACK_ERROR, outcome)
         self._undone(number)
 
     def _undone(self, number: int) -> None:
         """Go on with undoing above, up to the node that began it; from there on its failure climbs."""
         parent = self._shape.parents[number]
-        while parent is not None and self._node(parent).phase is Phase.UNDOING:
+        while parent is not None and self._node(parent).phase is UNDOING:
             if self._more_to_undo(parent):
                 return
             number, parent = parent, self._shape.parents[parent]
@@ -336,10 +337,10 @@ class Turn(Draft):
 
     def _more_to_undo(self, number: int) -> bool:
         node = self._node(number)
-        if self._task(number).mode is Mode.SEQUENTIAL:
+        if self._task(number).mode is _SEQUENTIAL:
             return self._undo_from(number, node.turn - 1)
         self._set(number, open=node.open - 1)
         if node.open > 1:
             return True
-        self._set(number, phase=Phase.UNDONE)
+        self._set(number, phase=UNDONE)
         return False
