@@ -4,7 +4,7 @@
 """The two APIs that the command line is tried against: the fake one of its unit tests, and the real one.
 
 Behind the real one stands a runner in name only: whenever a task is looked at, it reports that everything which was
-asked for is done, but for VMs whose name begins with "broken", which do not power on.
+asked for is done, but for VMs whose name begins with "broken", which do not power on, and "idle", which it passes over.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from flask import Flask, request
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
+from runner_service.contract.messages import ErrorReport, Hypervisor, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from tests.unit.cli import fake_api
+from tests.unit.cli import fake_api, fake_traces
 from tests.unit.cli.fake_tasks import UNREACHABLE
 from tests.unit.cli.serving import served
 from webapi.app import create_app
 from webapi.database import db
-from webapi.models import Request
-from webapi.services import tokens, updates
+from webapi.models import Datacenter, Request
+from webapi.services import deadletters, tokens, updates
 from webapi.settings import Settings
 
 #: An API's address and a token for it.
@@ -49,7 +49,10 @@ HOST = {
 
 @contextmanager
 def fake(_folder: Path) -> Iterator[Peer]:
-    with served(fake_api.make_app(fake_api.FakeApi())) as address:
+    api = fake_api.FakeApi()
+    api.add("deadletters", **fake_traces.letter(kind="request", task_id="t1"))
+    api.add("deadletters", **fake_traces.letter())
+    with served(fake_api.make_app(api)) as address:
         yield address, fake_api.TOKEN
 
 
@@ -60,6 +63,7 @@ def real(folder: Path) -> Iterator[Peer]:
         upgrade()
         token = tokens.create("tester")
     app.before_request(_work_if_a_task_is_looked_at)
+    app.before_request(_bury_if_dead_letters_are_looked_at())
     with served(app) as address:
         yield address, token
     _close(app)
@@ -76,7 +80,33 @@ def _close(app: Flask) -> None:
 def _work_if_a_task_is_looked_at() -> None:
     if request.path.startswith("/api/v1/tasks/"):
         for body in db.session.scalars(select(Request.body).filter_by(outcome=None)).all():
-            _carry_out(TaskRequest.decode(body.encode()))
+            wanted = TaskRequest.decode(body.encode())
+            if not any(job.vm and job.vm.name.startswith("idle") for job in wanted.task.jobs()):
+                _carry_out(wanted)
+
+
+def _bury_if_dead_letters_are_looked_at() -> Callable[[], None]:
+    """The first time: a request whose task has ended, and what nobody can read."""
+    buried: list[str] = []
+
+    def bury() -> None:
+        if request.path != "/api/v1/deadletters" or buried:
+            return
+        ended = db.session.scalars(select(Request).where(Request.outcome.is_not(None))).first()
+        datacenter = db.session.scalars(select(Datacenter)).first()
+        topology, body = datacenter.topology, _as_it_was(ended).encode()
+        for each in (body, b"what is this"):
+            buried.append(deadletters.keep(topology, topology.dead_queue, each, "not JSON").id)
+
+    return bury
+
+
+def _as_it_was(row: Request) -> TaskRequest:
+    job = Job(id="j1", operation=Operation.DISCOVER)
+    return TaskRequest(
+        id=row.id, hypervisor=Hypervisor(id=row.hypervisor_id, type="libvirt", url="qemu:///system"),
+        task=Task(id=row.task_id, children=(job,)), requested_at="2026-11-22T12:00:00Z",
+    )  # fmt: skip
 
 
 def _carry_out(wanted: TaskRequest) -> None:

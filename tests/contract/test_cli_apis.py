@@ -36,9 +36,19 @@ TYPED = [
     "hypervisor list --datacenter dc1",
     "hypervisor show kvm-1",
     "hypervisor discover kvm-1",
+    "hypervisor set kvm-1 --open-sessions 4",
+    "hypervisor set kvm-1 --open-sessions default",
+    "sessions set 3 --type libvirt --power-passes",
+    "sessions show",
+    "hypervisor show kvm-1",
+    "sessions set default --type libvirt",
+    "sessions set 5",
+    "runners",
+    "runners show nobody",
     "template create tiny --datacenter dc1 --path /images/tiny.qcow2",
     "template list --datacenter dc1",
     "vdc create lab --datacenter dc1 --type libvirt",
+    "vdc set lab --open-sessions 1",
     "vdc list",
     "vapp create empty --vdc lab",
     "vapp deploy empty",
@@ -62,6 +72,13 @@ TYPED = [
     "vm delete data",
     "vm undeploy data",
     "vm delete data",
+    "vm create idle --vapp shop --template tiny --memory-mib 64",
+    "vm deploy idle --no-wait",
+    "vm deploy idle",
+    "task cancel {task}",
+    "task cancel {task}",
+    "vm show idle",
+    "vm delete idle",
     "vapp deploy shop",
     "vapp delete shop",
     "vdc delete lab",
@@ -84,6 +101,17 @@ TYPED = [
     "vdc delete lab",
     "template delete tiny",
     "hypervisor delete kvm-1",
+    "job list --operation power_on --state failed",
+    "job show {job}",
+    "job replay {job}",
+    "job show 00000000-0000-4000-8000-000000000000",
+    "dlq list",
+    "dlq show {letter}",
+    "dlq requeue {letter}",
+    "dlq drop {letter} --yes",
+    "dlq requeue --all",
+    "dlq drop --all --yes",
+    "dlq list",
 ]
 
 
@@ -112,13 +140,22 @@ def _typed(name: str, folders: pytest.TempPathFactory) -> list[Answer]:
     answers: list[Answer] = []
     with PEERS[name](folders.mktemp(name)) as (address, token):
         for words in TYPED:
-            answers.append(_answer(words.format(task=_last_task(answers)), address, token))
+            job, letter = _listed(answers, "operation"), _listed(answers, "queue")
+            typed = words.format(task=_last_task(answers), job=job, letter=letter)
+            answers.append(_answer(typed, address, token))
     return answers
 
 
 def _last_task(answers: list[Answer]) -> str:
     tasks = [answer.body["id"] for answer in answers if answer.body and answer.body.get("kind") == "task"]
     return tasks[-1] if tasks else ""
+
+
+def _listed(answers: list[Answer], field: str) -> str:
+    """The first of the last list of what has such a field."""
+    lists = [answer.body["items"] for answer in answers if answer.body and answer.body.get("items")]
+    found = [items[0]["id"] for items in lists if field in items[0]]
+    return found[-1] if found else ""
 
 
 def _answer(words: str, address: str, token: str) -> Answer:

@@ -58,6 +58,9 @@ class Client:
     def put(self, path: str, body: Json) -> Json:
         return self._ask("PUT", path, json=body)
 
+    def patch(self, path: str, body: Json) -> Json:
+        return self._ask("PATCH", path, json=body)
+
     def delete(self, path: str) -> None:
         self._ask("DELETE", path)
 

@@ -11,7 +11,7 @@ import click
 
 from webapi.cli.client import Json
 from webapi.cli.lookup import DATACENTER, HYPERVISOR, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, wait_option
+from webapi.cli.noun import limit_option, name_argument, noun, open_sessions_option, wait_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -27,7 +27,7 @@ COLUMNS: Columns = {
     "State": field("state"),
     "Cores": lambda hypervisor: (hypervisor["host"] or {}).get("cores"),
     "Free MiB": _free_memory,
-    "Sessions": field("open_sessions"),
+    "Sessions": field("effective_sessions"),
     "ID": short_id,
 }
 
@@ -78,7 +78,7 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
     "seen by everybody on the machine.",
 )  # fmt: skip
 @click.option("--validate-certs/--no-validate-certs", default=True, help="Whether its certificate must be trusted.")
-@click.option("--open-sessions", type=click.IntRange(min=1), help="Operations that it may run at a time [API: 2].")
+@click.option("--open-sessions", type=click.IntRange(min=1), help="Operations that it may run at a time.")
 @wait_option
 @pass_session
 def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str | int | bool | None) -> None:
@@ -104,6 +104,21 @@ def discover(session: Session, name: str, *, wait: bool) -> None:
     """
     found = find(session.client, HYPERVISOR, name)
     session.finish(session.client.post(HYPERVISOR.one(found["id"], "discover")), wait=wait)
+
+
+@hypervisor.command("set")
+@name_argument
+@open_sessions_option
+@pass_session
+def set_(session: Session, name: str, open_sessions: int) -> None:
+    """Change how many operations it may run at a time.
+
+    Never more run than it has cores. Runners learn of it within seconds; what runs is let run.
+    """
+    found = find(session.client, HYPERVISOR, name)
+    changed = session.client.patch(HYPERVISOR.one(found["id"]), {"open_sessions": open_sessions or None})
+    bound = changed["effective_sessions"]
+    session.made(changed, f"Hypervisor {found['name']} runs at most {bound} operations at a time.")
 
 
 @hypervisor.command()

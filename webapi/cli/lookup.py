@@ -41,6 +41,9 @@ VDC = Noun("virtual datacenter", "/virtualdatacenters", ("hypervisor_type",))
 VAPP = Noun("virtual appliance", "/virtualappliances", ("state",))
 VM = Noun("VM", "/vms", ("native_name", "state"))
 TASK = Noun("task", "/tasks", named=False)
+RUNNER = Noun("runner", "/runners", ("state", "started_at"))
+JOB = Noun("job", "/jobs", named=False)
+DEAD_LETTER = Noun("dead letter", "/deadletters", named=False)
 
 
 def find(client: Client, noun: Noun, wanted: str, **within: str) -> Json:
@@ -99,4 +102,4 @@ def _candidate(noun: Noun, resource: dict[str, Any]) -> str:
 
 
 def _command(noun: Noun) -> str:
-    return {VDC: "vdc", VAPP: "vapp"}.get(noun, noun.title.lower())
+    return {VDC: "vdc", VAPP: "vapp", DEAD_LETTER: "dlq", RUNNER: "runners"}.get(noun, noun.title.lower())

@@ -25,11 +25,15 @@ NOUNS: dict[str, str] = {
     "vapp": "webapi.cli.vapp",
     "vm": "webapi.cli.vm",
     "task": "webapi.cli.task",
+    "job": "webapi.cli.job",
     "event": "webapi.cli.event",
     "template": "webapi.cli.template",
     "vdc": "webapi.cli.vdc",
     "hypervisor": "webapi.cli.hypervisor",
     "datacenter": "webapi.cli.datacenter",
+    "runners": "webapi.cli.runners",
+    "sessions": "webapi.cli.sessions",
+    "dlq": "webapi.cli.dlq",
 }
 
 

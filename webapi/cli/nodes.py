@@ -94,6 +94,10 @@ class Node:
     started: datetime | None = None
     ended: datetime | None = None
     children: tuple[Node, ...] = ()
+    #: Of a job: what it waits for, in words that go on after "waiting for".
+    waits_for: str = ""
+    #: Somebody asked to cancel it.
+    cancel_asked: bool = False
     #: How many others this one stands for, where there is no room for each.
     stands_for: int = 0
 
@@ -114,6 +118,8 @@ class Node:
             asked=_time(raw.get("created_at")),
             started=_time(raw["started_at"]),
             ended=_time(raw["ended_at"]),
+            waits_for=one_line((raw.get("waits_for") or {}).get("text", "")),
+            cancel_asked=bool(raw.get("cancel_asked_at")),
             children=tuple(cls.of(child, raw["type"]) for child in raw.get("children") or ()),
         )
 
@@ -133,6 +139,11 @@ class Node:
         between = self.apparent is Status.WAITING and any(child.status is Status.DONE for child in self.children)
         waiting = (child for child in self.children if child.is_job and child.status is Status.WAITING)
         return next(waiting, None) if between else None
+
+    @property
+    def first_wait(self) -> str:
+        """What the first job below that waits is waiting for."""
+        return next((node.waits_for for node, _ in self.walk() if node.waits_for), "")
 
     @property
     def has_ended(self) -> bool:

@@ -16,9 +16,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OUTPUTS = click.Choice(["table", "json"])
 DEFAULT_LIMIT = 100
+#: The API's own bound.
+MOST_SESSIONS = 256
 
 
-def _set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+def set_output(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
     if value:
         context.ensure_object(Session).output = value
 
@@ -30,7 +32,7 @@ class ClientCommand(click.Command):
         super().__init__(*args, **kwargs)
         self.params.append(
             click.Option(
-                ["-o", "--output"], type=OUTPUTS, expose_value=False, callback=_set_output, help="How to answer."
+                ["-o", "--output"], type=OUTPUTS, expose_value=False, callback=set_output, help="How to answer."
             )
         )
 
@@ -39,6 +41,22 @@ class Noun(click.Group):
     """The commands about one kind of resource."""
 
     command_class = ClientCommand
+
+
+def read_sessions(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    """A number of sessions; 0 for the word that means no bound of one's own."""
+    if value == "default":
+        return 0
+    if not (value.isdecimal() and 1 <= int(value) <= MOST_SESSIONS):
+        raise click.BadParameter(f"must be a number from 1 to {MOST_SESSIONS}, or default")
+    return int(value)
+
+
+def open_sessions_option(command: F) -> F:
+    return click.option(
+        "--open-sessions", callback=read_sessions, required=True, metavar="N|default",
+        help="Operations that may run on a hypervisor at a time; default: what holds in general.",
+    )(command)  # fmt: skip
 
 
 def noun(name: str) -> Callable[[Callable[..., Any]], Noun]:

@@ -131,7 +131,9 @@ def _counts(children: list[Node]) -> Iterator[Node]:
 
 
 def _closed(node: Node) -> Node:
-    return replace(node, children=(), state="QUEUED" if node.apparent is Status.WAITING else node.state)
+    if node.apparent is not Status.WAITING:
+        return replace(node, children=())
+    return replace(node, children=(), state="QUEUED", waits_for=node.first_wait)
 
 
 def _brief(node: Node) -> Node:
@@ -165,6 +167,8 @@ def _fitted(title: str, width: int) -> str:
 def _remark(node: Node) -> str:
     """What there is to say about a node beside its icon."""
     words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for else ""
+    if node.apparent is Status.WAITING and node.waits_for:
+        words = f"waiting for {node.waits_for}"
     if node.next_job:
         words = f"{node.next_job.label} waiting"
     if node.status is Status.DROPPED:
@@ -172,7 +176,8 @@ def _remark(node: Node) -> str:
     if node.own_failure:
         words = one_line(str(node.own_failure))
     attempt = f"attempt {node.attempt}" if node.attempt > 1 else ""
-    return ", ".join(part for part in (attempt, ROLLBACK_WORDS[node.rollback], words) if part)
+    cancel = "being cancelled" if node.cancel_asked and not node.has_ended else ""
+    return ", ".join(part for part in (attempt, cancel, ROLLBACK_WORDS[node.rollback], words) if part)
 
 
 def news(before: Node | None, after: Node) -> list[str]:
@@ -234,6 +239,8 @@ def _explained(node: Node, above: tuple[Node, ...]) -> Iterator[Text]:
     if node.rollback is not Rollback.NONE:
         words = (ROLLBACK_WORDS[node.rollback], node.failure.of_rollback if node.failure else "")
         yield from _indented(": ".join(word for word in words if word))
+    if node.is_job:
+        yield Text(f"  all that is known of it: millwright job show {node.id}", "dim")
 
 
 def _indented(text: str) -> Iterator[Text]:

@@ -16,10 +16,11 @@ from rich.console import Console
 from webapi.cli.client import Client, Json
 from webapi.cli.errors import Unreachable
 from webapi.cli.lookup import Noun, find
-from webapi.cli.nodes import Node, Status
 from webapi.cli.output import Columns, as_yaml, table
 from webapi.cli.tree import follow
 
+#: States of tasks that did what they were asked to, and of those that were stopped.
+DONE, CANCELLED = "FINISHED_SUCCESSFULLY", "CANCELLED"
 #: What a shell reports of a command that Ctrl-C ended.
 INTERRUPTED = 130
 #: Wide enough that nothing is cut where no terminal sets a width.
@@ -95,18 +96,19 @@ class Session:
         found = find(self.client, noun, name)
         self.finish(self.client.post(noun.one(found["id"], action), body), wait=wait)
 
-    def finish(self, task: Json, *, wait: bool) -> None:
+    def finish(self, task: Json, *, wait: bool, well: str = DONE) -> None:
         """Answer a command that asked for long work: follow it to its end, which decides the exit code."""
         if wait:
-            self.watch(task["id"])
+            self.watch(task["id"], well=well)
         else:
             self.made(task, f"Task {task['id']} was accepted. {_how_to_watch(task['id'])}")
 
-    def watch(self, task_id: str) -> None:
+    def watch(self, task_id: str, *, well: str = DONE) -> None:
+        """Follow a task to its end; ``well`` is the state that is success."""
         task = self._followed(task_id)
         if self.wants_json:
             self.show_json(task)
-        if Node.of(task).status is not Status.DONE:
+        if task["state"] != well:
             raise click.exceptions.Exit(1)
 
     def _followed(self, task_id: str) -> Json:

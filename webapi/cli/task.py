@@ -11,10 +11,10 @@ import click
 
 from webapi.cli.client import Json
 from webapi.cli.lookup import TASK, find
-from webapi.cli.noun import limit_option, noun
+from webapi.cli.noun import limit_option, noun, wait_option
 from webapi.cli.output import Columns, clock, field, short_id
 from webapi.cli.picture import duration
-from webapi.cli.session import Session, pass_session
+from webapi.cli.session import CANCELLED, Session, pass_session
 from webapi.cli.tree import show as show_tree
 
 
@@ -75,3 +75,17 @@ def watch(session: Session, id: str) -> None:
     Exit code 1 if it fails.
     """
     session.watch(find(session.client, TASK, id)["id"])
+
+
+@task.command()
+@click.argument("id")
+@wait_option
+@pass_session
+def cancel(session: Session, id: str, *, wait: bool) -> None:
+    """Stop a task and take back what it did.
+
+    It can be one VM's part of an appliance's task too. Jobs that run are stopped; parts that have ended stay as they
+    are. Exit code 1 if the task ends otherwise than cancelled.
+    """
+    asked = session.client.post(TASK.one(find(session.client, TASK, id)["id"], "cancel"))
+    session.finish(asked, wait=wait, well=CANCELLED)

@@ -8,11 +8,16 @@ from __future__ import annotations
 import click
 
 from webapi.cli.lookup import DATACENTER, VDC, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun
+from webapi.cli.noun import limit_option, name_argument, noun, open_sessions_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
-COLUMNS: Columns = {"Name": field("name"), "Hypervisor type": field("hypervisor_type"), "ID": short_id}
+COLUMNS: Columns = {
+    "Name": field("name"),
+    "Hypervisor type": field("hypervisor_type"),
+    "Sessions": field("open_sessions"),
+    "ID": short_id,
+}
 
 
 @noun("vdc")
@@ -48,6 +53,22 @@ def create(session: Session, name: str, datacenter: str, hypervisor_type: str) -
     where = find(session.client, DATACENTER, datacenter)
     body = {"name": name, "datacenter_id": where["id"], "hypervisor_type": hypervisor_type}
     session.made(session.client.post(VDC.path, body), f"Virtual datacenter {name} was created.")
+
+
+@vdc.command("set")
+@name_argument
+@open_sessions_option
+@pass_session
+def set_(session: Session, name: str, open_sessions: int) -> None:
+    """Bound its operations on one hypervisor.
+
+    The bound is within that of the hypervisor, and holds for what is asked for from now on. With default it has no
+    bound of its own.
+    """
+    found = find(session.client, VDC, name)
+    changed = session.client.patch(VDC.one(found["id"]), {"open_sessions": open_sessions or None})
+    bound = f"at most {open_sessions} operations" if open_sessions else "as many operations as each hypervisor lets it"
+    session.made(changed, f"Virtual datacenter {found['name']} runs {bound} at a time.")
 
 
 @vdc.command()

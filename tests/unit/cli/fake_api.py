@@ -4,7 +4,7 @@
 """A fake of the API that keeps its promises: resources with state, guards, checked definitions, tasks that progress.
 
 A task takes one step each time that it is looked at, so that a test needs no clock. VMs whose name begins with
-"broken" fail to power on, and are rolled back.
+"broken" fail to power on, and are rolled back; what is asked of those whose name begins with "idle" is never taken.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from tests.unit.cli import fake_tasks
-from tests.unit.cli.fake_rules import IN_USE, JOBS, POWER_FROM, Refusal, check, invalid, vapp_state
+from tests.unit.cli import fake_tasks, fake_traces
+from tests.unit.cli.fake_rules import IN_USE, JOBS, POWER_FROM, Refusal, check, effective_sessions, invalid, vapp_state
 from tests.unit.cli.fake_tasks import Json, Step
 
 TOKEN = "a-token"
 
-NEWEST_FIRST = {"tasks", "events"}
+NEWEST_FIRST = {"tasks", "jobs", "deadletters", "events"}
 
 
 class FakeApi:
@@ -36,9 +36,10 @@ class FakeApi:
             name: {}
             for name in (
                 "datacenters", "hypervisors", "templates", "virtualdatacenters", "virtualappliances", "vms", "tasks",
-                "events",
+                "jobs", "deadletters", "events", "runners",
             )
         }  # fmt: skip
+        self.limits: Json = {"platform": {"open_sessions": 2, "power_passes": False}, "types": {}}
         self.steps: dict[str, deque[Step]] = {}
         self.lock = threading.RLock()
         #: Tasks take no step while this is set.
@@ -65,6 +66,10 @@ class FakeApi:
         return self.shown(collection, row)
 
     def shown(self, collection: str, row: Json) -> Json:
+        if collection == "jobs":
+            return fake_traces.whole_job(row, self.rows["tasks"])
+        if collection == "hypervisors":
+            return {**row, "effective_sessions": effective_sessions(row, self.limits)}
         if collection != "virtualappliances":
             return row
         vms = self.vms_of(row["id"])
@@ -81,7 +86,7 @@ class FakeApi:
         rows = [row for row in rows if all(str(row.get(key)) == value for key, value in args.items())]
         if collection in NEWEST_FIRST:
             rows.reverse()
-        page = [{key: value for key, value in row.items() if key != "children"} for row in rows[after : after + limit]]
+        page = [fake_traces.listed(collection, row) for row in rows[after : after + limit]]
         return {"items": page, "next": str(after + limit) if len(rows) > after + limit else None}
 
     def create(self, collection: str, body: Json) -> tuple[Json, int]:
@@ -96,7 +101,7 @@ class FakeApi:
     def create_hypervisors(self, body: Json) -> Json:
         body.pop("password", None)
         made = self.add("hypervisors", **{
-            "open_sessions": 2, "state": "CHECKING", "error": None, "host": None, "last_seen_at": None, **body,
+            "open_sessions": None, "state": "CHECKING", "error": None, "host": None, "last_seen_at": None, **body,
         })  # fmt: skip
         return self.task("DISCOVER", "hypervisor", made, [("discover", None)])
 
@@ -104,7 +109,7 @@ class FakeApi:
         return self.add("templates", **{"description": "", **body})
 
     def create_virtualdatacenters(self, body: Json) -> Json:
-        return self.add("virtualdatacenters", **body)
+        return self.add("virtualdatacenters", **{"open_sessions": None, **body})
 
     def create_virtualappliances(self, body: Json) -> Json:
         vms = body.pop("vms", [])
@@ -136,6 +141,18 @@ class FakeApi:
         vm.update(definition=definition, name=definition["name"])
         return self.task("RECONFIGURE", "vm", vm, [("reconfigure", vm)]), 202
 
+    def bound(self, collection: str, id: str, body: Json) -> Json:
+        self.rows[collection][id].update(body)
+        return self.get(collection, id)
+
+    def cancel(self, task: Json) -> Json:
+        """As if no runner had heard of it, or all of them stopped at once."""
+        if task["ended_at"]:
+            raise Refusal(409, "task.ended", f"task {task['id']} has ended already: it is {task['state']}")
+        self.steps[task["id"]].clear()
+        fake_tasks.cancel(task, self.rows["vms"])
+        return task
+
     def delete(self, collection: str, row: Json) -> None:
         for vm in [row] if collection == "vms" else self.vms_of(row["id"]):
             self.guard(vm, {"NOT_ALLOCATED"})
@@ -147,6 +164,10 @@ class FakeApi:
         self.rows[collection].pop(row["id"], None)
 
     def act(self, collection: str, row: Json, action: str, body: Json) -> Json:
+        if collection == "deadletters":
+            return fake_traces.requeue(row)
+        if collection == "tasks":
+            return self.cancel(row)
         if collection == "hypervisors":
             return self.task("DISCOVER", "hypervisor", row, [("discover", None)])
         if collection == "virtualappliances":
@@ -196,6 +217,7 @@ class FakeApi:
             row["locked_by"] = task["id"]
             row["hypervisor_id"] = row["hypervisor_id"] or next(iter(self.rows["hypervisors"]), None)
         self.steps[task["id"]] = deque(fake_tasks.script(task, row))
+        self.rows["jobs"].update({child["id"]: child for child in children})
         if root:
             self.rows["tasks"][task["id"]] = task
         return task
@@ -235,6 +257,7 @@ def make_app(api: FakeApi) -> Flask:
         return {"code": "not_found", "message": str(error)}, error.code or 500
 
     _add_routes(app, api)
+    _add_bounds(app, api)
     return app
 
 
@@ -263,3 +286,18 @@ def _add_routes(app: Flask, api: FakeApi) -> None:
     @app.post("/api/v1/<collection>/<id>/<action>")
     def act(collection: str, id: str, action: str) -> tuple[Json, int]:
         return api.act(collection, api.get(collection, id), action, request.get_json()), 202
+
+
+def _add_bounds(app: Flask, api: FakeApi) -> None:
+    @app.get("/api/v1/sessions")
+    def limits() -> Json:
+        return api.limits
+
+    @app.put("/api/v1/sessions")
+    def set_limits() -> Json:
+        api.limits = request.get_json()
+        return api.limits
+
+    @app.patch("/api/v1/<collection>/<id>")
+    def bound(collection: str, id: str) -> Json:
+        return api.bound(collection, id, request.get_json())

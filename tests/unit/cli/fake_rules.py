@@ -35,6 +35,11 @@ class Refusal(Exception):
         self.status, self.body = status, {"code": code, "message": message, **more}
 
 
+def effective_sessions(hypervisor: Json, limits: Json) -> int:
+    of_type = limits["types"].get(hypervisor["type"], limits["platform"])
+    return int(hypervisor["open_sessions"] or of_type["open_sessions"])
+
+
 def vapp_state(vms: list[Json]) -> str:
     states = {vm["state"] for vm in vms}
     if any(vm["locked_by"] for vm in vms):

@@ -41,19 +41,21 @@ def node(**fields: Any) -> Json:
 def root(type: str, owner: str, row: Json, mode: str, children: list[Json]) -> Json:
     return node(
         kind="task", type=type, name=row["name"], owner={"type": owner, "id": row["id"]}, mode=mode, state="QUEUED",
-        requested_by="admin", children=children,
+        requested_by="admin", cancel_asked_by=None, cancel_asked_at=None, children=children,
     )  # fmt: skip
 
 
 def job(operation: str, vm: Json | None) -> Json:
     return node(
         kind="job", operation=operation, vm_id=vm and vm["id"], vm_name=vm and vm["name"], hypervisor_name="kvm-1",
-        state="PENDING", rollback_state="NONE", changed=None, attempt=1, runner="runner-1",
+        state="PENDING", waits_for=None, rollback_state="NONE", changed=None, attempt=1, runner="runner-1",
     )  # fmt: skip
 
 
 def script(task: Json, row: Json) -> Iterator[Step]:
     """Job after job; where one fails it and those before it are undone."""
+    if row["name"].startswith("idle"):
+        return
     yield begin(task)
     for place, each in enumerate(task["children"]):
         yield begin(each)
@@ -67,6 +69,22 @@ def script(task: Json, row: Json) -> Iterator[Step]:
         after = STATE_AFTER.get(each["operation"])
         yield each, {"state": "DONE", "changed": True, "ended_at": True}, lambda after=after: become(row, after)
     yield end(task, ok=True, then=lambda: release(row))
+
+
+def cancel(task: Json, vms: dict[str, Json]) -> None:
+    """End what has not ended, and free its VMs."""
+    if task["kind"] == "job":
+        if not task["ended_at"]:
+            task.update(state="ABORTED", ended_at=now())
+        return
+    for child in task["children"]:
+        cancel(child, vms)
+    if not task["ended_at"]:
+        task.update(state="CANCELLED", ended_at=now(), cancel_asked_by="admin", cancel_asked_at=now())
+        if task["owner"]["type"] == "vm":
+            vm = vms[task["owner"]["id"]]
+            become(vm, "NOT_ALLOCATED")
+            release(vm)
 
 
 def failed_parts(task: Json) -> Iterator[Json]:

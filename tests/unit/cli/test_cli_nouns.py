@@ -17,7 +17,7 @@ from webapi.cli.client import PAGE
 from webapi.cli.output import table
 from webapi.cli.vm import COLUMNS as VM_COLUMNS
 
-NOUNS = ["datacenter", "hypervisor", "template", "vdc", "vapp", "vm", "task", "event"]
+NOUNS = ["datacenter", "hypervisor", "template", "vdc", "vapp", "vm", "task", "job", "dlq", "event", "runners"]
 
 
 @pytest.mark.parametrize("noun", NOUNS)
@@ -206,3 +206,60 @@ def test_a_file_and_the_json_of_the_api_agree(tmp_path: Path, as_json, lab):
     made = as_json("vapp", "create", "-f", str(file))
     assert made == as_json("vapp", "show", "shop")
     assert json.dumps(made)
+
+
+@pytest.mark.parametrize(("noun", "name"), [("hypervisor", "kvm-1"), ("vdc", "lab")])
+def test_a_bound_of_sessions_is_set_and_taken_back(ok, as_json, millwright, lab, noun, name):
+    assert "at most 4 operations" in ok(noun, "set", name, "--open-sessions", "4")
+    assert as_json(noun, "show", name)["open_sessions"] == 4
+    ok(noun, "set", name, "--open-sessions", "default")
+    assert as_json(noun, "show", name)["open_sessions"] is None
+    assert millwright(noun, "set", name).exit_code == 2
+    for wrong in ("0", "257", "many"):
+        assert millwright(noun, "set", name, "--open-sessions", wrong).exit_code == 2
+
+
+def test_bounds_are_shown_and_set_for_the_platform_and_for_a_type(ok, as_json):
+    assert "platform" in ok("sessions", "show")
+    ok("sessions", "set", "3", "--power-passes")
+    ok("sessions", "set", "8", "--type", "libvirt")
+    assert as_json("sessions", "set", "4", "--no-power-passes") == {
+        "platform": {"open_sessions": 4, "power_passes": False},
+        "types": {"libvirt": {"open_sessions": 8, "power_passes": True}},
+    }
+    assert as_json("sessions", "set", "default", "--type", "libvirt")["types"] == {}
+    assert as_json("sessions", "set", "default")["platform"]["open_sessions"] == 2
+
+
+def runner(api, name: str, state: str, **more) -> dict:
+    lanes = [{"hypervisor_id": "h1", "hypervisor_name": "kvm-1", "sessions": 2, "in_use": 2, "waiting": 5}]
+    return api.add("runners", **{
+        "name": name, "state": state, "datacenter_id": "d1", "datacenter_name": "dc1",
+        "seen_at": "2026-01-02T12:00:00Z", "started_at": "2026-01-02T11:00:00Z", "partitions": [0, 2], "draining": [2],
+        "max_runs": 8, "running": 2, "sessions_in_use": 2, "requests": 3, "waiting": 5, "lanes": lanes, **more,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [["runners"], ["runners", "list"]])
+def test_runners_are_listed_with_what_they_own(ok, api, words):
+    runner(api, "far", "alive")
+    runner(api, "near", "silent")
+    shown = ok(*words)
+    assert "0 (2)" in shown and "2/8" in shown and "dc1" in shown
+    assert "silent, 01-02 " in shown
+
+
+def test_runners_answer_in_json_without_a_command_too(as_json, api):
+    runner(api, "far", "alive")
+    assert [each["name"] for each in as_json("runners")["items"]] == ["far"]
+
+
+def test_a_runner_is_shown_with_its_lanes_by_the_name_that_its_dead_forerunner_had_too(ok, as_json, millwright, api):
+    runner(api, "far", "stopped", lanes=[])
+    alive = runner(api, "far", "alive")
+    shown = ok("runners", "show", "far")
+    assert "state: alive" in shown and "kvm-1" in shown and "2/2" in shown
+    assert as_json("runners", "show", "far")["id"] == as_json("runners", "show", alive["id"][:8])["id"] == alive["id"]
+    runner(api, "far", "alive")
+    assert "2 runners" not in millwright("runners", "show", "far").stdout
+    assert "3 runners are called 'far'" in millwright("runners", "show", "far").stderr

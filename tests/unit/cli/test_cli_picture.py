@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -229,6 +230,7 @@ def test_an_outcome_gives_each_failure_in_the_hypervisors_own_words():
         "  to host",
         "  left behind: web2-root.qcow2",
         "  rolled back",
+        f"  all that is known of it: millwright job show {failed['children'][0]['id']}",
     ]
 
 
@@ -251,7 +253,7 @@ def test_an_outcome_says_why_undoing_failed():
     node = Node.of(
         task("web2", "FINISHED_UNSUCCESSFULLY", job("configure", "FAILED", error=error, rollback_state="FAILED"))
     )
-    assert outcome(node)[-1].plain == "  ROLLBACK FAILED: Deleting web2 failed"
+    assert outcome(node)[-2].plain == "  ROLLBACK FAILED: Deleting web2 failed"
 
 
 @pytest.mark.parametrize("state", ["CANCELLED", "ABORTED"])
@@ -269,3 +271,35 @@ def test_a_time_is_never_negative_where_clocks_differ():
 )
 def test_durations_are_short(seconds, words):
     assert duration(seconds) == words
+
+
+def wait(text: str) -> dict:
+    return {"for": "session", "place": 7, "text": text}
+
+
+def waiting_vm() -> Node:
+    first = job("configure", "PENDING", waits_for=wait("a session of kvm-1, place 7 (2 of 2 in use)"))
+    return Node.of(task("web3", "QUEUED", first, job("power_on", "PENDING", waits_for=wait("the job before it"))))
+
+
+def test_a_waiting_job_says_what_it_waits_for():
+    assert [line.rstrip() for line in drawn(waiting_vm())] == [
+        "○ deploy web3 at kvm-1          waiting",
+        "├── ○ configure                 waiting for a session of kvm-1, place 7 (2 of 2…",
+        "└── ○ power on                  waiting for the job before it",
+    ]
+
+
+def test_a_vm_whose_jobs_are_folded_says_what_the_first_of_them_waits_for():
+    root = Node.of(task("shop", "STARTED"))
+    fitted = fit(replace(root, children=(waiting_vm(), waiting_vm())), room=3)
+    assert drawn(fitted, width=120)[1].rstrip().endswith("waiting for a session of kvm-1, place 7 (2 of 2 in use)")
+
+
+def test_what_is_being_cancelled_says_so_until_it_has_ended():
+    asked = {"cancel_asked_at": START.isoformat()}
+    under_way = task("web1", "STARTED", job("configure", "STARTED"), **asked)
+    assert drawn(Node.of(under_way))[0].rstrip().endswith("being cancelled")
+    ended = task("web1", "CANCELLED", job("configure", "ABORTED"), **asked)
+    assert drawn(Node.of(ended))[0].rstrip().endswith("cancelled")
+    assert "being" not in drawn(Node.of(ended))[0]

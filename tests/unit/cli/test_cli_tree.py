@@ -53,6 +53,7 @@ def test_a_task_that_fails_ends_with_code_one_and_with_why(millwright, ok, shop)
     assert "broken / configure: done in ?s, rolled back" in lines
     assert "broken / power on: failed in ?s, driver.unreachable" in lines
     assert result.stdout.count("Powering on VM 'broken' at qemu:///system failed") == 1
+    assert lines.pop().startswith("  all that is known of it: millwright job show ")
     assert lines[-6:] == [
         "Deploy shop failed after ?s.",
         "",
@@ -126,3 +127,21 @@ def test_on_a_terminal_the_tree_stays_as_it_ended(address, as_json, shop):
     last = screen.file.getvalue().rpartition("deploy shop at kvm-1")[2]
     assert last.count("✔") >= 6
     assert "Deploy shop finished in" in last
+
+
+def test_a_cancelled_task_is_followed_to_its_end_and_that_is_success(ok, as_json, millwright, shop):
+    ok("vm", "create", "idle", "--vapp", "shop", "--template", "tiny", "--memory-mib", "64")
+    started = as_json("vm", "deploy", "idle", "--no-wait")
+    said = ok("task", "cancel", started["id"][:8])
+    assert "Deploy idle was cancelled after" in said
+    assert as_json("vm", "show", "idle")["locked_by"] is None
+    refused = millwright("task", "cancel", started["id"])
+    assert refused.exit_code == 1
+    assert "[task.ended]" in refused.stderr
+    assert millwright("task", "watch", started["id"]).exit_code == 1
+
+
+def test_who_cancels_and_does_not_wait_learns_how_to_watch(ok, as_json, shop, api):
+    api.holds = True
+    started = as_json("vapp", "deploy", "shop", "--no-wait")
+    assert "was accepted. Watch it:" in ok("task", "cancel", started["id"], "--no-wait")
