@@ -6,22 +6,24 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from nacl.public import PrivateKey
 
 from ..contract.messages import Job
-from ..contract.operations import OPERATIONS
 from ..core.steps import Outcome
 from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
+from ..logs import about
 from ..ports import Work
 from .inventory import inventory_of, to_yaml
-from .playbook_run import run_playbook
-from .run_directories import RunDirectories, end_processes_of
+from .playbook_run import Playbook, run_playbook
+from .run_directories import RunDirectories
+from .trace import playbook_of, trace_of
 from .verdict import Listening, failed, outcome_of
+from .watch import Watch
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +37,12 @@ class AnsibleWorker:
         self._key = key
 
     def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
+        with about(request=work.request_id, job=work.job.id, hypervisor=work.hypervisor.id):
+            return self._run(work, cancelled)
+
+    def _run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
+        if cancelled():
+            return failed("runner.stopped", f"{tried(work)} was not begun: it was stopped before", begun=False)
         try:
             credentials = open_credentials(work.hypervisor.sealed_credentials, self._key)
             opened = replace(work, job=with_user_data(work.job, self._key))
@@ -49,34 +57,24 @@ class AnsibleWorker:
         except OSError as error:
             return failed("runner.failed", f"{tried(work)} was not begun: {error.strerror} in {directory}", begun=False)
         heard = Listening(f"Millwright: {work.job.operation}")
-        deadline = Deadline(work.job, directory, cancelled)
-        playbook = f"millwright.virt.{work.job.operation}"
+        watch = Watch(work, directory, cancelled)
+        playbook = Playbook(name=playbook_of(work), collections_path=self._collections_path, check=work.check)
+        started_at, secrets = datetime.now(UTC), _secrets(work.job, credentials)
         try:
-            run_playbook(directory, playbook, self._collections_path, heard.hear, deadline.is_over)
+            run_playbook(directory, playbook, heard.hear, watch.is_over)
         except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises: the run has no result
-            log.warning("request %s: job %s: ansible-runner failed: %r", work.request_id, work.job.id, error)
-        if heard.result is None and deadline.passed:
-            return failed("runner.deadline", f"{tried(work)} did not end within {deadline.seconds} s and was stopped")
-        return outcome_of(heard, tried(work), _secrets(work.job, credentials))
+            log.warning("ansible-runner failed: %r", error)
+        outcome = outcome_of(heard, tried(work), secrets)
+        verdict = _broken_off(work, watch) if outcome.unseen else None
+        return replace(verdict or outcome, trace=trace_of(work, heard, started_at, secrets))
 
 
-class Deadline:
-    """When a run is ended before it ends by itself: its time is over, or the runner stops."""
-
-    def __init__(self, job: Job, directory: Path, cancelled: Callable[[], bool]):
-        self.seconds = OPERATIONS[job.operation].deadline + (job.timeout or 0)
-        self.passed = False
-        self._end = time.monotonic() + self.seconds
-        self._directory = directory
-        self._cancelled = cancelled
-
-    def is_over(self) -> bool:
-        self.passed = time.monotonic() > self._end
-        if not (self.passed or self._cancelled()):
-            return False
-        # Here and not after the run, because ansible-runner waits for all who hold the terminal.
-        end_processes_of(self._directory)
-        return True
+def _broken_off(work: Work, watch: Watch) -> Outcome | None:
+    """Why nobody saw how the run ended, where it was us who ended it."""
+    if watch.passed:
+        message = f"{tried(work)} did not end within {watch.seconds} s and was stopped"
+        return failed("runner.deadline", message, unseen=True)
+    return failed("runner.stopped", f"{tried(work)} was stopped", unseen=True) if watch.stopped else None
 
 
 def with_user_data(job: Job, key: PrivateKey | None) -> Job:

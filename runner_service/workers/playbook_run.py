@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,22 +18,37 @@ _INHERITED = ("HOME", "TZ")
 _OF_ANSIBLE_RUNNER = ("AWX_", "RUNNER_", "ANSIBLE_CALLBACK_PLUGINS", "ANSIBLE_STDOUT_CALLBACK", "ANSIBLE_RETRY_FILES")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Playbook:
+    """What is run: a playbook of a collection, or in check mode what it would do."""
+
+    name: str
+    collections_path: str
+    check: bool = False
+
+
+def progress_file_of(directory: Path) -> Path:
+    """Written each time the run gets on, by drivers that can tell (module_utils/progress.py)."""
+    return directory / "progress"
+
+
 def run_playbook(
-    directory: Path, playbook: str, collections_path: str, hear: Callable[[Any], bool], cancelled: Callable[[], bool]
+    directory: Path, playbook: Playbook, hear: Callable[[Any], bool], cancelled: Callable[[], bool]
 ) -> None:
     """Run the playbook over ``directory/inventory.yml``; ``hear`` is given each event and must return at once.
 
     ``cancelled`` is asked about twice a second; once it is true the run is killed.
     """
     config = RunnerConfig(
-        private_data_dir=str(directory), playbook=playbook, inventory=str(directory / "inventory.yml"),
-        settings={"pexpect_timeout": 0.5, "suppress_output_file": True}, fact_cache_type="", quiet=True,
+        private_data_dir=str(directory), playbook=playbook.name, cmdline="--check" if playbook.check else None,
+        inventory=str(directory / "inventory.yml"), fact_cache_type="", quiet=True,
+        settings={"pexpect_timeout": 0.5, "suppress_output_file": True},
         suppress_ansible_output=True, envvars={"PATH": _path()},
     )  # fmt: skip
     # Empty, and named: so that no other configuration file is looked for.
     (directory / "ansible.cfg").touch()
     config.prepare()
-    config.env = environment_of(config.env, directory, collections_path)
+    config.env = environment_of(config.env, directory, playbook.collections_path)
     config.suppress_output_file = True
     config.pexpect_timeout = 0.5
     Runner(config, event_handler=hear, cancel_callback=cancelled).run()
@@ -52,6 +68,7 @@ def environment_of(prepared: Mapping[str, str], directory: Path, collections_pat
         "PATH": _path(),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(directory),
+        "MILLWRIGHT_PROGRESS_FILE": str(progress_file_of(directory)),
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(directory / "ansible" / "tmp"),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..contract.messages import ErrorReport
 from ..core.steps import Outcome
@@ -17,16 +17,29 @@ MAX_TEXT = 4_000
 #: Shorter secrets are not looked for in texts: they would be found everywhere.
 MIN_SECRET = 4
 
+#: So many results of a run are kept, the last ones. An operation's playbook has one task or two.
+MAX_RESULTS = 100
+
 _RESULTS = {"runner_on_ok": True, "runner_on_failed": False, "runner_on_unreachable": False}
 
 
+class TaskResult(NamedTuple):
+    """What a task of a playbook said at its end."""
+
+    task: str
+    ok: bool
+    result: Mapping[str, Any]
+
+
 class Listening:
-    """Collects from a run's events the result of its last task, and the last lines that Ansible printed."""
+    """Collects from a run's events the results of its tasks, which of them counts, and the last lines that Ansible
+    printed."""
 
     def __init__(self, task: str):
         self._task = task
         self.ok = False
         self.result: Mapping[str, Any] | None = None
+        self.results: deque[TaskResult] = deque(maxlen=MAX_RESULTS)
         self.said: deque[str] = deque(maxlen=40)
 
     def hear(self, event: Mapping[str, Any]) -> bool:
@@ -35,18 +48,25 @@ class Listening:
             self.said.append(event["stdout"])
         told = event.get("event_data") or {}
         ok = _RESULTS.get(event.get("event", ""))
-        if ok is not None and (not ok or told.get("task") == self._task):
-            self.ok, self.result = ok, told.get("res") or {}
+        if ok is not None:
+            self._heard(TaskResult(str(told.get("task")), ok, told.get("res") or {}))
         return False
+
+    def _heard(self, told: TaskResult) -> None:
+        self.results.append(told)
+        if not told.ok or told.task == self._task:
+            self.ok, self.result = told.ok, told.result
 
 
 def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcome:
-    """``tried`` says what was tried on what; ``secrets`` are left out of all texts."""
+    """``tried`` says what was tried on what; ``secrets`` are left out of all texts.
+
+    Without a word of the module nobody saw whether the operation was carried out: the outcome is unseen."""
     result = heard.result
     if result is None or (not heard.ok and "code" not in result):
         said = str(result.get("msg", "")) if result else ""
         detail = said or "\n".join(heard.said)
-        return failed("runner.no_result", f"{tried} ended without a result", scrub(detail, secrets))
+        return failed("runner.no_result", f"{tried} ended without a result", scrub(detail, secrets), unseen=True)
     if not heard.ok:
         return Outcome(error=_reported(result, secrets))
     return Outcome(
@@ -55,8 +75,8 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
     )  # fmt: skip
 
 
-def failed(code: str, message: str, detail: str = "", *, begun: bool = True) -> Outcome:
-    return Outcome(error=ErrorReport(code=code, message=message, detail=detail, begun=begun))
+def failed(code: str, message: str, detail: str = "", *, begun: bool = True, unseen: bool = False) -> Outcome:
+    return Outcome(error=ErrorReport(code=code, message=message, detail=detail, begun=begun), unseen=unseen)
 
 
 def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorReport:
@@ -73,11 +93,14 @@ def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorRepor
 
 def scrub(text: Any, secrets: tuple[str, ...]) -> str:
     """The text without the secrets, bounded."""
-    shown = "" if text is None else str(text)
+    return without("" if text is None else str(text), secrets)[-MAX_TEXT:]
+
+
+def without(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         if len(secret) >= MIN_SECRET:
-            shown = shown.replace(secret, "********")
-    return shown[-MAX_TEXT:]
+            text = text.replace(secret, "********")
+    return text
 
 
 def _mapping(value: Any) -> dict[str, Any] | None:

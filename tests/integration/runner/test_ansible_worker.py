@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import base64
 import errno
+import fcntl
 import json
 import os
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -212,26 +215,126 @@ def test_a_run_that_has_no_room_for_its_files_has_begun_nothing(
     assert "was not begun: No space left on device" in error.message
 
 
+def in_time(monkeypatch: pytest.MonkeyPatch, seconds: int) -> None:
+    """A configure has so many seconds, and one for its disk."""
+    rule = replace(OPERATIONS[Operation.CONFIGURE], deadline=seconds - 1)
+    monkeypatch.setitem(OPERATIONS, Operation.CONFIGURE, rule)
+
+
 def test_a_run_past_its_deadline_is_ended_with_all_its_processes(
     directories: RunDirectories, hypervisor: Store, runs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(OPERATIONS, Operation.CONFIGURE, replace(OPERATIONS[Operation.CONFIGURE], deadline=3))
+    in_time(monkeypatch, 4)
     hypervisor.tell({"delays": {"create": 60}})
     begun = time.monotonic()
     outcome = run(directories, work(hypervisor, "configure"))
     assert time.monotonic() - begun < 30
     assert outcome.error is not None
-    assert outcome.error.code == "runner.deadline"
+    assert (outcome.error.code, outcome.error.begun, outcome.unseen) == ("runner.deadline", True, True)
     assert outcome.error.message.startswith(f"configure of VM 'web' on fake fake://{hypervisor.directory} did not end")
     assert processes_and_files(runs) == ""
 
 
-def test_a_cancelled_run_ends_soon(directories: RunDirectories, hypervisor: Store) -> None:
-    hypervisor.tell({"delays": {"create": 60}})
-    begun = time.monotonic()
+def test_a_run_that_reports_progress_may_take_longer_than_its_deadline(
+    directories: RunDirectories, hypervisor: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_time(monkeypatch, 6)
+    hypervisor.tell({"delays": {"create": 12}, "progress": True})
+    assert run(directories, work(hypervisor, "configure")).ok
+
+
+@contextmanager
+def hanging(hypervisor: Store) -> Iterator[None]:
+    """Whoever works with the hypervisor meanwhile waits in the kernel, where no signal but SIGKILL gets through."""
+    with (hypervisor.directory / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def test_a_run_that_hangs_is_stopped_soon_and_nothing_of_it_is_left(
+    directories: RunDirectories, hypervisor: Store, runs: Path
+) -> None:
+    outcomes: list[Outcome] = []
+    stop = threading.Event()
+    worker = AnsibleWorker(directories, COLLECTIONS, KEY)
+    thread = threading.Thread(target=lambda: outcomes.append(worker.run(work(hypervisor, "configure"), stop.is_set)))
+    with hanging(hypervisor):
+        thread.start()
+        wait_until(hypervisor.operations, 60, "the module's first call")
+        stop.set()
+        begun = time.monotonic()
+        thread.join(30)
+        took = time.monotonic() - begun
+    assert took < 5
+    (outcome,) = outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.begun, outcome.unseen) == ("runner.stopped", True, True)
+    assert processes_and_files(runs) == ""
+    assert list(runs.rglob("*")) == list(runs.glob("*"))
+
+
+def test_a_run_that_is_not_wanted_any_more_is_not_begun(directories: RunDirectories, hypervisor: Store) -> None:
     outcome = run(directories, work(hypervisor, "configure"), cancelled=True)
-    assert time.monotonic() - begun < 20
-    assert not outcome.ok
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.error.begun, outcome.unseen) == ("runner.stopped", False, False)
+    assert hypervisor.operations() == []
+
+
+def parent_of(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("which", ["worker", "playbook"])
+def test_nobody_saw_the_end_of_a_run_whose_process_died(
+    directories: RunDirectories, hypervisor: Store, runs: Path, which: str
+) -> None:
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(run(directories, work(hypervisor, "configure"))))
+    with hanging(hypervisor):
+        thread.start()
+        (span,) = wait_until(hypervisor.operations, 60, "the module's first call")
+        os.kill(span.pid if which == "worker" else parent_of(span.pid), signal.SIGKILL)
+        thread.join(60)
+    (outcome,) = outcomes
+    assert outcome.error is not None
+    assert (outcome.error.code, outcome.unseen) == ("runner.no_result", True)
+    assert processes_and_files(runs) == ""
+
+
+def test_a_check_run_says_what_would_be_done_and_does_nothing(directories: RunDirectories, hypervisor: Store) -> None:
+    asked = work(hypervisor, "configure")
+    would = run(directories, replace(asked, check=True))
+    assert (would.ok, would.changed) == (True, True), would
+    assert would.vm is not None
+    assert (would.vm["name"], hypervisor.read().machines) == ("web", {})
+    assert would.trace is not None
+    assert would.trace["check"] is True
+    assert run(directories, asked).changed is True
+    again = run(directories, replace(asked, check=True))
+    assert (again.ok, again.changed) == (True, False), again
+    on = run(directories, replace(work(hypervisor, "power_on"), check=True))
+    assert (on.ok, on.changed) == (True, True), on
+    assert on.vm is not None
+    assert on.vm["power"] == "on"
+    assert [machine.power for machine in hypervisor.read().machines.values()] == ["off"]
+
+
+def test_the_trace_of_a_run_has_the_modules_result_and_no_secret(
+    directories: RunDirectories, hypervisor: Store
+) -> None:
+    hypervisor.tell({"accounts": {"admin": CANARY}, "failures": [{"operation": "create", "vm": "bad"}]})
+    failed = run(directories, work(hypervisor, "configure", sealed=seal("admin", CANARY), name="bad")).trace
+    done = run(directories, work(hypervisor, "configure", sealed=seal("admin", CANARY))).trace
+    assert done is not None
+    assert failed is not None
+    (result,) = done["results"]
+    assert (result["task"], result["ok"], result["changed"]) == ("Millwright: configure", True, True)
+    assert result["result"]["vm"]["name"] == "web"
+    assert done["playbook"] == "millwright.virt.configure"
+    assert failed["hypervisor"] == ["behaviour.json says so"]
+    assert failed["results"][0]["result"]["code"] == "driver.failed"
+    assert CANARY not in repr((done, failed))
+    assert "invocation" not in repr((done, failed))
 
 
 def test_a_run_that_cannot_begin_says_what_ansible_said(directories: RunDirectories, tmp_path: Path) -> None:

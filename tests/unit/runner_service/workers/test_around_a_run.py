@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import math
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +18,13 @@ from hypothesis import strategies as st
 
 from ansible_collections.millwright.virt.plugins.modules.vm_power import OPTIONS as POWER_OPTIONS
 from runner_service.contract.messages import Hypervisor, Job
-from runner_service.contract.operations import Operation
+from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.ports import Work
-from runner_service.workers.ansible_worker import Deadline
 from runner_service.workers.inventory import inventory_of, to_yaml
-from runner_service.workers.playbook_run import environment_of
+from runner_service.workers.playbook_run import environment_of, progress_file_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
-from tests.requests import job
+from runner_service.workers.watch import COPY_RATE, TEMPLATE_SIZE, Watch, seconds_for
+from tests.requests import definition, job
 
 TASK = "Millwright: configure"
 
@@ -79,8 +82,42 @@ def test_a_driver_that_waits_for_a_guest_gives_up_well_before_the_run_is_ended(t
     """So that it is the driver who says what the guest did not do."""
     own = timeout or POWER_OPTIONS["timeout"]["default"]
     for operation in ("power_on", "power_off", "shutdown", "pause", "resume", "reset"):
-        seconds = Deadline(job("web", operation, timeout=timeout), Path("/nowhere"), lambda: False).seconds
-        assert seconds >= own + 60
+        assert seconds_for(job("web", operation, timeout=timeout), check=False) >= own + 60
+
+
+def test_a_run_that_copies_disks_has_the_time_for_it_and_looking_has_not() -> None:
+    disks = [{"name": "a", "size_mib": 100 * 1024}, {"name": "b", "template": "/templates/guest.qcow2"}]
+    asked = job("web", "configure", definition=definition("web", disks=disks))
+    copying = (100 * 1024 + TEMPLATE_SIZE) / COPY_RATE
+    assert seconds_for(asked, check=False) == math.ceil(OPERATIONS[Operation.CONFIGURE].deadline + copying)
+    assert seconds_for(asked, check=True) == OPERATIONS[Operation.CONFIGURE].deadline
+    assert seconds_for(replace(asked, operation=Operation.UNCONFIGURE), check=False) == 300
+
+
+def test_progress_begins_the_time_anew_and_only_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("runner_service.workers.watch.time.monotonic", lambda: now[0])
+    watch = Watch(work(), tmp_path, lambda: False)
+
+    def is_over(at: float) -> bool:
+        now[0] = at * watch.seconds
+        return watch.is_over()
+
+    assert not is_over(0.9)
+    progress_file_of(tmp_path).touch()
+    assert not is_over(0.95)
+    assert not is_over(1.9), "it was alive at 0.95"
+    os.utime(progress_file_of(tmp_path), ns=(1, 1))
+    assert not is_over(1.94)
+    assert not is_over(2.9)
+    assert is_over(2.95), "an old report is no sign of life"
+    assert (watch.passed, watch.stopped) == (True, False)
+
+
+def test_a_run_that_nobody_wants_is_over(tmp_path: Path) -> None:
+    watch = Watch(work(), tmp_path, lambda: True)
+    assert watch.is_over()
+    assert (watch.passed, watch.stopped) == (False, True)
 
 
 def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
@@ -94,6 +131,7 @@ def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
     assert environment["ANSIBLE_CONFIG"] == "/run/1/ansible.cfg"
     assert environment["AWX_ISOLATED_DATA_DIR"] == "/run/1/artifacts/2"
     assert environment["ANSIBLE_COLLECTIONS_PATH"] == "/collections"
+    assert environment["MILLWRIGHT_PROGRESS_FILE"] == "/run/1/progress"
 
 
 def event(kind: str, task: str = TASK, **result: Any) -> dict[str, Any]:
@@ -117,8 +155,10 @@ def test_the_result_of_the_named_task_is_the_outcome() -> None:
 
 def test_a_failure_keeps_its_code_and_the_hypervisors_words() -> None:
     told = {"msg": "m", "code": "driver.busy", "detail": "d", "retryable": True, "left": ["disk"]}
-    error = outcome_of(heard(event("runner_on_failed", **told)), "x", ()).error
+    outcome = outcome_of(heard(event("runner_on_failed", **told)), "x", ())
+    error = outcome.error
     assert error is not None
+    assert not outcome.unseen
     assert (error.code, error.message, error.detail, error.retryable, error.left) == (
         "driver.busy", "m", "d", True, ("disk",),
     )  # fmt: skip
@@ -136,8 +176,10 @@ def test_a_failure_keeps_its_code_and_the_hypervisors_words() -> None:
     ],
 )
 def test_a_run_without_a_result_is_an_error_with_what_was_said(events: list[dict[str, Any]]) -> None:
-    error = outcome_of(heard(*events), "configure of VM 'web'", ()).error
+    outcome = outcome_of(heard(*events), "configure of VM 'web'", ())
+    error = outcome.error
     assert error is not None
+    assert outcome.unseen
     assert (error.code, error.message) == ("runner.no_result", "configure of VM 'web' ended without a result")
     assert error.detail.startswith("line" if events else "")
 

@@ -6,6 +6,7 @@
 ``behaviour.json`` beside the state, read at every call::
 
     {"delays": {"create": 2, "power_*": 0.5},
+     "progress": true,
      "failures": [{"operation": "power_on", "vm": "web-*", "times": 1, "error": "driver.busy", "leave": true}],
      "unreachable": false,
      "accounts": {"admin": "password"},
@@ -13,7 +14,8 @@
 
 Operations are the driver's methods, ``power_<action>`` for power. A failure strikes after the delay, when the work is
 half done; with ``leave`` it leaves files behind and says so (a delete has then removed one of them); without ``times``
-it strikes always. With accounts a login is needed. Deaf guests ignore a shutdown request.
+it strikes always. With ``progress`` it is reported during a delay, as of a long copy. With accounts a login is needed.
+Deaf guests ignore a shutdown request.
 """
 
 from __future__ import annotations
@@ -36,6 +38,10 @@ class Behaviour:
     @property
     def unreachable(self) -> bool:
         return bool(self.told.get("unreachable"))
+
+    @property
+    def progress(self) -> bool:
+        return bool(self.told.get("progress"))
 
     def delay(self, operation: str) -> float:
         """Seconds that the operation takes."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar
 
+from ... import progress
 from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
@@ -22,6 +23,9 @@ from . import refusals
 from .behaviour import Behaviour, failure, strike
 from .store import Store
 from .world import Machine, World, serial_log_of
+
+#: Seconds between two looks at the clock, and two reports, during a long delay.
+_SLICE = 0.5
 
 
 class FakeDriver(VmDriver):
@@ -246,7 +250,7 @@ class _Work:
 
     def happens(self) -> None:
         """Take the time that was told, and raise the failure that was told."""
-        time.sleep(self.behaviour.delay(self._operation))
+        self._take_time()
         rules = self.behaviour.rules(self._operation, self._vm)
         if not rules:
             return
@@ -255,6 +259,14 @@ class _Work:
         if rule:
             self.leaves = bool(rule.get("leave"))
             raise failure(rule, f"{self._operation} of VM {self._vm!r}" if self._vm else self._operation)
+
+    def _take_time(self) -> None:
+        delay = self.behaviour.delay(self._operation)
+        begun = time.monotonic()
+        while (left := begun + delay - time.monotonic()) > 0:
+            if self.behaviour.progress:
+                progress.report(round(delay - left), round(delay))
+            time.sleep(min(left, _SLICE))
 
 
 def _reach(connection: Connection) -> Store:
