@@ -10,7 +10,7 @@ import signal
 import pika
 import pytest
 
-from runner_service.contract.topology import REASON_HEADER, REQUESTS_EXCHANGE, Topology
+from runner_service.contract.topology import REQUESTS_EXCHANGE, Topology
 from tests.e2e.sites import jobs, real, small
 from tests.waiting import wait_until
 from tools.guest.pool import GuestPool
@@ -105,7 +105,7 @@ def test_a_hypervisor_that_never_answered_is_unreachable_with_the_sdks_own_words
     assert "refused" in hypervisor["error"]["detail"]
 
 
-def test_a_message_that_nobody_can_read_ends_among_the_rubbish_with_its_reason(site):
+def test_a_message_that_nobody_can_read_is_among_the_dead_letters_with_its_reason(site):
     site.fake()
     topology = Topology(site.datacenter["id"], site.datacenter["partitions"])
     with pika.BlockingConnection(pika.URLParameters(site.house.services.amqp_url)) as connection:
@@ -113,10 +113,9 @@ def test_a_message_that_nobody_can_read_ends_among_the_rubbish_with_its_reason(s
         channel.confirm_delivery()
         channel.basic_publish(REQUESTS_EXCHANGE, topology.in_queue(0), b"{ not a request", mandatory=True)
 
-        def dead():
-            method, properties, body = channel.basic_get(topology.rubbish_queue, auto_ack=True)
-            return (properties.headers[REASON_HEADER], body) if method else None
+    def dead():
+        return site.client.get("/deadletters", datacenter_id=site.datacenter["id"])["items"]
 
-        reason, body = wait_until(dead, 60, "the message to be among the rubbish")
-    assert body == b"{ not a request"
-    assert "not JSON" in reason
+    [letter] = wait_until(dead, 60, "the message to be among the dead letters")
+    assert "not JSON" in letter["reason"]
+    assert site.client.get(f"/deadletters/{letter['id']}")["body"] == "{ not a request"

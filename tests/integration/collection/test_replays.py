@@ -70,9 +70,10 @@ def test_a_job_is_tried_in_check_mode_and_then_done(person: Person, store: Store
     assert store.read().machines == {}
     person.repeat(Operation.CONFIGURE, **fields)
     [machine] = store.read().machines.values()
-    assert machine.definition.uuid == vm_id("web")
-    assert machine.definition.cloud_init.meta_data == NASTY
-    assert is_fingerprint_of(machine.definition.cloud_init.user_data, SECRET), "the very file, to the last line feed"
+    assert machine.definition["uuid"] == vm_id("web")
+    told = machine.definition["cloud_init"]
+    assert told["meta_data"] == NASTY
+    assert is_fingerprint_of(told["user_data"], SECRET), "the very file, to the last line feed"
     assert "changed=0" in person.repeat(Operation.CONFIGURE, **fields)
     assert not list(person.folder.rglob("canary"))
 
