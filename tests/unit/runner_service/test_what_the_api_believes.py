@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whatever breaks, and wherever a runner dies: what the API believes of a VM is so at the hypervisor.
+"""Whatever breaks, wherever a runner dies, and whenever it is cancelled: what the API believes of a VM is so at the
+hypervisor.
 
 The core's decisions are carried out on a real driver by the code that the playbooks' modules call; its reports go
 through the contract's tables and the API's own rule for a VM's state.
@@ -12,7 +13,7 @@ from __future__ import annotations
 import tempfile
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,7 @@ from runner_service.contract.states import (
 )
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Outcome, Start
-from tests.drive import Drive
+from tests.drive import UNSEEN, Drive
 from tests.requests import DEPLOY, definition, job, vm_id
 from webapi.services.vm_states import state_after
 
@@ -73,6 +74,10 @@ POWER = {
 
 class Killed(BaseException):
     """The runner is no more."""
+
+
+class Ended(BaseException):
+    """The run was ended from outside, and nobody saw what it had done."""
 
 
 @dataclass(frozen=True)
@@ -116,35 +121,37 @@ class Line:
         try:
             result = act()
         except DriverError:
-            if self._accident.when == "middle" and self._accident.what is Killed:
-                raise Killed from None
+            if self._accident.when == "middle" and not issubclass(self._accident.what, DriverError):
+                raise self._accident.what from None
             raise
         self._accident.strike(call, "after")
         return result
 
 
-def carried_out(driver: Any, job: Job) -> Result:
+def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result:
     """As the module that the job's playbook calls does it."""
     assert job.vm is not None
     ref = VmRef.of(job.vm)
     match job.operation:
         case Operation.CONFIGURE:
-            return ensure_present(driver, job.vm, dry_run=False)
+            return ensure_present(driver, job.vm, dry_run=dry_run)
         case Operation.RECONFIGURE:
-            return ensure_present(driver, job.vm, dry_run=False, create=False)
+            return ensure_present(driver, job.vm, dry_run=dry_run, create=False)
         case Operation.UNCONFIGURE:
-            return ensure_absent(driver, ref, dry_run=False)
+            return ensure_absent(driver, ref, dry_run=dry_run)
         case Operation.GET_STATE:
             found = driver.find(ref)
             return Result(changed=False, before=found, after=found)
-    return ensure_power(driver, ref, POWER[job.operation], timeout=1, dry_run=False)
+    return ensure_power(driver, ref, POWER[job.operation], timeout=1, dry_run=dry_run)
 
 
-def outcome_of(store: Store, job: Job, accident: Accident | None) -> Outcome:
+def outcome_of(store: Store, start: Start, accident: Accident | None) -> Outcome:
     try:
         with deciding():
             driver = Line(store, accident)
-        told = carried_out(driver, job).to_dict()
+        told = carried_out(driver, start.job, dry_run=start.check).to_dict()
+    except Ended:
+        return UNSEEN
     except DriverError as error:
         told = error.to_dict()
         report = ErrorReport(
@@ -217,9 +224,21 @@ def fits(store: Store, belief: Belief) -> bool:
 class Attempt(Drive):
     """One delivery of a request; its reports reach the API one by one, until the runner dies."""
 
-    def __init__(self, task: Task, attempt: int, run: Callable[[Start], Outcome], tell: Callable[[Any], None]):
+    def __init__(self, task: Task, attempt: int, run: Callable[..., Outcome], tell: Callable[[Any], None]):
         self._run, self._tell_api = run, tell
-        super().__init__(task, run, attempt=attempt, retry=RetryRule(max_tries=2))
+        super().__init__(task, self._ran, attempt=attempt, retry=RetryRule(max_tries=2))
+
+    def _ran(self, start: Start) -> Outcome:
+        return self._run(start, stopped=start.job.id in self.stopped)
+
+    def cancelled_after(self, moments: int) -> None:
+        """Go on for so many starts and ends of runs, then cancel."""
+        for _ in range(moments):
+            if self.waiting:
+                self.start()
+            elif self.running:
+                self.end()
+        self.cancel()
 
     def _take(self, steps: Any) -> None:
         told = len(self.reports)
@@ -229,10 +248,12 @@ class Attempt(Drive):
 
 
 def carry_out(
-    store: Store, belief: Belief, task: Task, accidents: Sequence[Accident | None], dies_after: list[int]
-) -> None:
+    store: Store, belief: Belief, task: Task, accidents: Sequence[Accident | None], dies_after: Sequence[int] = (),
+    cancelled_after: int | None = None,
+) -> None:  # fmt: skip
     """Deliver the request until a runner brings it to its end; each run has its accident, and each runner in turn dies
-    after so many reports."""
+    after so many reports. It is cancelled after so many moments of the first runner, or else as soon as it comes again.
+    """
     next_accident, next_death = iter(accidents), iter(dies_after)
     for attempt in range(1, 20):
         reports = iter(range(next(next_death, 10_000)))
@@ -243,17 +264,24 @@ def carry_out(
             if next(reports, None) is None and belief.task in (TaskState.QUEUED, TaskState.STARTED):
                 raise Killed
 
-        def run(start: Start) -> Outcome:
-            return outcome_of(store, start.job, next(next_accident, None))
+        def run(start: Start, *, stopped: bool) -> Outcome:
+            accident = next(next_accident, None)
+            if stopped:
+                accident = replace(accident or HALFWAY, what=Ended)
+            return outcome_of(store, start, accident)
 
         try:
-            Attempt(task, attempt, run, tell).to_the_end()
+            drive = Attempt(task, attempt, run, tell)
+            if cancelled_after is not None:
+                drive.cancelled_after(cancelled_after if attempt == 1 else 0)
+            drive.to_the_end()
         except Killed:
             continue
         return
     raise AssertionError("it never ends")
 
 
+HALFWAY = Accident(2, "middle", Ended)
 ACTIONS: dict[str, tuple[Operation, ...]] = {
     "deploy": DEPLOY,
     **{operation.value: (operation,) for operation in OPERATIONS if OPERATIONS[operation].legal_from},
@@ -264,7 +292,7 @@ accident_lists = st.lists(
         Accident,
         call=st.integers(0, 5),
         when=st.sampled_from(["before", "middle", "after"]),
-        what=st.sampled_from([Killed, Unreachable, Busy, DriverError]),
+        what=st.sampled_from([Killed, Ended, Unreachable, Busy, DriverError]),
         leaves=st.booleans(),
     ),
     max_size=5,
@@ -282,10 +310,11 @@ def test_the_hypervisor_is_as_the_api_believes(data: st.DataObject) -> None:
             memory = data.draw(st.sampled_from([64, 128]), "memory") if action == "reconfigure" else belief.memory_mib
             accidents = data.draw(accident_lists, "accidents")
             dies_after = data.draw(st.lists(st.integers(0, 8), max_size=2), "dies after")
-            carry_out(store, belief, belief.ask(ACTIONS[action], memory), accidents, dies_after)
+            cancelled_after = data.draw(st.none() | st.integers(0, 12), "cancelled after")
+            carry_out(store, belief, belief.ask(ACTIONS[action], memory), accidents, dies_after, cancelled_after)
             belief.settle(memory)
             assert fits(store, belief), (action, belief, store.read().machines)
-        carry_out(store, belief, belief.ask((Operation.UNCONFIGURE,), belief.memory_mib), [], [])
+        carry_out(store, belief, belief.ask((Operation.UNCONFIGURE,), belief.memory_mib), [])
         assert belief.state is VmState.ALLOCATED, "an undeploy always gets there in the end"
         assert fits(store, belief)
 
@@ -302,11 +331,12 @@ ONE_ACCIDENT = [
     Accident(call, when, what)
     for what in (Killed, Busy, DriverError)
     for call, when in [(0, "before"), *((call, "after") for call in range(6)), (2, "middle")]
-] + [Accident(2, "middle", what, leaves=True) for what in (Killed, Busy, DriverError)]
+] + [Accident(2, "middle", what, leaves=True) for what in (Killed, Ended, Busy, DriverError)]
+ONE_ACCIDENT += [Accident(call, "after", Ended) for call in (0, 2, 4)]
 CUT = Accident(0, "before", Unreachable)
 
 
-@pytest.mark.parametrize(
+in_any_state = pytest.mark.parametrize(
     ("before", "action"),
     [
         (state, action)
@@ -315,16 +345,40 @@ CUT = Accident(0, "before", Unreachable)
         if state in OPERATIONS[first].legal_from
     ],
 )
+
+
+def brought_to(state: VmState, directory: Path) -> tuple[Store, Belief]:
+    """A hypervisor with the VM in a state."""
+    store, belief = Store(directory / uuid.uuid4().hex), Belief()
+    store.directory.mkdir()
+    for operation in WAYS[state]:
+        carry_out(store, belief, belief.ask((operation,), 64), [])
+    return store, belief
+
+
+@in_any_state
 def test_an_accident_at_any_call_of_any_operation_is_told_as_it_is(
     before: VmState, action: str, tmp_path: Path
 ) -> None:
     for accident in ONE_ACCIDENT:
         for accidents in ([accident], [accident, accident], [accident, CUT]):
-            store, belief = Store(tmp_path / uuid.uuid4().hex), Belief()
-            store.directory.mkdir()
-            for operation in WAYS[before]:
-                carry_out(store, belief, belief.ask((operation,), 64), [], [])
+            store, belief = brought_to(before, tmp_path)
             memory = 128 if action == "reconfigure" else 64
-            carry_out(store, belief, belief.ask(ACTIONS[action], memory), accidents, [])
+            carry_out(store, belief, belief.ask(ACTIONS[action], memory), accidents)
             belief.settle(memory)
             assert fits(store, belief), (accidents, belief, store.read().machines)
+
+
+@in_any_state
+def test_an_operation_that_is_cancelled_at_any_moment_is_told_as_it_is(
+    before: VmState, action: str, tmp_path: Path
+) -> None:
+    memory = 128 if action == "reconfigure" else 64
+    for moment in range(5):
+        for accident in (None, Accident(1, "before", Ended), Accident(2, "after", Ended)):
+            store, belief = brought_to(before, tmp_path)
+            task = belief.ask(ACTIONS[action], memory)
+            accidents = [None] * ((moment - 1) // 2) + [accident]
+            carry_out(store, belief, task, accidents, cancelled_after=moment)
+            belief.settle(memory)
+            assert fits(store, belief), (moment, accident, belief, store.read().machines)

@@ -14,8 +14,8 @@ from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
-from runner_service.core.steps import Ended, Outcome, Start, Started
-from tests.drive import BROKEN, BUSY, Drive, failing
+from runner_service.core.steps import Cancel, Ended, Outcome, Start, Started
+from tests.drive import BROKEN, BUSY, UNSEEN, Drive, Verdict, failing
 from tests.requests import DEPLOY, appliance, chain, definition, job
 
 ROLLED_BACK = ["START", "DONE", "ROLLBACK_START", "ROLLBACK_DONE"]
@@ -254,6 +254,211 @@ def test_an_error_that_passes_is_tried_again_after_growing_pauses_and_reported_o
     assert 0.75 <= first[1] <= 1.25 < 1.5 <= first[2] <= 2.5
     assert drive.events("web.power_off") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
     assert len([start for start in drive.starts if start.undo]) == 3
+
+
+def there(*job_ids: str) -> Verdict:
+    """In check mode the work of these jobs is found; real runs are done."""
+    return lambda start: Outcome(changed=not start.check or (start.job.id in job_ids) is start.undo)
+
+
+def test_a_second_delivery_passes_over_what_is_done_and_does_the_rest() -> None:
+    drive = Drive(chain("web", *DEPLOY), there("web.configure"), attempt=2).to_the_end()
+    assert drive.ran() == ["check configure", "check power_on", "power_on"]
+    assert [f"{node} {event}" for node, event in drive.reports] == [
+        "web.task START", "web.configure START", "web.configure DONE", "web.power_on START", "web.power_on DONE",
+        "web.task DONE",
+    ]  # fmt: skip
+    passed = drive.outcomes["web.configure", Event.DONE]
+    assert passed is not None
+    assert passed.changed is False
+
+
+def test_what_only_looks_and_what_leaves_no_trace_is_run_again_at_once() -> None:
+    drive = Drive(chain("web", Operation.RESET, Operation.GET_STATE), attempt=2).to_the_end()
+    assert drive.ran() == ["reset", "get_state"]
+
+
+def test_a_failed_check_is_the_jobs_failure_and_tried_again_as_any() -> None:
+    verdicts = iter([Outcome(error=BUSY), Outcome(changed=True), Outcome(changed=True)])
+    task = chain("web", Operation.CONFIGURE)
+    drive = Drive(task, lambda _start: next(verdicts), attempt=2, retry=RetryRule(max_tries=2)).to_the_end()
+    assert drive.ran() == ["check configure", "check configure", "configure"]
+    assert drive.events("web.configure") == ["START", "DONE"]
+    drive = Drive(task, failing("web.configure"), attempt=2).to_the_end()
+    assert drive.events("web.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+
+
+def test_a_second_delivery_that_fails_undoes_what_the_first_one_had_done_behind() -> None:
+    task = sequence("both", job("web", "configure"), job("db", "configure"))
+    drive = Drive(task, failing("web.configure"), attempt=2).to_the_end()
+    assert drive.ran() == ["check configure", "check configure", "unconfigure to undo db.configure",
+                           "unconfigure to undo web.configure"]  # fmt: skip
+    assert drive.events("db.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+
+
+def test_a_job_behind_that_cannot_have_been_done_is_aborted_as_ever() -> None:
+    gone = ErrorReport(code="driver.vm_not_found", message="no such VM", begun=False)
+
+    def verdict(start: Start) -> Outcome:
+        return Outcome(error=gone if start.job.operation is Operation.POWER_ON else BROKEN)
+
+    drive = Drive(chain("web", *DEPLOY), verdict, attempt=2).to_the_end()
+    assert drive.events("web.power_on") == ["ABORTED"]
+
+
+def unseen(*found: str) -> Verdict:
+    """Nobody sees how runs end; in check mode the work of these jobs is found."""
+    return lambda start: Outcome(changed=(start.job.id in found) is start.undo) if start.check else UNSEEN
+
+
+def test_an_end_that_nobody_saw_is_judged_by_a_check_run() -> None:
+    drive = Drive(chain("web", *DEPLOY), unseen("web.configure")).to_the_end()
+    assert drive.ran()[:4] == ["configure", "check configure", "power_on", "check power_on"]
+    assert drive.events("web.configure")[:2] == ["START", "DONE"]
+    assert drive.events("web.power_on")[:2] == ["START", "ERROR"]
+    assert error_of(drive, "web.power_on").code == "runner.deadline"
+
+
+def test_the_undoing_of_what_nobody_saw_end_is_judged_likewise() -> None:
+    drive = Drive(chain("web", Operation.CONFIGURE), unseen()).to_the_end()
+    assert drive.ran()[2:] == ["unconfigure to undo web.configure", "check unconfigure to undo web.configure"]
+    assert drive.events("web.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+    drive = Drive(chain("web", Operation.CONFIGURE), lambda start: UNSEEN).to_the_end()
+    assert drive.events("web.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
+
+
+def test_a_look_that_nobody_saw_end_has_failed() -> None:
+    drive = Drive(chain("web", Operation.GET_STATE), lambda start: UNSEEN).to_the_end()
+    assert (drive.ran(), drive.events("web.get_state")) == (["get_state"], ["START", "ERROR"])
+
+
+def test_an_end_that_nobody_saw_is_tried_again_before_it_is_judged() -> None:
+    late = Outcome(error=BUSY, unseen=True)
+    task, rule = chain("web", Operation.CONFIGURE), RetryRule(max_tries=2)
+    drive = Drive(task, lambda start: Outcome(changed=False) if start.check else late, retry=rule).to_the_end()
+    assert drive.ran() == ["configure", "configure", "check configure"]
+    assert drive.events("web.configure") == ["START", "DONE"]
+
+
+def test_cancelling_what_has_not_started_aborts_it_at_once() -> None:
+    drive = Drive(appliance("web", "db"))
+    drive.cancel()
+    assert (drive.waiting, drive.finished) == ([], 1)
+    assert drive.events("web.configure") == drive.events("db.power_on") == ["ABORTED"]
+    assert drive.events("web.task") == drive.events("appliance") == ["CANCELLED"]
+
+
+def test_cancelling_stops_what_runs_and_undoes_it_and_what_was_done() -> None:
+    drive = Drive(chain("web", *DEPLOY, Operation.PAUSE), lambda start: UNSEEN if start.job.id in drive.stopped
+                  else Outcome(changed=True))  # fmt: skip
+    drive.start()
+    drive.end()
+    drive.start_job("web.power_on")
+    drive.cancel()
+    assert drive.stopped == {"web.power_on"}
+    drive.to_the_end()
+    assert drive.ran()[2:] == ["power_off to undo web.power_on", "unconfigure to undo web.configure"]
+    assert drive.events("web.power_on") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+    assert error_of(drive, "web.power_on").code == "task.cancelled"
+    assert error_of(drive, "web.power_on").detail == "it took too long"
+    assert drive.events("web.pause") == ["ABORTED"]
+    assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+def test_a_run_that_ends_well_in_spite_of_its_stop_is_done_and_undone() -> None:
+    drive = Drive(chain("web", *DEPLOY))
+    drive.start()
+    drive.cancel()
+    drive.to_the_end()
+    assert drive.events("web.configure") == ROLLED_BACK
+    assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+def test_a_part_that_has_ended_stays_as_it_is_when_the_rest_is_cancelled() -> None:
+    drive = Drive(appliance("web", "db"))
+    for job_id in ("web.configure", "web.power_on"):
+        drive.start_job(job_id)
+        drive.end_job(job_id)
+    drive.cancel()
+    assert drive.events("web.task") == ["START", "DONE"]
+    assert drive.events("web.power_on") == ["START", "DONE"]
+    assert drive.events("db.task") == ["CANCELLED"]
+    assert drive.reports[-1] == ("appliance", "CANCELLED")
+
+
+def test_cancelling_withdraws_a_job_that_waits_for_its_next_try_and_undoes_it_if_it_touched_anything() -> None:
+    for error, events in (
+        (BUSY, ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]),
+        (NOT_REACHED, ["START", "ERROR"]),
+    ):
+        verdicts = iter([Outcome(error=error), Outcome(changed=True)])
+        drive = Drive(chain("web", *DEPLOY), lambda _start, told=verdicts: next(told), retry=RetryRule(max_tries=3))  # type: ignore[misc]
+        drive.start()
+        drive.end()
+        drive.cancel()
+        drive.to_the_end()
+        assert drive.events("web.configure") == events
+        assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+@pytest.mark.parametrize(("is_done", "event"), [(True, "DONE"), (False, "ERROR")])
+def test_a_stopped_operation_without_inverse_is_judged(is_done: bool, event: str) -> None:
+    found = ("web.unconfigure",) if is_done else ()
+    drive = Drive(chain("web", Operation.UNCONFIGURE), unseen(*found))
+    drive.start()
+    drive.cancel()
+    drive.to_the_end()
+    assert drive.ran() == ["unconfigure", "check unconfigure"]
+    assert drive.events("web.unconfigure") == ["START", event]
+    assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+def test_a_cancelled_look_is_neither_done_nor_failed() -> None:
+    drive = Drive(chain("web", Operation.GET_STATE), unseen())
+    drive.start()
+    drive.cancel()
+    drive.to_the_end()
+    assert drive.events("web.get_state") == ["START", "ABORTED"]
+
+
+def test_cancelling_lets_undoing_go_on_with_its_tries() -> None:
+    verdicts = iter([Outcome(error=BROKEN), Outcome(error=BUSY), Outcome(changed=True)])
+    drive = Drive(chain("web", Operation.CONFIGURE), lambda _start: next(verdicts), retry=RetryRule(max_tries=2))
+    drive.start()
+    drive.end()
+    drive.start()
+    drive.cancel()
+    assert drive.stopped == set()
+    drive.to_the_end()
+    assert drive.events("web.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_DONE"]
+    assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+def test_cancelling_a_second_delivery_asks_what_the_first_one_left_and_undoes_it() -> None:
+    drive = Drive(chain("web", *DEPLOY), there("web.configure"), attempt=2)
+    drive.cancel()
+    drive.to_the_end()
+    assert drive.ran() == ["check power_on", "power_off to undo web.power_on", "check configure",
+                           "unconfigure to undo web.configure"]  # fmt: skip
+    assert drive.events("web.configure") == ROLLED_BACK
+    assert drive.events("web.task") == ["START", "CANCELLED"]
+
+
+def test_a_second_cancel_and_one_that_comes_too_late_change_nothing() -> None:
+    drive = Drive(chain("web", *DEPLOY))
+    drive.start()
+    drive.cancel()
+    assert after(drive.state, Cancel()) == (drive.state, ())
+    ended = Drive(chain("web", *DEPLOY)).to_the_end().state
+    assert after(ended, Cancel()) == (ended, ())
+
+
+def test_what_is_told_late_of_an_earlier_run_changes_nothing() -> None:
+    drive = Drive(chain("web", Operation.CONFIGURE), lambda _start: Outcome(error=BUSY), retry=RetryRule(max_tries=2))
+    drive.start()
+    drive.end()
+    for late in drive.told:
+        assert after(drive.state, late) == (drive.state, ())
 
 
 def test_what_comes_twice_changes_nothing() -> None:
