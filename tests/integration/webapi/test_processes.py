@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -24,8 +25,9 @@ MILLWRIGHT = Path(sys.executable).with_name("millwright")
 
 
 @contextmanager
-def process(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    started = subprocess.Popen([MILLWRIGHT, *arguments], env={**os.environ, **environment})
+def process(*arguments: str, log: Path | None = None, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") if log else nullcontext() as stderr:
+        started = subprocess.Popen([MILLWRIGHT, *arguments], env={**os.environ, **environment}, stderr=stderr)
     try:
         yield started
     finally:
@@ -64,3 +66,21 @@ def test_the_relay_works_as_soon_as_there_is_a_broker_and_ends_when_told(
         wait_until(lambda: world.get("/health")["relay"], 30, "the relay's sign of life")
         relay.send_signal(signal.SIGTERM)
         assert relay.wait(30) == 0
+
+
+def test_api_and_relay_log_an_object_a_line_and_the_api_tells_figures(
+    world: World, database_url: str, amqp_vhost_url: str, address: str, tmp_path: Path
+):
+    task = world.post(f"/vms/{world.site('web')['vms'][0]['id']}/deploy")
+    told = {"DATABASE_URL": database_url, "AMQP_URL": amqp_vhost_url, "MILLWRIGHT_LOG_FORMAT": "json"}
+    logs = {name: tmp_path / f"{name}.log" for name in ("api", "relay")}
+    with process("api", "--bind", address, log=logs["api"], **told), process("relay", log=logs["relay"], **told):
+        wait_until(lambda: task["id"] in logs["relay"].read_text(), 30, "the relay to publish the request")
+        wait_until(lambda: _answer(f"http://{address}/api/v1/health"), 30, "the API")
+        headers = {"Authorization": f"Bearer {world.token}"}
+        figures = httpx.get(f"http://{address}/metrics", headers=headers, trust_env=False).text
+    assert "millwright_open_requests 1.0" in figures and "millwright_relay_seen_seconds" in figures
+    lines = [json.loads(line) for log in logs.values() for line in log.read_text().splitlines()]
+    assert {"INFO"} <= {line["level"] for line in lines}
+    [published] = [line for line in lines if line.get("task") == task["id"]]
+    assert (published["message"], published["request"]) == ("request published", world.requests(task)[0].id)
