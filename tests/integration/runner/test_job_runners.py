@@ -33,9 +33,13 @@ class Runs:
     def run(self, operation: str, **fields: Any) -> Outcome:
         return self.run_job(job("web", operation, **fields))
 
-    def run_job(self, job: Job) -> Outcome:
+    def check(self, operation: str) -> Outcome:
+        return self.run_job(job("web", operation), check=True)
+
+    def run_job(self, job: Job, *, check: bool = False) -> Outcome:
         hypervisor = Hypervisor(id="hypervisor-1", type="fake", url=self.url)
-        return self.runner.run(Work(request_id="request-1", hypervisor=hypervisor, job=job), lambda: False)
+        work = Work(request_id="request-1", hypervisor=hypervisor, job=job, check=check)
+        return self.runner.run(work, lambda: False)
 
 
 @pytest.fixture(params=["memory", "ansible"])
@@ -67,6 +71,16 @@ def test_a_vm_goes_through_its_life_and_a_second_run_changes_nothing(runs: Runs)
     gone = runs.run("unconfigure")
     assert (gone.ok, gone.changed, gone.vm) == (True, True, None)
     assert runs.run("unconfigure").changed is False
+
+
+def test_a_check_run_says_what_would_be_done_and_does_nothing(runs: Runs) -> None:
+    would = runs.check("configure")
+    assert (would.ok, would.changed) == (True, True), would
+    assert runs.run("get_state").vm is None
+    assert runs.run("configure").changed
+    assert runs.check("configure").changed is False
+    assert power(runs.check("power_on")) == "on"
+    assert power(runs.run("get_state")) == "off"
 
 
 def test_a_reconfigure_tells_what_it_found(runs: Runs) -> None:
