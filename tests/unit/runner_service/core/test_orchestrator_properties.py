@@ -304,6 +304,23 @@ def test_what_is_there_of_a_job_is_what_was_reported_of_it(seed: int, task: Task
         assert job.id not in world.part
 
 
+NEVER_UNDONE = [Operation.UNCONFIGURE, Operation.SHUTDOWN]
+
+
+@settings(max_examples=200, deadline=None)
+@given(seeds, trees(operations=[*NEVER_UNDONE, Operation.CONFIGURE]))
+def test_what_has_no_undoing_is_done_or_not_begun_unless_it_is_told_as_begun_and_failed(seed: int, task: Task) -> None:
+    world = World.rough(seed)
+    run = deliveries(world, task)[-1]
+    for job in task.jobs():
+        if job.operation in NEVER_UNDONE:
+            state, _ = run.states(job.id)
+            outcome = run.outcomes.get((job.id, Event.ERROR))
+            begun = outcome is not None and outcome.error is not None and outcome.error.begun
+            assert state is JobState.FAILED or (job.id in world.whole) is (state is JobState.DONE)
+            assert begun or job.id not in world.part
+
+
 @settings(max_examples=300, deadline=None)
 @given(seeds, trees())
 def test_a_chain_and_an_atomic_task_are_all_or_nothing(seed: int, task: Task) -> None:
