@@ -36,7 +36,8 @@ class Statuses:
         except InvalidMessage as error:
             log.warning("datacenter=%s status of a runner dropped: %s", topology.datacenter_id, error)
             return
-        if isinstance(status, RunnerStatus):
+        before = self._heard.get(getattr(status, "runner_id", ""))
+        if isinstance(status, RunnerStatus) and (before is None or before.status.sequence < status.sequence):
             self._heard[status.runner_id] = runners.Heard(topology.datacenter_id, status, utc_now())
 
     def write_down(self) -> None:

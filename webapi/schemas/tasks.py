@@ -23,7 +23,7 @@ from .base import ListArguments, moment_field
 class WaitSchema(Schema):
     """What a job waits for."""
 
-    for_ = fields.String(data_key="for", validate=validate.OneOf([*WaitsFor, *Before]))
+    for_ = fields.String(attribute="for", data_key="for", validate=validate.OneOf([*WaitsFor, *Before]))
     place = fields.Integer(allow_none=True, metadata={"description": "Its place in the lane, from 1."})
     text = fields.String(metadata={"description": 'For people; goes on after "waiting for".'})
 

@@ -14,10 +14,28 @@ import pika
 import pytest
 from sqlalchemy import select, update
 
+from runner_service.contract.control import (
+    Cancel,
+    Control,
+    RunnerStatus,
+    Sessions,
+    WaitingJob,
+    WaitsFor,
+    Word,
+    decode_control,
+    encode_control,
+)
 from runner_service.contract.messages import Job, Task, TaskRequest
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from runner_service.contract.topology import AGAIN_HEADER, DEAD_EXCHANGE, REASON_HEADER, UPDATES_EXCHANGE, Topology
+from runner_service.contract.topology import (
+    AGAIN_HEADER,
+    CONTROL_EXCHANGE,
+    DEAD_EXCHANGE,
+    REASON_HEADER,
+    UPDATES_EXCHANGE,
+    Topology,
+)
 from tests.waiting import wait_until
 from tests.webapi_world import Json, Runner, World, jobs_of
 from webapi.database import db, utc_now
@@ -32,8 +50,8 @@ DEADLINE = 30
 class RemoteRunner(Runner):
     """Says over the broker what it has to say."""
 
-    def __init__(self, request: TaskRequest, send: Callable[[bytes], None]):
-        super().__init__(request)
+    def __init__(self, request: TaskRequest, send: Callable[[bytes], None], attempt: int = 1):
+        super().__init__(request, attempt)
         self._send = send
 
     def say(self, node: Job | Task, event: Event, **more: Any):
@@ -56,6 +74,11 @@ class Site:
         self.headers: dict = {}
         for queue in self.topology.in_queues:
             self.channel.basic_consume(queue, self._take, auto_ack=True)
+        #: What the API has told all runners.
+        self.told: list[Control] = []
+        mine = self.channel.queue_declare("", exclusive=True).method.queue
+        self.channel.queue_bind(mine, CONTROL_EXCHANGE, routing_key=self.topology.control_key)
+        self.channel.basic_consume(mine, lambda *got: self.told.append(decode_control(got[3])), auto_ack=True)
 
     def _take(self, _channel: Any, _method: Any, properties: pika.BasicProperties, body: bytes) -> None:
         self._taken.append((properties.headers or {}, body))
@@ -68,6 +91,20 @@ class Site:
     def _look(self) -> bool:
         self._connection.process_data_events(time_limit=0.02)
         return bool(self._taken)
+
+    def hear(self, what: Callable[[Control], bool], times: int = 1) -> Control:
+        """What the API tells, once it has been told so often."""
+
+        def look() -> list[Control] | None:
+            self._connection.process_data_events(time_limit=0.02)
+            found = [message for message in self.told if what(message)]
+            return found if len(found) >= times else None
+
+        return wait_until(look, DEADLINE, "the API to tell its runners something")[-1]
+
+    def speak(self, body: bytes) -> None:
+        """As a runner does of itself."""
+        self.channel.basic_publish(CONTROL_EXCHANGE, self.topology.status_key, body, mandatory=True)
 
     def send_update(self, body: bytes) -> None:
         self.channel.basic_publish(UPDATES_EXCHANGE, self.topology.out_queue, body, mandatory=True)
@@ -338,3 +375,114 @@ def test_a_relay_passes_over_what_another_one_is_publishing(world: World, shop: 
 def _publish_elsewhere(world: World) -> int:
     with world.app.app_context():
         return outbox.publish_pending(lambda *_: pytest.fail("published twice"))
+
+
+def test_a_runner_that_asks_gets_the_word_after_everything_that_was_said_before(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
+        first = RemoteRunner(request, site.send_update)
+        first.say(request.task, Event.START)
+        second = RemoteRunner(request, site.send_update, attempt=2)
+        second.say(request.task, Event.AGAIN)
+        go = Word(request_id=request.id, attempt=2, go=True, crashes=1)
+        assert site.hear(lambda message: isinstance(message, Word)) == go
+        first.say(request.task.children[0], Event.START)
+        second.work()
+        assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+        RemoteRunner(request, site.send_update, attempt=3).say(request.task, Event.AGAIN)
+        assert site.hear(lambda message: isinstance(message, Word) and message.attempt == 3).go is False
+    assert world.get("/deadletters")["items"] == []
+
+
+def test_a_runner_is_told_to_stop_until_the_request_has_ended(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        request = site.next_request()
+        world.post(f"/tasks/{task['id']}/cancel")
+        cancel = Cancel(request_id=request.id)
+        site.hear(lambda message: message == cancel, times=3)
+        runner = RemoteRunner(request, site.send_update)
+        runner.say(request.task.children[0], Event.CANCELLED)
+        runner.say(request.task, Event.CANCELLED)
+        assert _ended(world, task)["state"] == "CANCELLED"
+        assert world.get(f"/virtualappliances/{shop['id']}")["state"] == "NOT_DEPLOYED"
+        # What is told comes in order, so what is heard of these changes is behind all that was told before.
+        heard = [site.told.count(cancel) for sessions in (5, 6, 7) if _bound_is_told(world, site, sessions)]
+        assert heard[1] == heard[2]
+
+
+def _bound_is_told(world: World, site: Site, sessions: int) -> Control:
+    host = world.get("/hypervisors")["items"][0]
+    world.ask("PATCH", f"/hypervisors/{host['id']}", {"open_sessions": sessions})
+    return site.hear(lambda message: isinstance(message, Sessions) and message.open_sessions == sessions)
+
+
+def test_what_was_cancelled_before_a_relay_came_is_never_published(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    assert world.post(f"/tasks/{task['id']}/cancel")["state"] == "CANCELLED"
+    host = world.get("/hypervisors")["items"][0]
+    later = world.post(f"/hypervisors/{host['id']}/discover")
+    with running(world, amqp_vhost_url):
+        assert site.next_request().task.id == later["id"]
+
+
+def _status(**more: Any) -> bytes:
+    base = {"runner_id": "r1", "name": "far", "started_at": "2026-11-22T12:00:00+00:00"}
+    return encode_control(RunnerStatus(**base | more))
+
+
+def test_what_runners_say_is_shown_and_gives_waiting_jobs_their_places(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    def shown() -> Json | None:
+        found = world.get("/runners")["items"]
+        return found[0] if found and found[0]["running"] == 2 else None
+
+    def waits() -> Json:
+        return jobs_of(world.get(f"/tasks/{task['id']}"))[0]["waits_for"]
+
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        site.next_request()
+        waiting = WaitingJob(job_id=jobs_of(task)[0]["id"], waits_for=WaitsFor.SESSION, place=4)
+        site.speak(b"{ no json")
+        site.speak(_status(sequence=2, running=2, partitions=(0, 1), jobs=(waiting,)))
+        site.speak(_status(sequence=1, running=1))
+        runner = wait_until(shown, DEADLINE, "the runner to be shown")
+        assert (runner["state"], runner["partitions"]) == ("alive", [0, 1])
+        assert (waits()["for"], waits()["place"]) == ("session", 4)
+    assert world.get("/deadletters")["items"] == []
+    assert site.channel.queue_declare(site.topology.status_queue, passive=True).method.message_count == 0
+
+
+def test_two_relays_that_meet_a_new_runner_at_once_both_go_on(world: World, site: Site, amqp_vhost_url: str):
+    with running(world, amqp_vhost_url), running(world, amqp_vhost_url):
+        for sequence in range(1, 40):
+            site.speak(_status(sequence=sequence, running=sequence))
+        wait_until(lambda: world.get("/runners")["items"], DEADLINE, "the runner to be shown")
+        site.speak(_status(sequence=50, running=50))
+        site.speak(_status(sequence=51, running=50))
+        wait_until(lambda: world.get("/runners/r1")["running"] == 50, DEADLINE, "its last status")
+
+
+def test_a_bound_that_changes_is_told_at_once(world: World, shop: Json, site: Site, amqp_vhost_url: str):
+    host = world.get("/hypervisors")["items"][0]
+
+    def of(sessions: int) -> Callable[[Control], bool]:
+        wanted = Sessions(hypervisor_id=host["id"], open_sessions=sessions)
+        return lambda message: message == wanted
+
+    with running(world, amqp_vhost_url):
+        site.hear(of(2))
+        world.ask("PATCH", f"/hypervisors/{host['id']}", {"open_sessions": 5})
+        site.hear(of(5))
+        world.ask("PATCH", f"/hypervisors/{host['id']}", {"open_sessions": None})
+        world.ask("PUT", "/sessions", {"platform": {"open_sessions": 3}})
+        site.hear(of(3))

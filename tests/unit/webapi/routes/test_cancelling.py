@@ -1,0 +1,139 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Cancelling: at once what no runner has heard of, and through runners the rest."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from runner_service.contract.states import Event
+from tests.webapi_world import World, jobs_of
+from webapi.database import db
+from webapi.models import Request
+from webapi.services import cancelling, outbox
+
+
+@pytest.fixture
+def shop(world: World) -> dict:
+    shop = world.site("web", "db")
+    outbox.publish_pending(lambda _: None)
+    return shop
+
+
+@pytest.fixture
+def deploy(world: World, shop: dict) -> dict:
+    return world.post(f"/virtualappliances/{shop['id']}/deploy")
+
+
+@pytest.fixture
+def published(deploy: dict) -> dict:
+    outbox.publish_pending(lambda _: None)
+    return deploy
+
+
+def cancel(world: World, task: dict) -> dict:
+    return world.post(f"/tasks/{task['id']}/cancel")
+
+
+def stopped(runner) -> None:
+    """What a runner says that stops a request which it has begun."""
+    for part in runner.root.children:
+        for job in part.children:
+            runner.say(job, Event.ABORTED)
+        runner.say(part, Event.CANCELLED)
+    runner.say(runner.root, Event.CANCELLED)
+
+
+def test_what_no_relay_has_touched_ends_at_once_and_is_never_published(world: World, shop: dict, deploy: dict):
+    response = world.ask("POST", f"/tasks/{deploy['id']}/cancel")
+    assert response.status_code == 202
+    assert response.headers["Location"] == f"/api/v1/tasks/{deploy['id']}"
+    task = world.get(f"/tasks/{deploy['id']}")
+    assert response.json == task
+    assert [task["state"], *(child["state"] for child in task["children"])] == ["CANCELLED"] * 3
+    assert {job["state"] for job in jobs_of(task)} == {"ABORTED"}
+    assert (task["cancel_asked_by"], task["cancel_asked_at"] is not None) == ("tester", True)
+    vms = world.get(f"/virtualappliances/{shop['id']}")["vms"]
+    assert {(vm["state"], vm["locked_by"], vm["hypervisor_id"]) for vm in vms} == {("NOT_ALLOCATED", None, None)}
+    published: list[object] = []
+    outbox.publish_pending(published.append)
+    assert published == []
+    assert set(db.session.scalars(select(Request.body).filter_by(task_id=deploy["id"]))) == {None}
+
+
+def test_what_was_published_is_for_its_runners_to_stop(world: World, published: dict):
+    task = cancel(world, published)
+    assert task["state"] == "QUEUED"
+    assert all(child["cancel_asked_by"] == "tester" for child in task["children"])
+    asked = cancelling.open_requests()
+    assert set(asked) == {request.id for request in world.requests(published)}
+    for runner in [world.runner(published, number=0), world.runner(published, number=1)]:
+        stopped(runner)
+    assert world.get(f"/tasks/{published['id']}")["state"] == "CANCELLED"
+    assert cancelling.open_requests() == {}
+
+
+def test_one_vms_part_is_cancelled_and_the_others_go_on(world: World, shop: dict, published: dict):
+    web, db_part = published["children"]
+    cancel(world, web)
+    [asked] = cancelling.open_requests()
+    runner = world.runner(published)
+    assert runner.request.id == asked
+    stopped(runner)
+    world.runner(published).work()
+    task = world.get(f"/tasks/{published['id']}")
+    assert [child["state"] for child in task["children"]] == ["CANCELLED", "FINISHED_SUCCESSFULLY"]
+    assert (task["state"], task["cancel_asked_at"]) == ("CANCELLED", None)
+    assert world.get(f"/tasks/{db_part['id']}")["cancel_asked_at"] is None
+
+
+def test_parts_that_have_ended_stay_as_they_are(world: World, shop: dict, published: dict):
+    world.runner(published).work()
+    task = cancel(world, published)
+    assert [child["cancel_asked_by"] for child in task["children"]] == [None, "tester"]
+    stopped(world.runner(published))
+    vms = world.get(f"/virtualappliances/{shop['id']}")["vms"]
+    assert [(vm["state"], vm["locked_by"]) for vm in vms] == [("ON", None), ("NOT_ALLOCATED", None)]
+    assert world.get(f"/tasks/{published['id']}")["state"] == "CANCELLED"
+
+
+def test_a_request_that_a_dead_relay_may_have_published_is_not_ended_by_the_api(world: World, deploy: dict):
+    def die(_: object) -> None:
+        raise SystemExit
+
+    with pytest.raises(SystemExit):
+        outbox.publish_pending(die)
+    assert cancel(world, deploy)["state"] == "QUEUED"
+    assert len(cancelling.open_requests()) == 2
+
+
+def test_cancelling_twice_is_cancelling_once(world: World, published: dict):
+    first = cancel(world, published)
+    assert cancel(world, published) == first
+    told = [event for event in world.get("/events")["items"] if "asked to cancel" in event["text"]]
+    assert [(event["severity"], event["task_id"]) for event in told] == [("WARNING", published["id"])]
+    assert told[0]["text"].startswith("tester asked to cancel DEPLOY of ")
+
+
+def test_what_has_ended_cannot_be_cancelled(world: World, deploy: dict):
+    world.carry_out(deploy)
+    for task in (deploy, deploy["children"][0]):
+        error = world.refused("POST", f"/tasks/{task['id']}/cancel")
+        assert (error["code"], error["details"]["state"]) == ("task.ended", "FINISHED_SUCCESSFULLY")
+    assert world.refused("POST", "/tasks/nobody/cancel", status=404)["code"] == "not_found"
+
+
+def test_a_discovery_that_nobody_has_taken_is_cancelled(world: World):
+    datacenter = world.datacenter()
+    body = {"datacenter_id": datacenter["id"], "name": "h", "type": "fake", "url": "fake:///x"}
+    task = cancel(world, world.post("/hypervisors", body))
+    assert (task["state"], task["children"][0]["state"]) == ("CANCELLED", "ABORTED")
+
+
+def test_who_is_refused_because_a_task_holds_the_vm_learns_that_it_can_be_cancelled(
+    world: World, shop: dict, deploy: dict
+):
+    error = world.refused("POST", f"/vms/{shop['vms'][0]['id']}/deploy")
+    assert "or cancel it" in error["message"]

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The API's word on a request that may have been begun before."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from runner_service.contract.control import Word
+from runner_service.contract.states import Event
+from tests.webapi_world import Runner, World
+from webapi.database import transaction
+from webapi.services import updates
+
+
+@pytest.fixture
+def deploy(world: World) -> dict:
+    [vm] = world.site("web")["vms"]
+    return world.post(f"/vms/{vm['id']}/deploy")
+
+
+def ask(runner: Runner) -> Word | None:
+    return updates.apply(runner.update(runner.root.id, Event.AGAIN))
+
+
+def begin(runner: Runner) -> None:
+    runner.say(runner.root, Event.START)
+
+
+def test_a_request_that_nobody_has_begun_is_to_be_carried_out(world: World, deploy: dict):
+    runner = world.runner(deploy, attempt=2)
+    assert ask(runner) == Word(request_id=runner.request.id, attempt=2, go=True, crashes=0)
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "QUEUED"
+
+
+def test_from_the_question_on_an_earlier_attempt_is_not_heard(world: World, deploy: dict):
+    first, second = world.runner(deploy), world.runner(deploy, attempt=2)
+    ask(second)
+    begin(first)
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "QUEUED"
+    begin(second)
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "STARTED"
+
+
+def test_who_asks_again_is_answered_again(world: World, deploy: dict):
+    runner = world.runner(deploy, attempt=2)
+    question = runner.update(runner.root.id, Event.AGAIN)
+    first = updates.apply(question)
+    assert updates.apply(question) == first == ask(runner)
+    begin(runner)
+    assert updates.apply(question) == first
+
+
+def test_who_was_cut_off_gets_no_answer(world: World, deploy: dict):
+    first, second = world.runner(deploy), world.runner(deploy, attempt=2)
+    ask(second)
+    assert ask(first) is None
+
+
+def test_a_runner_that_broke_off_after_it_had_begun_counts_once(world: World, deploy: dict):
+    begin(world.runner(deploy))
+    second = world.runner(deploy, attempt=2)
+    assert [ask(second).crashes, ask(second).crashes] == [1, 1]
+    assert ask(world.runner(deploy, attempt=3)).crashes == 1, "the second had begun nothing"
+    begin(world.runner(deploy, attempt=4))
+    assert ask(world.runner(deploy, attempt=5)).crashes == 2
+
+
+def test_a_request_that_has_ended_is_to_be_forgotten_by_whoever_holds_it(world: World, deploy: dict):
+    """One that was published twice may come with a lower attempt than the one that ended it."""
+    late, early = world.runner(deploy, attempt=3), world.runner(deploy, attempt=1)
+    world.runner(deploy, attempt=2).work()
+    assert [ask(late).go, ask(early).go] == [False, False]
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "FINISHED_SUCCESSFULLY"
+
+
+def test_a_request_that_the_api_gave_up_is_to_be_forgotten(world: World, deploy: dict):
+    runner = world.runner(deploy, attempt=2)
+    transaction(updates.give_up)(runner.request.id, "enough")
+    assert ask(runner).go is False
+
+
+def test_a_request_whose_rows_are_gone_is_to_be_forgotten(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    strange = dataclasses.replace(runner.update(runner.root.id, Event.AGAIN), request_id="nobody")
+    assert updates.apply(strange) == Word(request_id="nobody", attempt=1, go=False, crashes=0)
