@@ -26,8 +26,9 @@ from .events import tell_of_datacenter
 from .outbox import Rejected
 from .paging import DEFAULT_LIMIT, Page, page
 
-#: Longer bodies are cut: MariaDB takes no row above its max_allowed_packet, and nobody reads them.
-MAX_BODY = 4 * 1024 * 1024
+#: Characters. Longer bodies are cut: MariaDB takes no statement above its max_allowed_packet (16 MiB), in which a
+#: character has up to four bytes, and nobody reads them.
+MAX_BODY = 3 * 1024 * 1024
 MAX_REASON = 4_000
 _BATCH = 20
 
@@ -206,11 +207,13 @@ def requeue_pending(republish: Republish) -> int:
 
 
 def _requeue(letter: DeadLetter, republish: Republish) -> None:
-    """One that the broker does not take stays, and says so."""
+    """One that the broker does not take, or that this version cannot read, stays; the broker's words are added."""
     datacenter, message = rows.find(Datacenter, letter.datacenter_id), _message(letter)
+    if message is None:
+        letter.requeue_asked_at = None
+        return
     try:
-        if message:
-            republish(datacenter.topology, message, letter.body.encode())
+        republish(datacenter.topology, message, letter.body.encode())
     except Rejected as error:
         letter.requeue_asked_at = None
         letter.reason = writable(f"{letter.reason}; sent again, the broker rejected it: {error}")

@@ -11,6 +11,8 @@ from runner_service.contract.messages import TaskRequest
 from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
 from tests.webapi_world import World
+from webapi.database import db, utc_now
+from webapi.models import DeadLetter
 from webapi.services import deadletters
 from webapi.services.outbox import Rejected
 
@@ -144,6 +146,15 @@ def test_one_that_the_broker_rejects_stays_and_says_so(world: World, deploy: dic
     letter = world.get(f"/deadletters/{letter_id}")
     assert letter["requeue_asked_at"] is None
     assert letter["reason"].startswith("why; sent again, the broker rejected it: message size 9")
+
+
+def test_one_that_the_relay_cannot_read_stays(world: World, topology: Topology):
+    """An API of a newer version could."""
+    letter_id = _kept(topology, b"?")
+    db.session.get(DeadLetter, letter_id).requeue_asked_at = utc_now()
+    db.session.commit()
+    assert _sent_again() == []
+    assert world.get(f"/deadletters/{letter_id}")["requeue_asked_at"] is None
 
 
 def test_a_relay_that_dies_while_it_sends_again_does_so_once_more(world: World, deploy: dict, topology: Topology):
