@@ -25,14 +25,23 @@ from tools.bench.transitions import measure_core, profile_of_core
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def table(figures: Iterable[Figure]) -> Iterator[str]:
-    verdicts = {None: "", True: "ok", False: "MISSED"}
-    yield f"{'case':<52} {'size':>8} {'value':>12} {'unit':<4} {'target':>8}"
+HEAD = f"{'case':<52} {'size':>8} {'value':>12} {'unit':<4} {'target':>8}"
+VERDICTS = {None: "", True: "ok", False: "MISSED"}
+
+
+def row(figure: Figure) -> str:
+    target = "" if figure.target is None else f"{figure.target:,.0f}"
+    value = f"{figure.value:,.1f}"
+    verdict = VERDICTS[figure.ok]
+    return f"{figure.case:<52} {figure.size:>8,} {value:>12} {figure.unit:<4} {target:>8} {verdict}".rstrip()
+
+
+def shown(figures: Iterable[Figure]) -> Iterator[Figure]:
+    """Print the table row by row, as it is measured: that takes minutes."""
+    print(HEAD)
     for figure in figures:
-        target = "" if figure.target is None else f"{figure.target:,.0f}"
-        value = f"{figure.value:,.1f}"
-        row = f"{figure.case:<52} {figure.size:>8,} {value:>12} {figure.unit:<4} {target:>8} {verdicts[figure.ok]}"
-        yield row.rstrip()
+        print(row(figure), flush=True)
+        yield figure
 
 
 def measure(sizes: Sizes) -> Iterator[Figure]:
@@ -44,8 +53,7 @@ def measure(sizes: Sizes) -> Iterator[Figure]:
 
 def bench(sizes: Sizes, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
-    figures = list(measure(sizes))
-    print("\n".join(table(figures)))
+    figures = list(shown(measure(sizes)))
     rows = [asdict(figure) for figure in figures]
     (into / "bench-core.json").write_text(json.dumps(rows, indent=1) + "\n")
     (into / "bench-core.svg").write_text(picture(figures))

@@ -85,8 +85,7 @@ def decision_figures(case: str, costs: dict[int, list[float]]) -> Iterator[Figur
 
 
 def measure_decisions(sizes: Sizes) -> Iterator[Figure]:
-    lanes = sizes.lane_steps[-2]
-    by_waiting = {size: costs_of_decisions(lanes, size, sizes.decisions) for size in sizes.waiting_steps}
+    by_waiting = {size: costs_of_decisions(sizes.lanes, size, sizes.decisions) for size in sizes.waiting_steps}
     yield from decision_figures(BY_WAITING, by_waiting)
     by_lanes = {size: costs_of_decisions(size, sizes.waiting, sizes.decisions) for size in sizes.lane_steps}
     yield from decision_figures(BY_LANES, by_lanes)

@@ -17,8 +17,10 @@ class Sizes:
     seconds: float = 3.0
     hypervisors: int = 10_000
     waiting: int = 200_000
-    waiting_steps: tuple[int, ...] = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000)
-    lane_steps: tuple[int, ...] = (1, 10, 100, 1_000, 10_000)
+    waiting_steps: tuple[int, ...] = (1_000, 10_000, 50_000, 200_000)
+    #: How many lanes there are while the number of waiting jobs is varied.
+    lanes: int = 1_000
+    lane_steps: tuple[int, ...] = (1, 100, 10_000)
     decisions: int = 10_000
 
 
