@@ -96,12 +96,12 @@ class Session:
         found = find(self.client, noun, name)
         self.finish(self.client.post(noun.one(found["id"], action), body), wait=wait)
 
-    def finish(self, task: Json, *, wait: bool, well: str = DONE) -> None:
+    def finish(self, task: Json, *, wait: bool) -> None:
         """Answer a command that asked for long work: follow it to its end, which decides the exit code."""
         if wait:
-            self.watch(task["id"], well=well)
+            self.watch(task["id"])
         else:
-            self.made(task, f"Task {task['id']} was accepted. {_how_to_watch(task['id'])}")
+            self.made(task, f"Task {task['id']} was accepted. {how_to_watch(task['id'])}")
 
     def watch(self, task_id: str, *, well: str = DONE) -> None:
         """Follow a task to its end; ``well`` is the state that is success."""
@@ -115,10 +115,10 @@ class Session:
         try:
             return follow(self.client, task_id, self.console)
         except KeyboardInterrupt:
-            click.echo(f"\nThe task goes on without you. {_how_to_watch(task_id)}", err=True)
+            click.echo(f"\nThe task goes on without you. {how_to_watch(task_id)}", err=True)
             raise click.exceptions.Exit(INTERRUPTED) from None
         except Unreachable as error:
-            hint = f"The task goes on without the API. {_how_to_watch(task_id)}"
+            hint = f"The task goes on without the API. {how_to_watch(task_id)}"
             raise Unreachable(f"{error.message}\n{hint}") from error
 
 
@@ -127,7 +127,7 @@ def _console(*, stderr: bool) -> Console:
     return Console(file=stream, width=None if stream.isatty() else _UNBOUNDED)
 
 
-def _how_to_watch(task_id: str) -> str:
+def how_to_watch(task_id: str) -> str:
     return f"Watch it:\n  millwright task watch {task_id}"
 
 

@@ -14,7 +14,7 @@ from webapi.cli.lookup import TASK, find
 from webapi.cli.noun import limit_option, noun, wait_option
 from webapi.cli.output import Columns, clock, field, short_id
 from webapi.cli.picture import duration
-from webapi.cli.session import CANCELLED, Session, pass_session
+from webapi.cli.session import CANCELLED, Session, how_to_watch, pass_session
 from webapi.cli.tree import show as show_tree
 
 
@@ -88,4 +88,9 @@ def cancel(session: Session, id: str, *, wait: bool) -> None:
     are. Exit code 1 if the task ends otherwise than cancelled.
     """
     asked = session.client.post(TASK.one(find(session.client, TASK, id)["id"], "cancel"))
-    session.finish(asked, wait=wait, well=CANCELLED)
+    if wait:
+        session.watch(asked["id"], well=CANCELLED)
+    elif asked["ended_at"]:
+        session.made(asked, f"Task {asked['id']} was cancelled.")
+    else:
+        session.made(asked, f"Task {asked['id']} is being cancelled. {how_to_watch(asked['id'])}")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from marshmallow import Schema, fields, validate
@@ -76,12 +77,20 @@ class TaskSummarySchema(Schema):
     ended_at = moment_field()
 
 
+#: Made once: to make a schema takes longer than to use it, and a task may have thousands of jobs.
+_JOB = JobSchema()
+
+
+@cache
+def _task_schema() -> TaskSchema:
+    return TaskSchema()
+
+
 class NodeField(fields.Field[Any]):
     """A child of a task: a task or a job."""
 
     def _serialize(self, value: Any, *_: Any, **__: Any) -> Any:
-        schema = JobSchema() if isinstance(value, Job) else TaskSchema()
-        return schema.dump(value)
+        return (_JOB if isinstance(value, Job) else _task_schema()).dump(value)
 
 
 class TaskSchema(TaskSummarySchema):
