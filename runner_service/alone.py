@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import sys
 
 from . import bootstrap
@@ -13,4 +15,7 @@ from .solitary import read
 
 if __name__ == "__main__":
     errand = read(sys.stdin.buffer)
-    sys.exit(0 if bootstrap.run_alone(Settings.from_environment(), errand, sys.stdin.buffer) else 1)
+    ended = bootstrap.run_alone(Settings.from_environment(), errand, sys.stdin.buffer)
+    logging.shutdown()
+    # At once: the thread that listens to the runner never ends, and Python's own way out would wait for what it holds.
+    os._exit(0 if ended else 1)

@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the connection and the other runners, and two statuses.
 TICK = 1.0
+#: Seconds between two looks at whether a run is still wanted.
+_POLL = 0.1
 #: Seconds without a sign of life from the broker, or from ourselves, after which what runs is ended: so long before the
 #: broker gives our requests to somebody else (after two heartbeats, connection.HEARTBEAT) that it has ended by then.
 CUT_OFF_AFTER = 10.0
@@ -243,10 +245,22 @@ class Orchestrator:
         self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
         stop = progress.running[job.id] = threading.Event()
         self._advance(progress, Started(job.id, start.run))
-        self._pool.submit(self._run_job, progress, start, stop)
+        self._pool.submit(self._run_job, progress, start, stop, self._known(progress))
 
-    def _run_job(self, progress: Progress, start: Start, stop: threading.Event) -> None:
+    def _known(self, progress: Progress) -> threading.Event:
+        """Set once the broker knows what has been reported. A request that comes again is begun only then, so that the
+        API can count how often that brought a runner down, however fast it does."""
+        known = threading.Event()
+        if progress.attempt > 1:
+            self._broker.after_published(known.set)
+        else:
+            known.set()
+        return known
+
+    def _run_job(self, progress: Progress, start: Start, stop: threading.Event, known: threading.Event) -> None:
         """On a thread of the pool."""
+        while not (known.wait(_POLL) or stop.is_set()):
+            pass
         hypervisor = progress.request.hypervisor
         work = Work(request_id=progress.id, hypervisor=hypervisor, job=start.job, check=start.check)
         began = time.monotonic()

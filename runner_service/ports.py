@@ -83,6 +83,9 @@ class Broker(Protocol):
     def publish(self, update: Update) -> None:
         """The update will reach the API."""
 
+    def after_published(self, call: Callable[[], None]) -> None:
+        """The call is made, on some thread, once all that was published before is confirmed."""
+
     def acknowledge(self, tag: Tag) -> None:
         """Once all that was published before is confirmed, the request is done with."""
 

@@ -106,6 +106,9 @@ class MemoryBroker:
     def publish(self, update: Update) -> None:
         self.updates.append(Update.decode(update.encode()))
 
+    def after_published(self, call: Callable[[], None]) -> None:
+        call()
+
     def acknowledge(self, tag: Tag) -> None:
         self.acknowledged.append(tag)
 

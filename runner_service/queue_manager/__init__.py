@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 
 from ..contract.control import RunnerStatus
 from ..contract.messages import Update
@@ -50,6 +51,9 @@ class QueueManager:
 
     def publish(self, update: Update) -> None:
         self._publisher.put(Publication(UPDATES_EXCHANGE, self._topology.out_queue, update.encode()))
+
+    def after_published(self, call: Callable[[], None]) -> None:
+        self._publisher.after_all_before(call)
 
     def acknowledge(self, tag: Tag) -> None:
         self._publisher.after_all_before(lambda: self._own.acknowledge(tag))
@@ -108,6 +112,9 @@ class Outlet:
 
     def publish(self, update: Update) -> None:
         self._publisher.put(Publication(UPDATES_EXCHANGE, self._topology.out_queue, update.encode()))
+
+    def after_published(self, call: Callable[[], None]) -> None:
+        self._publisher.after_all_before(call)
 
     def acknowledge(self, _tag: Tag) -> None:
         self._publisher.after_all_before(self.ended.set)
