@@ -75,18 +75,12 @@ class Api:
             (update.request_id, update.node_id) == (asked.request_id, asked.node_id) and update.event in FINAL
             for update in self.updates
         )
-        begun = {update.attempt for update in self.updates if update.request_id == asked.request_id} - {
-            update.attempt for update in self.updates if update.event is Event.AGAIN and not self._began(update)
-        }
-        crashes = len(begun - {asked.attempt})
-        self.tell(Word(request_id=asked.request_id, attempt=asked.attempt, go=not ended, crashes=crashes))
-
-    def _began(self, asked: Update) -> bool:
-        """Whether the attempt went on after it had asked."""
-        return any(
-            (update.request_id, update.attempt) == (asked.request_id, asked.attempt) and update.event is not Event.AGAIN
+        crashes = {
+            update.attempt
             for update in self.updates
-        )
+            if update.request_id == asked.request_id and update.event is not Event.AGAIN
+        } - {asked.attempt}
+        self.tell(Word(request_id=asked.request_id, attempt=asked.attempt, go=not ended, crashes=len(crashes)))
 
     def _buried(
         self, _channel: BlockingChannel, _method: object, properties: pika.BasicProperties, _body: bytes
