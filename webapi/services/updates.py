@@ -44,6 +44,7 @@ def apply(update: Update) -> Word | None:
     """
     request = _locked_request(update.request_id)
     if update.event is Event.AGAIN:
+        _end_if_all_parts_have(request, update)
         return words.answer(request, update)
     if request is None:
         raise Inapplicable(f"there is no request {update.request_id}")
@@ -58,6 +59,26 @@ def apply(update: Update) -> Word | None:
     except IllegalTransition as error:
         raise Inapplicable(f"{update.node_id}: {error}") from error
     return None
+
+
+#: How a request ended whose only part ended so.
+_OUTCOMES = {
+    TaskState.FINISHED_SUCCESSFULLY: Event.DONE,
+    TaskState.FINISHED_UNSUCCESSFULLY: Event.ERROR,
+    TaskState.ABORTED: Event.ABORTED,
+    TaskState.CANCELLED: Event.CANCELLED,
+}
+
+
+def _end_if_all_parts_have(request: Request | None, update: Update) -> None:
+    """A runner may die after it reported the end of the last part, and before that of the request itself. Then nothing
+    is left to do, and the parts' VMs may be somebody else's by now."""
+    if request is None or request.outcome or update.attempt < request.attempt:
+        return
+    parts = _parts(request)
+    if parts and all(part.ended for part in parts):
+        error = next((part.error for part in parts if part.error), None)
+        _end_request(request, overall({_OUTCOMES[part.state] for part in parts}), utc_now(), error)
 
 
 def _locked_request(request_id: str) -> Request | None:

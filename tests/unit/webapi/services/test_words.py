@@ -10,6 +10,7 @@ import dataclasses
 import pytest
 
 from runner_service.contract.control import Word
+from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World
 from webapi.database import transaction
@@ -87,3 +88,23 @@ def test_a_request_whose_rows_are_gone_is_to_be_forgotten(world: World, deploy: 
     runner = world.runner(deploy)
     strange = dataclasses.replace(runner.update(runner.root.id, Event.AGAIN), request_id="nobody")
     assert updates.apply(strange) == Word(request_id="nobody", attempt=1, go=False, crashes=0)
+
+
+@pytest.mark.parametrize(
+    ("failing", "ends"), [((), "FINISHED_SUCCESSFULLY"), (("power_on",), "FINISHED_UNSUCCESSFULLY")]
+)
+def test_a_request_of_which_all_parts_have_ended_has_ended_although_its_runner_died_before_it_said_so(
+    world: World, failing: tuple[str, ...], ends: str
+):
+    """What comes after the end of the last part must not undo it: its VM may be somebody else's by now."""
+    shop = world.site("web")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    first, second = world.runner(task), world.runner(task, attempt=2)
+    [part] = first.root.children
+    first.say(first.root, Event.START)
+    first._task(part, frozenset(Operation(name) for name in failing))
+    assert world.get(f"/tasks/{task['id']}")["state"] == "STARTED"
+    assert ask(second).go is False
+    ended = world.get(f"/tasks/{task['id']}")
+    assert ended["state"] == ends
+    assert (ended["error"] is None) == (not failing)
