@@ -27,7 +27,7 @@ stop: ## Stop the demo: its guests are powered off, no process stays
 	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo stop; fi
 
 clean: ## Remove the demo's VMs, disks and data, and all that make has made here
-	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test; fi
+	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && $(PYTHON) -m tools.services remove .run/chaos/servers; fi
 	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
