@@ -22,6 +22,7 @@ from functools import partial
 from .companions import Companions
 from .contract.control import Cancel, Control, RunnerStatus, Sessions, Word
 from .contract.messages import ErrorReport
+from .contract.states import Event
 from .core import steps
 from .core.lanes import Lanes, priority_of
 from .core.orchestrator import after, begin
@@ -139,7 +140,9 @@ class Orchestrator:
             case Cancel(request_id=request_id):
                 self._cancelled(request_id)
             case Sessions():
-                self._lanes.set_sessions(message.hypervisor_id, message.open_sessions)
+                self._lanes.set_sessions(
+                    message.hypervisor_id, message.open_sessions, power_passes=message.power_passes
+                )
             case RunnerStatus():
                 self._membership.heard(message)
 
@@ -339,6 +342,8 @@ class Orchestrator:
 
     def _forget_if_idle(self, progress: Progress) -> None:
         if progress.parked and not progress.running and self._requests.knows(progress):
+            if progress.state is not None and not progress.lost:
+                self._broker.publish(progress.update(Report(progress.request.task.id, Event.BACK), self._rules.name))
             self._forget(progress)
 
     def _forget(self, progress: Progress) -> None:

@@ -30,6 +30,9 @@ class Event(StrEnum):
     #: Of a request's root: it was handed to the runner, perhaps not for the first time, and is not begun before the API
     #: says so. It changes no state; it makes what an earlier attempt still says old.
     AGAIN = "AGAIN"
+    #: Of a request's root: its runner stops, or gives its hypervisor up, and hands the request back in good order. It
+    #: changes no state; what comes after it is no sign that the request brought its runner down.
+    BACK = "BACK"
 
 
 class TaskState(StrEnum):

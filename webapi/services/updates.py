@@ -51,9 +51,12 @@ def apply(update: Update) -> Word | None:
     if request.outcome or (update.attempt, update.sequence) <= (request.attempt, request.sequence):
         return None
     request.attempt, request.sequence = update.attempt, update.sequence
-    request.begun_attempt = update.attempt
+    # A runner that hands a request back in good order has not broken off.
+    request.begun_attempt = 0 if update.event is Event.BACK else update.attempt
     # Whoever answers has got it, even if the relay died before it could write that down.
     request.published_at = request.published_at or utc_now()
+    if update.event is Event.BACK:
+        return None
     try:
         _apply_to_node(request, update)
     except IllegalTransition as error:

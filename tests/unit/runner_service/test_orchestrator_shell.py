@@ -395,6 +395,7 @@ def test_stopping_lets_running_jobs_end_and_starts_none(shop: Shop) -> None:
     shop.thread.join(10)
     assert len(shop.hypervisor.ran) == 1
     assert shop.broker.events_of("web.configure") == ["START", "DONE"]
+    assert shop.broker.events_of("web.task") == ["START", "BACK"], "it did not break off"
     assert tag not in shop.broker.acknowledged
 
 

@@ -70,6 +70,14 @@ def test_a_runner_that_broke_off_after_it_had_begun_counts_once(world: World, de
     assert ask(world.runner(deploy, attempt=5)).crashes == 2
 
 
+def test_a_runner_that_hands_a_request_back_in_good_order_has_not_broken_off(world: World, deploy: dict):
+    first = world.runner(deploy)
+    begin(first)
+    first.say(first.root, Event.BACK)
+    assert ask(world.runner(deploy, attempt=2)).crashes == 0
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "STARTED"
+
+
 def test_a_request_that_has_ended_is_to_be_forgotten_by_whoever_holds_it(world: World, deploy: dict):
     """One that was published twice may come with a lower attempt than the one that ended it."""
     late, early = world.runner(deploy, attempt=3), world.runner(deploy, attempt=1)
