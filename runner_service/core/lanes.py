@@ -5,7 +5,7 @@
 
 A lane is one hypervisor's; who goes first in it, and how long one can wait, is told in ``lane``. Every call but
 ``place``, ``order`` and ``overview``, which are for people, takes time that grows neither with the lanes nor with the
-jobs that wait.
+jobs that wait (but for the rare call in which one of Python's hash tables is copied to make room: milliseconds).
 """
 
 from __future__ import annotations
