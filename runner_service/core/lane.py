@@ -8,10 +8,10 @@ times by more urgent ones has its turn. Within a priority **tenants** go round, 
 round, and a request's jobs are first come, first served. Whoever comes, or comes back, joins at the end of its round.
 
 How long can that take? Say N = ``MAX_PASSED``, and count the starts that are made while a session is free (others need
-none). A priority that waits is passed over N times, then it is due. Of two that are due, the one that was passed over
-more often goes first, so that each waits for the other once at most. That makes at most N + 1 other starts before each
-turn of ORDINARY and LONG, and 2 before each of URGENT. A tenant that comes with jobs of a priority while T - 1 others
-wait with such jobs has the T-th of these turns at the latest:
+none). A priority that waits is passed over N times, then it is due. Of two that are due the more urgent goes first, and
+is not due again before the other has had its turn. That makes at most N + 1 other starts before each turn of ORDINARY
+and LONG, and 2 before each of URGENT. A tenant that comes with jobs of a priority while T - 1 others wait with such
+jobs has the T-th of these turns at the latest:
 
     its first job starts after at most T (N + 2) - 1 other starts in the lane (3 T - 1 if it is urgent),
 
@@ -225,8 +225,8 @@ class Lane:
         """Whose turn it is, and count it for those that it passes over. Who needs no session passes nobody over."""
         if self.in_use >= self.sessions:
             return Priority.URGENT
-        due = [(-waits.passed, priority) for priority, waits in self.rounds.items() if waits.passed >= MAX_PASSED]
-        chosen = min(due)[1] if due else min(self.rounds)
+        due = [priority for priority, waits in self.rounds.items() if waits.passed >= MAX_PASSED]
+        chosen = min(due or self.rounds)
         for priority, waits in self.rounds.items():
             waits.passed += priority > chosen
         self.rounds[chosen].passed = 0
