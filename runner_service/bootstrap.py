@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -95,9 +96,10 @@ def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
     rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), fence=0.0)
     with guarded_worker(settings) as (worker, alive):
         orchestrator = Orchestrator(outlet, worker, rules, Companions(alive=alive))
+        # First, so that a wish to cancel, which may be there already, finds it.
+        orchestrator.take(errand.delivery)
         watch_parent(parent, lambda: orchestrator.told(Cancel(request_id=errand.request.id)))
         outlet.start()
-        orchestrator.take(errand.delivery)
         _stop_after(outlet.ended, orchestrator)
         orchestrator.run()
         outlet.close(FAREWELL)
@@ -130,9 +132,10 @@ def stop_on_signals(orchestrator: Orchestrator, grace: float) -> None:
     """The first signal lets running jobs end within the grace time; a second one ends them at once."""
     timer = threading.Timer(grace, orchestrator.cancel_runs)
     timer.daemon = True
+    signals = count(1)
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
-        if timer.is_alive():
+        if next(signals) > 1:
             orchestrator.cancel_runs()
         else:
             timer.start()

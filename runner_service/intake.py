@@ -20,8 +20,9 @@ from .timers import Timers
 
 log = logging.getLogger(__name__)
 
-#: Seconds after which the API is asked again for its word.
-ASK_AGAIN = 5.0
+#: Seconds after which the API is asked again for its word; each time twice as long, as far as the second one. An API
+#: that is away must not find a mountain of questions.
+ASK_AGAIN, ASK_AT_LEAST_EVERY = 5.0, 60.0
 #: How often runners may have broken off while they carried a request out, before it is carried out alone.
 SUSPECT_AFTER = 3
 
@@ -98,11 +99,11 @@ class Intake:
             self._requests.add(progress)
             self._proceed(progress)
         elif known.parked:
-            known.successor = delivery
+            known.successors.append(delivery)
         else:
             with known.about():
                 log.info("came twice")
-            known.tags.append(delivery.tag)
+            known.join(delivery)
 
     def answered(self, word: Word) -> None:
         """The API says whether a request is to be carried out."""
@@ -122,8 +123,8 @@ class Intake:
         for request_id in self.claims.release(progress.id) if progress.has_claimed else []:
             if not self._requests[request_id].parked:
                 self.begin(self._requests[request_id])
-        if progress.successor is not None:
-            self.taken(progress.successor)
+        for delivery in progress.successors:
+            self.taken(delivery)
 
     def _proceed(self, progress: Progress) -> None:
         """The next thing that a request waits for."""
@@ -142,7 +143,8 @@ class Intake:
         with progress.about():
             log.info("delivery %d, asking whether it is to be carried out", progress.attempt)
         self._broker.publish(progress.question(self._name))
-        self._timers.after(ASK_AGAIN, partial(self._proceed, progress))
+        pause = min(ASK_AT_LEAST_EVERY, ASK_AGAIN * 2 ** (progress.questions - 1))
+        self._timers.after(pause, partial(self._proceed, progress))
 
     def _claim(self, progress: Progress) -> None:
         vms = frozenset(job.vm_id for job in progress.request.task.jobs() if job.vm_id is not None)

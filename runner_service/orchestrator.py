@@ -75,7 +75,7 @@ class Orchestrator:
         self._lanes = Lanes(rules.max_runs)
         self._timers = Timers()
         self._requests = Requests()
-        self._membership = Membership(broker, rules.runner_id, rules.partitions, rules.fence)
+        self._membership = Membership(broker, rules, self._inbox.put)
         self._reporter = Reporter(rules.runner_id, rules.name, rules.max_runs)
         self._pool = ThreadPoolExecutor(rules.max_runs, thread_name_prefix="run")
         self._suspects = Suspects(broker, companions, self._requests, self._pool)
@@ -83,6 +83,8 @@ class Orchestrator:
         self._suspects.forget = self._forget
         self._intake = Intake(broker, self._requests, self._membership, self._timers, rules.name)
         self._intake.begin, self._intake.finish, self._intake.suspect = self._begin, self._finish, self._suspects.add
+        #: By hypervisor: what was told last, which is newer than what requests say.
+        self._bounds: dict[str, Sessions] = {}
         self._ticked = time.monotonic()
         self._stopping = False
 
@@ -140,11 +142,14 @@ class Orchestrator:
             case Cancel(request_id=request_id):
                 self._cancelled(request_id)
             case Sessions():
-                self._lanes.set_sessions(
-                    message.hypervisor_id, message.open_sessions, power_passes=message.power_passes
-                )
+                self._bound(message)
             case RunnerStatus():
                 self._membership.heard(message)
+
+    def _bound(self, told: Sessions) -> None:
+        """It holds for requests, too, that were made before it was told."""
+        self._bounds[told.hypervisor_id] = told
+        self._lanes.set_sessions(told.hypervisor_id, told.open_sessions, power_passes=told.power_passes)
 
     def _cancelled(self, request_id: str) -> None:
         progress = self._requests.get(request_id)
@@ -162,7 +167,7 @@ class Orchestrator:
         """Look at the broker, at ourselves, and at the others; say how we are."""
         now = time.monotonic()
         silence, self._ticked = max(self._broker.silence(), now - self._ticked - TICK), now
-        if silence < CUT_OFF_AFTER:
+        if silence < CUT_OFF_AFTER or self._is_quiet():
             self._alive()
         elif any(not progress.lost for progress in self._requests):
             log.error("nothing was heard of the broker for %.0f s", silence)
@@ -177,8 +182,9 @@ class Orchestrator:
 
     def _settle(self) -> None:
         """Consume our share of the partitions, give up the rest, and say so."""
-        for partition in self._membership.settle(self._is_idle):
+        for partition in self._membership.settle():
             self._park([progress for progress in self._requests if progress.partition == partition])
+        self._membership.release(self._is_idle)
         view = View(requests=self._requests, lanes=self._lanes, claims=self._intake.claims, membership=self._membership)
         self._broker.tell(self._reporter.status(view, stopping=self._stopping))
 
@@ -200,7 +206,7 @@ class Orchestrator:
         if len(self._requests):
             log.warning("connection lost: %d requests go back to the broker", len(self._requests))
         for progress in self._requests:
-            progress.successor = None
+            progress.successors.clear()
         self._lose_all()
 
     def _lose_all(self) -> None:
@@ -223,7 +229,8 @@ class Orchestrator:
         request, hypervisor = progress.request, progress.request.hypervisor
         with progress.about():
             log.info("begins, delivery %d", progress.attempt)
-        self._lanes.open(hypervisor.id, hypervisor.open_sessions, power_passes=hypervisor.power_passes)
+        bound = self._bounds.get(hypervisor.id, hypervisor)
+        self._lanes.open(hypervisor.id, bound.open_sessions, power_passes=bound.power_passes)
         progress.state, taken = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
         self._carry_out(progress, taken)
         if progress.cancelled:
@@ -244,6 +251,7 @@ class Orchestrator:
 
     def _start(self, progress: Progress, start: Start) -> None:
         log.info("starts %s", _named(start))
+        self._alive()
         now, job = time.monotonic(), start.job
         self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
         stop = progress.running[job.id] = threading.Event()

@@ -96,8 +96,9 @@ class Broker(Protocol):
         """Requests of these partitions come in from now on, also on later connections. Those of others that came in
         before come in until they are released."""
 
-    def release(self, partition: int) -> None:
-        """Once all that was published before is confirmed, what is not acknowledged of the partition goes back."""
+    def release(self, partition: int, released: Callable[[], None]) -> None:
+        """Once all that was published before is confirmed, what is not acknowledged of the partition goes back. Then
+        ``released`` is called, on some thread; never, if the connection is lost before."""
 
     def tell(self, status: RunnerStatus) -> None:
         """The other runners, and the API, hear it if they can be reached just now."""

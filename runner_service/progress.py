@@ -51,7 +51,9 @@ class Progress:
         #: The broker may have given it to somebody else: what its runs say counts nothing.
         self.lost = False
         #: The request as it came again before the runs of this one had ended.
-        self.successor: Delivery | None = None
+        self.successors: list[Delivery] = []
+        #: How often the API was asked for its word.
+        self.questions = 0
         #: By job: when it could have run, how often it was run, and what Ansible said of its runs.
         self.offered_at: dict[str, float] = {}
         self._runs: Counter[str] = Counter()
@@ -83,8 +85,15 @@ class Progress:
         sequence = self._sequence + self.strikes * ERRAND_UPDATES
         return Errand(request=self.request, attempt=self.attempt, sequence=sequence)
 
+    def join(self, delivery: Delivery) -> None:
+        """The same request came once more: published twice. Before anything is begun, the newest attempt counts."""
+        self.tags.append(delivery.tag)
+        if self.needs_word and delivery.attempt > self.attempt:
+            self.attempt, self._sequence = delivery.attempt, 0
+
     def question(self, runner: str) -> Update:
         """Asks the API whether the request is to be carried out."""
+        self.questions += 1
         return self.update(Report(self.request.task.id, Event.AGAIN), runner)
 
     def update(self, report: Report, runner: str) -> Update:

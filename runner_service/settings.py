@@ -49,7 +49,7 @@ class Settings:
     )
     name: str = setting("MILLWRIGHT_RUNNER_NAME", "What the runner calls itself in reports.", socket.gethostname())
     max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many playbooks run at once, over all hypervisors.", 8)
-    prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 50)
+    prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 500)
     max_tries: int = setting("MILLWRIGHT_MAX_TRIES", "How often a job is tried whose error may pass.", 3)
     retry_delay: float = setting("MILLWRIGHT_RETRY_DELAY", "Pause before the second try; it doubles each time.", 1.0)
     fence: float = setting(

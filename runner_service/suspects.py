@@ -91,6 +91,9 @@ class Suspects:
         if progress.strikes >= STRIKES:
             reason = f"it brought the runner that carried it out down by itself, {STRIKES} times"
             self._broker.give_up(progress.delivery, reason)
+            for tag in progress.tags:
+                if tag != progress.delivery.tag:
+                    self._broker.acknowledge(tag)
             self._metrics.dead_letter()
             self._requests.finish(progress.id)
             self.forget(progress)

@@ -119,8 +119,9 @@ class MemoryBroker:
     def consume(self, partitions: frozenset[int]) -> None:
         self.consumed = partitions
 
-    def release(self, partition: int) -> None:
+    def release(self, partition: int, released: Callable[[], None]) -> None:
         self.released.append(partition)
+        released()
 
     def tell(self, status: RunnerStatus) -> None:
         self.statuses.append(status)

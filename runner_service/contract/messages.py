@@ -27,7 +27,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     rule,
 )
 
-from .operations import OPERATIONS, Operation
+from .operations import HYPERVISOR_TYPES, OPERATIONS, Operation
 from .states import Event
 
 VERSION = 1
@@ -130,6 +130,8 @@ class Hypervisor:
     power_passes: bool = rule("Whether power operations may start although all sessions are in use.", default=False)
 
     def problems(self) -> Iterator[Problem]:
+        if self.type not in HYPERVISOR_TYPES:
+            yield Problem("type", f"must be one of: {', '.join(HYPERVISOR_TYPES)}; not {self.type!r}")
         if holds_password(self.url):
             yield Problem("url", "must not hold a password, as a URL is shown and kept; give it as a credential")
 

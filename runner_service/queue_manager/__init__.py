@@ -46,8 +46,9 @@ class QueueManager:
     def consume(self, partitions: frozenset[int]) -> None:
         self._own.consume(partitions)
 
-    def release(self, partition: int) -> None:
-        self._publisher.after_all_before(lambda: self._own.release(partition))
+    def release(self, partition: int, released: Callable[[], None]) -> None:
+        give_back = self._own.giving_back(partition, released)
+        self._publisher.after_all_before(give_back)
 
     def publish(self, update: Update) -> None:
         self._publisher.put(Publication(UPDATES_EXCHANGE, self._topology.out_queue, update.encode()))
@@ -125,8 +126,9 @@ class Outlet:
     def consume(self, _partitions: frozenset[int]) -> None:
         """There is nothing to consume."""
 
-    def release(self, _partition: int) -> None:
+    def release(self, _partition: int, released: Callable[[], None]) -> None:
         """There is nothing to release."""
+        released()
 
     def tell(self, _status: RunnerStatus) -> None:
         """The runner speaks for it."""

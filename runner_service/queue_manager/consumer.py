@@ -56,15 +56,18 @@ class Consumer:
         self._wanted = partitions
         self._soon(lambda session: session.subscribe(self._wanted))
 
-    def release(self, partition: int) -> None:
-        """What is not acknowledged of the partition goes back to its queue, for somebody else, or for us if it is
-        wanted."""
+    def giving_back(self, partition: int, released: Callable[[], None]) -> Callable[[], None]:
+        """A call by which what is not acknowledged of the partition goes back to its queue: for somebody else, or, if it
+        is wanted, for us. It is about the connection of this moment: a later one is not touched."""
+        asked_of = self._session
 
         def give_back(session: Session) -> None:
-            session.release(partition)
-            session.subscribe(self._wanted)
+            if session is asked_of:
+                session.release(partition)
+                session.subscribe(self._wanted)
+                released()
 
-        self._soon(give_back)
+        return lambda: self._soon(give_back)
 
     def acknowledge(self, tag: Tag) -> None:
         """The message leaves its queue, unless its channel is gone: then the broker delivers it again."""

@@ -66,7 +66,12 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
     if result is None or (not heard.ok and "code" not in result):
         said = str(result.get("msg", "")) if result else ""
         detail = said or "\n".join(heard.said)
-        return failed("runner.no_result", f"{tried} ended without a result", scrub(detail, secrets), unseen=True)
+        # Without any result, somebody ended it from outside: the next try finds what this one left.
+        error = ErrorReport(
+            code="runner.no_result", message=f"{tried} ended without a result", detail=scrub(detail, secrets),
+            retryable=result is None,
+        )  # fmt: skip
+        return Outcome(error=error, unseen=True)
     if not heard.ok:
         return Outcome(error=_reported(result, secrets))
     return Outcome(

@@ -192,7 +192,7 @@ def test_a_partition_that_is_released_goes_to_who_stands_by_after_all_that_was_p
     other.consume(frozenset({partition}))
     line.manager.publish(update(1))
     line.manager.consume(frozenset({1 - partition}))
-    line.manager.release(partition)
+    line.manager.release(partition, lambda: None)
     taken = heard.wait_for(1)
     assert (taken.request, taken.attempt, taken.again) == (sent, 2, True)
     assert [found.sequence for found in api.read()] == [1]
@@ -203,7 +203,7 @@ def test_a_partition_that_is_released_goes_to_who_stands_by_after_all_that_was_p
 def test_a_partition_that_is_wanted_again_while_it_is_given_up_comes_back(api: Api, line: Line) -> None:
     api.send(request(chain("web", *DEPLOY)))
     partition = line.heard.wait_for(1).partition
-    line.manager.release(partition)
+    line.manager.release(partition, lambda: None)
     assert line.heard.wait_for(2).attempt == 2
 
 
@@ -231,7 +231,7 @@ def test_a_request_that_was_delivered_very_often_is_published_anew_and_keeps_its
     api.channel.basic_publish(REQUESTS_EXCHANGE, queue, sent.encode(), properties, mandatory=True)
     for delivery in range(1, RENEW_AFTER + 1):
         assert line.heard.wait_for(delivery).attempt == 100 + delivery
-        line.manager.release(partition_of(sent.hypervisor.id, api.topology.partitions))
+        line.manager.release(partition_of(sent.hypervisor.id, api.topology.partitions), lambda: None)
     renewed = line.heard.wait_for(RENEW_AFTER + 1)
     assert (renewed.attempt, renewed.again) == (100 + RENEW_AFTER + 2, True)
     assert len(line.heard.deliveries) == RENEW_AFTER + 1

@@ -15,7 +15,7 @@ import pytest
 
 from runner_service.companions import Companions
 from runner_service.contract.control import Cancel, RunnerStatus, Sessions, WaitingJob, Word
-from runner_service.contract.messages import ErrorReport, Task, TaskRequest
+from runner_service.contract.messages import ErrorReport, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.core.retry import RetryRule
@@ -36,6 +36,7 @@ class Shop:
     fence: float = 0.0
     partitions: int = 1
     solitary: Any = None
+    alive: Callable[[], None] = lambda: None
 
     def __post_init__(self) -> None:
         rules = OrchestratorRules(
@@ -45,7 +46,9 @@ class Shop:
             fence=self.fence,
             partitions=self.partitions,
         )
-        self.orchestrator = Orchestrator(self.broker, self.hypervisor, rules, Companions(solitary=self.solitary))
+        self.orchestrator = Orchestrator(
+            self.broker, self.hypervisor, rules, Companions(solitary=self.solitary, alive=self.alive)
+        )
         self.thread = threading.Thread(target=self.orchestrator.run)
         self.thread.start()
 
@@ -468,5 +471,71 @@ def test_one_that_broke_runners_off_less_often_is_carried_out_among_the_others()
         shop.acknowledged(_suspect(shop, crashes=2))
         assert shop.solitary.errands == []
         assert shop.hypervisor.vms[vm_id("web")]["power"] == "on"
+    finally:
+        shop.stop()
+
+
+def test_a_bound_that_was_told_holds_for_requests_that_were_made_before(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    first = shop.take(request(appliance("a", "b"), open_sessions=2))
+    shop.running(2)
+    shop.orchestrator.told(Sessions(hypervisor_id="hypervisor-1", open_sessions=1))
+    tags = [shop.take(request(chain(name, Operation.CONFIGURE), open_sessions=4)) for name in ("c", "d", "e")]
+    shop.until(lambda: shop.broker.statuses[-1].requests == 4, "the later requests to be with the lane")
+    assert len(shop.hypervisor.ran) == 2
+    shop.hypervisor.most_at_once = 0
+    shop.hypervisor.gate.set()
+    shop.acknowledged(first, *tags)
+    assert shop.broker.statuses[-1].lanes == () or shop.broker.statuses[-1].lanes[0].sessions == 1
+
+
+def test_two_copies_that_come_while_the_old_runs_are_dying_are_both_acknowledged_as_the_newest_attempt(
+    shop: Shop,
+) -> None:
+    shop.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    shop.take(wanted)
+    shop.running(1)
+    shop.orchestrator.connection_lost()
+    tags = [shop.take(wanted, attempt=2, channel=2), shop.take(wanted, attempt=4, channel=2)]
+    shop.hypervisor.gate.set()
+    shop.answer(wanted, 2)
+    shop.orchestrator.told(Word(request_id=wanted.id, attempt=4, go=True))
+    shop.acknowledged(*tags)
+    assert shop.broker.updates[-1].attempt == 4
+
+
+def test_a_request_is_handed_back_before_its_partition_is_released(shop: Shop) -> None:
+    order: list[str] = []
+    publish, release = shop.broker.publish, shop.broker.release
+
+    def published(update: Update) -> None:
+        order.append(update.event.value)
+        publish(update)
+
+    def released(partition: int, done: Callable[[], None]) -> None:
+        order.append("released")
+        release(partition, done)
+
+    shop.broker.publish, shop.broker.release = published, released  # type: ignore[method-assign]
+    shop.hypervisor.gate.clear()
+    shop.take(request(appliance("a", "b", "c"), open_sessions=1))
+    shop.running(1)
+    shop.orchestrator.stop()
+    shop.hypervisor.gate.set()
+    shop.thread.join(10)
+    assert order[-2:] == ["BACK", "released"]
+
+
+def test_the_guardian_hears_that_we_live_before_anything_is_started_after_a_long_silence() -> None:
+    signs: list[int] = []
+    shop = Shop(alive=lambda: signs.append(len(shop.hypervisor.ran)))
+    try:
+        shop.broker.silent = 60.0
+        shop.until(lambda: len(signs) > 0, "a sign although the broker is silent: nothing runs")
+        signs.clear()
+        shop.broker.silent = 0.0
+        shop.acknowledged(shop.take(request(chain("web", Operation.CONFIGURE))))
+        assert signs[0] == 0, "before the run"
     finally:
         shop.stop()
