@@ -57,8 +57,8 @@ class Consumer:
         self._soon(lambda session: session.subscribe(self._wanted))
 
     def giving_back(self, partition: int, released: Callable[[], None]) -> Callable[[], None]:
-        """A call by which what is not acknowledged of the partition goes back to its queue, and comes back to us only if
-        it is wanted. It is about the connection of this moment: a later one is not touched."""
+        """A call by which what is not acknowledged of the partition goes back to its queue, and to us only if it is
+        wanted. It is about the connection of this moment: a later one is not touched."""
         asked_of = self._session
 
         def give_back(session: Session) -> None:

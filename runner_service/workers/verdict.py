@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -104,7 +105,9 @@ def scrub(text: Any, secrets: tuple[str, ...]) -> str:
 def without(text: str, secrets: tuple[str, ...]) -> str:
     for secret in secrets:
         if len(secret) >= MIN_SECRET:
-            text = text.replace(secret, "********")
+            # As Ansible prints it, too: within JSON.
+            for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
+                text = text.replace(form, "********")
     return text
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 from dataclasses import replace
@@ -195,3 +196,9 @@ def test_texts_are_bounded_and_keep_their_end() -> None:
     assert scrub("x" * MAX_TEXT * 2 + "end", ())[-4:] == "xend"
     assert len(scrub("x" * MAX_TEXT * 2, ())) == MAX_TEXT
     assert scrub(None, ("abcd",)) == ""
+
+
+def test_a_secret_is_left_out_as_it_is_and_as_json_says_it() -> None:
+    secret = '#cloud-config\npassword: "ü"\n'
+    for shown in (secret, json.dumps({"user_data": secret}), json.dumps([secret], ensure_ascii=False)):
+        assert "password" not in scrub(f"it said {shown}", (secret,))
