@@ -19,6 +19,7 @@ from . import logs
 from .companions import Companions
 from .contract.control import Cancel
 from .contract.topology import Topology
+from .core.patience import Patience
 from .core.retry import RetryRule
 from .credentials import read_key
 from .metrics import RunnerMetrics
@@ -72,8 +73,7 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
     queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
     rules = OrchestratorRules(
         name=settings.name, max_runs=settings.max_runs, partitions=settings.partitions,
-        retry=retry_rule(settings),
-        fence=settings.fence,
+        retry=retry_rule(settings), patience=patience(settings), fence=settings.fence,
     )  # fmt: skip
     metrics = RunnerMetrics(lambda: orchestrator.status)
     orchestrator = Orchestrator(queues, worker, rules, Companions(alive=alive, metrics=metrics))
@@ -93,7 +93,10 @@ def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
     logs.begin(settings.log_level, settings.log_format)
     quiet_libraries()
     outlet = Outlet(broker_of(settings.amqp_url), Topology(settings.datacenter, settings.partitions))
-    rules = OrchestratorRules(name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), fence=0.0)
+    rules = OrchestratorRules(
+        name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), patience=patience(settings),
+        fence=0.0,
+    )  # fmt: skip
     with guarded_worker(settings) as (worker, alive):
         orchestrator = Orchestrator(outlet, worker, rules, Companions(alive=alive))
         # First, so that a wish to cancel, which may be there already, finds it.
@@ -116,6 +119,10 @@ def _stop_after(ended: threading.Event, orchestrator: Orchestrator) -> None:
 
 def retry_rule(settings: Settings) -> RetryRule:
     return RetryRule(max_tries=settings.max_tries, first_delay=settings.retry_delay)
+
+
+def patience(settings: Settings) -> Patience:
+    return Patience(undoing=settings.cancel_patience)
 
 
 def broker_of(url: str) -> Amqp:

@@ -26,12 +26,13 @@ from .contract.states import Event
 from .core import steps
 from .core.lanes import Lanes, priority_of
 from .core.orchestrator import after, begin
+from .core.patience import Patience
 from .core.retry import RetryRule
 from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
 from .intake import Intake, Requests
 from .membership import FENCE, Membership
 from .ports import Broker, Delivery, JobRunner, Work
-from .progress import Progress
+from .progress import Progress, Run
 from .reporting import Reporter, View
 from .suspects import Suspects
 from .timers import Timers
@@ -55,6 +56,7 @@ class OrchestratorRules:
     max_runs: int = 8
     partitions: int = 1
     retry: RetryRule = RetryRule()
+    patience: Patience = Patience()
     fence: float = FENCE
     runner_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
@@ -160,6 +162,20 @@ class Orchestrator:
         progress.cancelled = True
         if progress.state is not None:
             self._advance(progress, steps.Cancel())
+            for run in progress.running.values():
+                self._limit(progress, run)
+
+    def _limit(self, progress: Progress, run: Run) -> None:
+        """The owner of a cancelled task does not wait for ever for what is not stopped at once."""
+        patience = self._rules.patience.with_run(run.start) if run.start else None
+        if patience is not None:
+            self._timers.after(patience, partial(self._lose_patience, progress, run))
+
+    def _lose_patience(self, progress: Progress, run: Run) -> None:
+        if run.start and progress.running.get(run.start.job.id) is run:
+            with progress.about(run.start.job.id):
+                log.warning("takes too long for a task that was cancelled: ended")
+            run.stop.set()
 
     # -- the connection, the other runners, and the end ---------------------------------------------------------------
 
@@ -213,8 +229,8 @@ class Orchestrator:
         """End what runs; what it says counts nothing any more."""
         for progress in self._requests:
             progress.lost = True
-            for stop in progress.running.values():
-                stop.set()
+            for run in progress.running.values():
+                run.stop.set()
         self._park(self._requests)
 
     def _stop(self) -> None:
@@ -254,9 +270,11 @@ class Orchestrator:
         self._alive()
         now, job = time.monotonic(), start.job
         self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
-        stop = progress.running[job.id] = threading.Event()
+        run = progress.running[job.id] = Run(threading.Event(), start)
+        if progress.cancelled:
+            self._limit(progress, run)
         self._advance(progress, Started(job.id, start.run))
-        self._pool.submit(self._run_job, progress, start, stop, self._known(progress))
+        self._pool.submit(self._run_job, progress, start, run.stop, self._known(progress))
 
     def _known(self, progress: Progress) -> threading.Event:
         """Set once the broker knows what has been reported. A request that comes again is begun only then, so that the
@@ -313,7 +331,7 @@ class Orchestrator:
                     progress.waiting.pop(job_id, None)
                     self._lanes.withdraw(progress.ticket(job_id))
                 case Stop(job_id):
-                    progress.running[job_id].set()
+                    progress.running[job_id].stop.set()
                 case Report():
                     self._broker.publish(progress.update(step, self._rules.name))
                 case Finish():

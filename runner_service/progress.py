@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from .contract.messages import TaskRequest, Update
 from .contract.states import Event
@@ -22,6 +22,13 @@ from .ports import ERRAND_UPDATES, Delivery, Errand, Tag
 #: What is kept of a job's runs: the last ones.
 TRACES = 10
 _ENDS = frozenset({Event.DONE, Event.ERROR, Event.ROLLBACK_DONE, Event.ROLLBACK_ERROR})
+
+
+class Run(NamedTuple):
+    """What runs of a request; ``start`` None: all of it, in a process of its own."""
+
+    stop: threading.Event
+    start: Start | None = None
 
 
 class Progress:
@@ -43,9 +50,9 @@ class Progress:
         #: It is in the queues for its VMs, or holds them.
         self.has_claimed = False
         self.state: TreeState | None = None
-        #: Jobs that wait for a session or for their next try, and those that run, with the flag that stops each.
+        #: Jobs that wait for a session or for their next try, and those that run.
         self.waiting: dict[str, Start] = {}
-        self.running: dict[str, threading.Event] = {}
+        self.running: dict[str, Run] = {}
         #: Nothing more is started for it. It is forgotten once nothing of it runs, and comes again.
         self.parked = False
         #: The broker may have given it to somebody else: what its runs say counts nothing.

@@ -57,6 +57,11 @@ class Settings:
         "Pause before work is taken over from a runner that broke off, until it has surely ended.",
         3.0,
     )
+    cancel_patience: float = setting(
+        "MILLWRIGHT_CANCEL_PATIENCE",
+        "Time that undoing a job of a cancelled task may take; then it is given up, and the VM's state is UNKNOWN.",
+        30.0,
+    )
     grace: float = setting("MILLWRIGHT_GRACE", "Time that running jobs have to end after SIGTERM.", 60.0)
     log_level: str = setting("MILLWRIGHT_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")

@@ -15,7 +15,7 @@ from functools import partial
 from .companions import Companions
 from .intake import Requests
 from .ports import Broker, Errand
-from .progress import Progress
+from .progress import Progress, Run
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,8 @@ class Suspects:
         progress = self._waiting[0]
         if progress.running or progress.parked:
             return
-        stop = progress.running[_RUN] = threading.Event()
+        stop = threading.Event()
+        progress.running[_RUN] = Run(stop)
         with progress.about():
             log.warning("broke runners off %d times, carried out alone", progress.crashes)
         self._pool.submit(self._run, progress, progress.errand(), stop)

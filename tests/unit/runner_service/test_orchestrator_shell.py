@@ -18,6 +18,7 @@ from runner_service.contract.control import Cancel, RunnerStatus, Sessions, Wait
 from runner_service.contract.messages import ErrorReport, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
+from runner_service.core.patience import Patience
 from runner_service.core.retry import RetryRule
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
 from runner_service.ports import Delivery, Errand, Tag, Work
@@ -35,6 +36,7 @@ class Shop:
     deliveries: int = 0
     fence: float = 0.0
     partitions: int = 1
+    patience: Patience = Patience()
     solitary: Any = None
     alive: Callable[[], None] = lambda: None
 
@@ -45,6 +47,7 @@ class Shop:
             retry=RetryRule(max_tries=2, first_delay=0.01),
             fence=self.fence,
             partitions=self.partitions,
+            patience=self.patience,
         )
         self.orchestrator = Orchestrator(
             self.broker, self.hypervisor, rules, Companions(solitary=self.solitary, alive=self.alive)
@@ -254,6 +257,84 @@ def test_a_cancelled_request_is_stopped_and_undone(shop: Shop) -> None:
     assert shop.broker.events_of("web.task") == ["START", "CANCELLED"]
     assert shop.broker.events_of("web.power_on") == ["ABORTED"]
     assert shop.hypervisor.vms == {}
+
+
+@pytest.fixture
+def impatient() -> Iterator[Shop]:
+    shop = Shop(patience=Patience(asking=0.05, undoing=0.05))
+    yield shop
+    shop.stop()
+
+
+def error_of(shop: Shop, node_id: str, event: Event) -> ErrorReport:
+    [update] = [update for update in shop.broker.updates if (update.node_id, update.event) == (node_id, event)]
+    assert update.error is not None
+    return update.error
+
+
+def test_a_cancel_does_not_wait_for_a_hanging_question_what_became_of_what_has_no_undoing(impatient: Shop) -> None:
+    impatient.hypervisor.gate.clear()
+    wanted = request(chain("web", *UNDEPLOY))
+    tag = impatient.take(wanted)
+    impatient.running(1)
+    impatient.orchestrator.told(Cancel(request_id=wanted.id))
+    impatient.acknowledged(tag)
+    assert [ran.split()[0] for ran in impatient.hypervisor.ran] == ["unconfigure", "would"]
+    assert impatient.broker.events_of("web.task") == ["START", "CANCELLED"]
+    error = error_of(impatient, "web.unconfigure", Event.ERROR)
+    assert (error.code, error.begun) == ("task.cancelled", True), "so that its VM is UNKNOWN, and an event says so"
+
+
+def test_a_cancel_does_not_wait_for_a_question_that_hung_before(impatient: Shop) -> None:
+    impatient.hypervisor.gate.clear()
+    wanted = request(chain("web", *UNDEPLOY))
+    tag = impatient.take_again(wanted)
+    impatient.running(1)
+    impatient.orchestrator.told(Cancel(request_id=wanted.id))
+    impatient.acknowledged(tag)
+    assert impatient.hypervisor.ran == [f"would unconfigure {vm_id('web')}"]
+    assert error_of(impatient, "web.unconfigure", Event.ERROR).begun, "by the delivery before, perhaps"
+
+
+def test_an_undoing_that_hangs_is_given_up_after_a_cancel_and_reported(impatient: Shop) -> None:
+    impatient.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    tag = impatient.take(wanted)
+    impatient.running(1)
+    impatient.orchestrator.told(Cancel(request_id=wanted.id))
+    impatient.acknowledged(tag)
+    assert [ran.split()[0] for ran in impatient.hypervisor.ran] == ["configure", "unconfigure", "would"]
+    assert impatient.broker.events_of("web.configure") == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
+    assert impatient.broker.events_of("web.task") == ["START", "CANCELLED"]
+
+
+def test_an_undoing_that_hung_before_the_cancel_has_its_time_from_then_on(impatient: Shop) -> None:
+    def fail(work: Work) -> ErrorReport | None:
+        impatient.hypervisor.gate.clear()
+        return ErrorReport(code="driver.failed", message="it broke")
+
+    impatient.hypervisor.fail = fail
+    wanted = request(chain("web", *DEPLOY))
+    tag = impatient.take(wanted)
+    impatient.running(2)
+    impatient.orchestrator.told(Cancel(request_id=wanted.id))
+    impatient.acknowledged(tag)
+    assert impatient.broker.events_of("web.configure")[-1] == "ROLLBACK_ERROR"
+    assert impatient.broker.events_of("web.task") == ["START", "CANCELLED"]
+
+
+def test_what_is_not_cancelled_has_its_full_time(impatient: Shop) -> None:
+    impatient.hypervisor.gate.clear()
+    tags = [impatient.take_again(request(chain("web", *UNDEPLOY)))]
+    other = request(chain("db", *UNDEPLOY))
+    tags.append(impatient.take(other))
+    impatient.running(2)
+    impatient.orchestrator.told(Cancel(request_id=other.id))
+    impatient.acknowledged(tags[1])
+    assert impatient.broker.events_of("web.unconfigure") == ["START"]
+    impatient.hypervisor.gate.set()
+    impatient.acknowledged(tags[0])
+    assert impatient.broker.events_of("web.unconfigure") == ["START", "DONE"]
 
 
 def test_a_request_that_is_cancelled_while_it_waits_for_its_vm_does_nothing(shop: Shop) -> None:

@@ -72,6 +72,8 @@ class World:
     cancels: float = 0.0
     crashes: float = 0.0
     repeats: float = 0.0
+    #: Of a cancelled task: what asks or undoes takes too long, and is ended.
+    impatience: float = 0.0
     #: Jobs whose work is there, and those of which a part is.
     whole: set[str] = field(default_factory=set)
     part: set[str] = field(default_factory=set)
@@ -80,8 +82,8 @@ class World:
     def rough(cls, seed: int) -> World:
         """Anything may happen, in some worlds more than in others."""
         chance = random.Random(seed)
-        often = [chance.choice([0.0, 0.0, 0.1, 0.4]) for _ in range(7)]
-        return cls(chance, *often[:5], often[5] / 3, often[6])
+        often = [chance.choice([0.0, 0.0, 0.1, 0.4]) for _ in range(8)]
+        return cls(chance, *often[:5], often[5] / 3, *often[6:])
 
     @property
     def effects(self) -> set[str]:
@@ -196,7 +198,8 @@ class RandomRun(Drive):
         super().cancel()
 
     def _verdict(self, start: Start) -> Outcome:
-        return self.world.run(start, stopped=start.job.id in self.stopped)
+        given_up = self.cancelled and (start.check or start.undo) and self.world.happens(self.world.impatience)
+        return self.world.run(start, stopped=given_up or start.job.id in self.stopped)
 
     def _take(self, steps: tuple[Step, ...]) -> None:
         known = len(self.reports)
