@@ -89,13 +89,14 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
 
 
 def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
-    """Carry one request out, for a runner at the other end of ``parent``; whether it came to its end."""
+    """Carry one request out, for a runner at the other end of ``parent``; whether it came to its end.
+
+    One job at a time: the runner has given it one session."""
     logs.begin(settings.log_level, settings.log_format)
     quiet_libraries()
     outlet = Outlet(broker_of(settings.amqp_url), Topology(settings.datacenter, settings.partitions))
     rules = OrchestratorRules(
-        name=settings.name, max_runs=settings.max_runs, retry=retry_rule(settings), patience=patience(settings),
-        fence=0.0,
+        name=settings.name, max_runs=1, retry=retry_rule(settings), patience=patience(settings), fence=0.0
     )  # fmt: skip
     with guarded_worker(settings) as (worker, alive):
         orchestrator = Orchestrator(outlet, worker, rules, Companions(alive=alive))

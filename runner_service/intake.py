@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from functools import partial
 
 from .contract.control import Word
@@ -25,6 +26,9 @@ log = logging.getLogger(__name__)
 ASK_AGAIN, ASK_AT_LEAST_EVERY = 5.0, 60.0
 #: How often runners may have broken off while they carried a request out, before it is carried out alone.
 SUSPECT_AFTER = 3
+#: Likewise, how often it may have been handed over: what brings its runner down before it could report a START is not
+#: counted. Most that come so often are innocent, and lose nothing by it.
+SUSPECT_AFTER_DELIVERIES = 20
 
 
 class Requests:
@@ -69,7 +73,7 @@ class Requests:
 
 class Intake:
     """Leads requests to their beginning. ``begin`` is given one that holds its VMs, ``finish`` one that has ended
-    before, ``suspect`` one that broke runners off."""
+    before. What goes wrong with one within ``minding`` it is its own affair."""
 
     def __init__(
         self, broker: Broker, requests: Requests, membership: Membership, timers: Timers, name: str,
@@ -82,7 +86,7 @@ class Intake:
         self.claims = Claims()
         self.begin: Callable[[Progress], None]
         self.finish: Callable[[Progress], None]
-        self.suspect: Callable[[Progress], None]
+        self.minding: Callable[[Progress], AbstractContextManager[None]]
 
     def taken(self, delivery: Delivery) -> None:
         """A request came in: it is new, or came twice, or is somebody else's by now."""
@@ -111,6 +115,7 @@ class Intake:
         if progress is None or progress.parked or not progress.needs_word or word.attempt != progress.attempt:
             return
         progress.needs_word, progress.crashes = False, word.crashes
+        progress.alone = word.crashes >= SUSPECT_AFTER or progress.attempt > SUSPECT_AFTER_DELIVERIES
         if word.go:
             self._proceed(progress)
         else:
@@ -130,14 +135,13 @@ class Intake:
         """The next thing that a request waits for."""
         if progress.parked or not self._requests.knows(progress) or progress.has_claimed:
             return
-        if progress.needs_word:
-            self._ask(progress)
-        elif (wait := self._membership.fence(progress.partition)) > 0:
-            self._timers.after(wait, partial(self._proceed, progress))
-        elif progress.crashes >= SUSPECT_AFTER:
-            self.suspect(progress)
-        else:
-            self._claim(progress)
+        with self.minding(progress):
+            if progress.needs_word:
+                self._ask(progress)
+            elif (wait := self._membership.fence(progress.partition)) > 0:
+                self._timers.after(wait, partial(self._proceed, progress))
+            else:
+                self._claim(progress)
 
     def _ask(self, progress: Progress) -> None:
         with progress.about():

@@ -14,8 +14,9 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -30,6 +31,7 @@ from .core.patience import Patience
 from .core.retry import RetryRule
 from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
 from .intake import Intake, Requests
+from .logs import about
 from .membership import FENCE, Membership
 from .ports import Broker, Delivery, JobRunner, Work
 from .progress import Progress, Run
@@ -80,11 +82,11 @@ class Orchestrator:
         self._membership = Membership(broker, rules, self._inbox.put)
         self._reporter = Reporter(rules.runner_id, rules.name, rules.max_runs)
         self._pool = ThreadPoolExecutor(rules.max_runs, thread_name_prefix="run")
-        self._suspects = Suspects(broker, companions, self._requests, self._pool)
+        self._suspects = Suspects(companions, self._lanes, self._pool, rules.fence)
         self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
-        self._suspects.forget = self._forget
+        self._suspects.give_up, self._suspects.leave = self._give_up, self._forget_if_idle
         self._intake = Intake(broker, self._requests, self._membership, self._timers, rules.name)
-        self._intake.begin, self._intake.finish, self._intake.suspect = self._begin, self._finish, self._suspects.add
+        self._intake.begin, self._intake.finish, self._intake.minding = self._begin, self._finish, self._minding
         #: By hypervisor: what was told last, which is newer than what requests say.
         self._bounds: dict[str, Sessions] = {}
         self._ticked = time.monotonic()
@@ -94,7 +96,7 @@ class Orchestrator:
 
     def take(self, delivery: Delivery) -> None:
         """Handle the request, unless it is somebody else's by now."""
-        self._inbox.put(partial(self._intake.taken, delivery))
+        self._inbox.put(partial(self._taken, delivery))
 
     def told(self, message: Control) -> None:
         """Handle what the API, or another runner, says."""
@@ -133,7 +135,42 @@ class Orchestrator:
             return None
 
     def _is_quiet(self) -> bool:
-        return self._lanes.running == 0 and not self._suspects.running
+        return self._lanes.running == 0
+
+    # -- defects ------------------------------------------------------------------------------------------------------
+
+    def _taken(self, delivery: Delivery) -> None:
+        try:
+            self._intake.taken(delivery)
+        except Exception as error:  # its own outermost loop: a request that meets a defect ends, and no other
+            with about(request=delivery.request.id):
+                log.exception("cannot be taken")
+            self._metrics.dead_letter()
+            self._broker.give_up(delivery, _defect(error))
+
+    @contextmanager
+    def _minding(self, progress: Progress) -> Iterator[None]:
+        """What goes wrong meanwhile is the end of this request, and of no other."""
+        try:
+            yield
+        except Exception as error:  # its own outermost loop
+            with progress.about():
+                log.exception("cannot be carried on with")
+            if self._requests.knows(progress) and not progress.is_void:
+                progress.defect = _defect(error)
+                for run in progress.running.values():
+                    run.stop.set()
+                self._park([progress])
+
+    def _give_up(self, progress: Progress, reason: str) -> None:
+        """The request goes to the dead letters; its task ends as failed, with the reason."""
+        self._broker.give_up(progress.delivery, reason)
+        for tag in progress.tags:
+            if tag != progress.delivery.tag:
+                self._broker.acknowledge(tag)
+        self._metrics.dead_letter()
+        self._requests.finish(progress.id)
+        self._forget(progress)
 
     # -- control ------------------------------------------------------------------------------------------------------
 
@@ -212,8 +249,8 @@ class Orchestrator:
         parked = list(requests)
         for progress in parked:
             progress.parked = True
-            for job_id in progress.waiting:
-                self._lanes.withdraw(progress.ticket(job_id))
+            for ticket in (progress.whole, *map(progress.ticket, progress.waiting)):
+                self._lanes.withdraw(ticket)
         for progress in parked:
             self._forget_if_idle(progress)
 
@@ -242,28 +279,34 @@ class Orchestrator:
     # -- runs ---------------------------------------------------------------------------------------------------------
 
     def _begin(self, progress: Progress) -> None:
-        request, hypervisor = progress.request, progress.request.hypervisor
-        with progress.about():
-            log.info("begins, delivery %d", progress.attempt)
+        with self._minding(progress):
+            self._open_lane(progress)
+            if progress.alone:
+                self._suspects.offer(progress)
+                return
+            with progress.about():
+                log.info("begins, delivery %d", progress.attempt)
+            progress.state, taken = begin(progress.request.task, attempt=progress.attempt, retry=self._rules.retry)
+            self._carry_out(progress, taken)
+            if progress.cancelled:
+                self._advance(progress, steps.Cancel())
+
+    def _open_lane(self, progress: Progress) -> None:
+        hypervisor = progress.request.hypervisor
         bound = self._bounds.get(hypervisor.id, hypervisor)
         self._lanes.open(hypervisor.id, bound.open_sessions, power_passes=bound.power_passes)
-        progress.state, taken = begin(request.task, attempt=progress.attempt, retry=self._rules.retry)
-        self._carry_out(progress, taken)
-        if progress.cancelled:
-            self._advance(progress, steps.Cancel())
+        progress.has_lane = True
 
     def _start_runs(self) -> None:
         if self._stopping:
             return
-        if self._suspects:
-            if self._lanes.running == 0:
-                self._suspects.start()
-            return
         while (ticket := self._lanes.take()) is not None:
             progress = self._requests[ticket.request_id]
-            start = progress.waiting.pop(ticket.job_id)
             with progress.about(ticket.job_id):
-                self._start(progress, start)
+                if progress.alone:
+                    self._suspects.start(progress)
+                else:
+                    self._start(progress, progress.waiting.pop(ticket.job_id))
 
     def _start(self, progress: Progress, start: Start) -> None:
         log.info("starts %s", _named(start))
@@ -308,8 +351,8 @@ class Orchestrator:
         del progress.running[job_id]
         self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
         with progress.about(job_id):
-            log.info("ended%s: %s", ", and counts nothing" if progress.lost else "", _verdict(outcome))
-            if not progress.lost:
+            log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))
+            if not progress.is_void:
                 progress.ran(job_id, outcome)
                 self._advance(progress, Ended(job_id, outcome, start.run))
         self._forget_if_idle(progress)
@@ -317,9 +360,10 @@ class Orchestrator:
     # -- what is done about it ----------------------------------------------------------------------------------------
 
     def _advance(self, progress: Progress, happening: Happening) -> None:
-        assert progress.state is not None
-        progress.state, taken = after(progress.state, happening)
-        self._carry_out(progress, taken)
+        with self._minding(progress):
+            assert progress.state is not None
+            progress.state, taken = after(progress.state, happening)
+            self._carry_out(progress, taken)
 
     def _carry_out(self, progress: Progress, taken: tuple[Step, ...]) -> None:
         for step in taken:
@@ -367,16 +411,24 @@ class Orchestrator:
         self._forget(progress)
 
     def _forget_if_idle(self, progress: Progress) -> None:
-        if progress.parked and not progress.running and self._requests.knows(progress):
-            if progress.state is not None and not progress.lost:
-                self._broker.publish(progress.update(Report(progress.request.task.id, Event.BACK), self._rules.name))
-            self._forget(progress)
+        if not progress.parked or progress.running or not self._requests.knows(progress):
+            return
+        if progress.defect is not None and not progress.lost:
+            self._give_up(progress, progress.defect)
+            return
+        if progress.state is not None and not progress.lost:
+            self._broker.publish(progress.update(Report(progress.request.task.id, Event.BACK), self._rules.name))
+        self._forget(progress)
 
     def _forget(self, progress: Progress) -> None:
         self._requests.remove(progress)
-        if progress.state is not None:
+        if progress.has_lane:
             self._lanes.close(progress.request.hypervisor.id)
         self._intake.release(progress)
+
+
+def _defect(error: Exception) -> str:
+    return f"a defect in the runner ({type(error).__name__}), of which its log has more"
 
 
 def _named(start: Start) -> str:

@@ -45,10 +45,14 @@ class Progress:
         self.needs_word = delivery.again
         #: How often a runner broke off after it had begun it, as the API says.
         self.crashes = 0
+        #: It may bring down whoever carries it out, and is carried out in a process of its own.
+        self.alone = False
         #: Its owner wants it stopped and undone.
         self.cancelled = False
         #: It is in the queues for its VMs, or holds them.
         self.has_claimed = False
+        #: It has its hypervisor's lane open.
+        self.has_lane = False
         self.state: TreeState | None = None
         #: Jobs that wait for a session or for their next try, and those that run.
         self.waiting: dict[str, Start] = {}
@@ -57,6 +61,8 @@ class Progress:
         self.parked = False
         #: The broker may have given it to somebody else: what its runs say counts nothing.
         self.lost = False
+        #: A defect of ours that it met: nothing more is started for it, and it is given up once nothing of it runs.
+        self.defect: str | None = None
         #: The request as it came again before the runs of this one had ended.
         self.successors: list[Delivery] = []
         #: How often the API was asked for its word.
@@ -86,6 +92,16 @@ class Progress:
 
     def ticket(self, job_id: str) -> Ticket:
         return Ticket(self.id, job_id)
+
+    @property
+    def whole(self) -> Ticket:
+        """Stands for all of the request in its lane, if it is carried out alone."""
+        return self.ticket(next(self.request.task.jobs()).id)
+
+    @property
+    def is_void(self) -> bool:
+        """What its runs say counts nothing."""
+        return self.lost or self.defect is not None
 
     def errand(self) -> Errand:
         """What a process of its own is given."""

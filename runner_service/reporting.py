@@ -72,7 +72,7 @@ def waiting_jobs(view: View) -> Iterator[WaitingJob]:
 
 
 def _without_lane(progress: Progress, view: View) -> Iterator[WaitingJob]:
-    if progress.state is not None:
+    if progress.has_lane:
         for start in progress.waiting.values():
             if start.delay:
                 yield WaitingJob(job_id=start.job.id, waits_for=WaitsFor.RETRY)
@@ -82,7 +82,5 @@ def _without_lane(progress: Progress, view: View) -> Iterator[WaitingJob]:
         yield WaitingJob(job_id=first.id, waits_for=WaitsFor.WORD)
     elif progress.has_claimed:
         yield WaitingJob(job_id=first.id, waits_for=WaitsFor.VM, behind=view.claims.holder(progress.id))
-    elif view.membership.fence(progress.partition) > 0:
-        yield WaitingJob(job_id=first.id, waits_for=WaitsFor.FENCE)
     else:
-        yield WaitingJob(job_id=first.id, waits_for=WaitsFor.ALONE)
+        yield WaitingJob(job_id=first.id, waits_for=WaitsFor.FENCE)

@@ -1,70 +1,60 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Requests that broke runners off: carried out alone, one after the other. Used by the orchestrator's thread."""
+"""Requests that may bring down whoever carries them out: each in a process of its own, beside all other work. Used by
+the orchestrator's thread.
+
+Such a request has one session of its hypervisor's lane until it has ended, and its process runs one job at a time. So
+no bound is passed, and nobody waits for it but who would have waited for any other request.
+"""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Executor
 from functools import partial
 
 from .companions import Companions
-from .intake import Requests
-from .ports import Broker, Errand
+from .core.lanes import Lanes, Priority
+from .ports import Errand
 from .progress import Progress, Run
 
 log = logging.getLogger(__name__)
 
 #: How often a request may bring its own process down before it is given up.
 STRIKES = 3
-#: Names the one run of such a request.
-_RUN = "alone"
 
 
 class Suspects:
-    """While there is one, nothing else is started; it is begun once nothing else runs.
+    """``finish`` is given a request that has ended, ``give_up`` one with the reason why it is carried out no more,
+    ``leave`` one that has to come again; ``tell`` brings a call to the orchestrator's thread."""
 
-    ``forget`` is given one that was given up or has to come again, ``finish`` one that has ended; ``tell`` brings a
-    call to the orchestrator's thread."""
-
-    def __init__(self, broker: Broker, companions: Companions, requests: Requests, pool: Executor):
-        self._broker = broker
+    def __init__(self, companions: Companions, lanes: Lanes, pool: Executor, fence: float):
+        """``fence``: seconds after which a process that broke off has surely left nothing that runs."""
         self._solitary = companions.solitary
-        self._metrics = companions.metrics
-        self._requests = requests
+        self._lanes = lanes
         self._pool = pool
-        self._waiting: deque[Progress] = deque()
+        self._fence = fence
         self.tell: Callable[[Callable[[], None]], None]
         self.finish: Callable[[Progress], None]
-        self.forget: Callable[[Progress], None]
+        self.give_up: Callable[[Progress, str], None]
+        self.leave: Callable[[Progress], None]
 
-    def add(self, progress: Progress) -> None:
-        self._waiting.append(progress)
+    def offer(self, progress: Progress) -> None:
+        """It waits for a session from now on."""
+        request = progress.request
+        self._lanes.offer(
+            request.hypervisor.id, progress.whole, priority=Priority.ORDINARY, tenant=request.tenant,
+            tenant_sessions=request.tenant_sessions,
+        )  # fmt: skip
 
-    def __bool__(self) -> bool:
-        """Whether there is one, run or not."""
-        while self._waiting and not self._requests.knows(self._waiting[0]):
-            self._waiting.popleft()
-        return bool(self._waiting)
-
-    @property
-    def running(self) -> bool:
-        return any(progress.running for progress in self._waiting)
-
-    def start(self) -> None:
-        """Nothing else runs: begin the first, unless it is under way. It stays the first until it has ended."""
-        progress = self._waiting[0]
-        if progress.running or progress.parked:
-            return
-        stop = threading.Event()
-        progress.running[_RUN] = Run(stop)
-        with progress.about():
-            log.warning("broke runners off %d times, carried out alone", progress.crashes)
-        self._pool.submit(self._run, progress, progress.errand(), stop)
+    def start(self, progress: Progress) -> None:
+        """It has a session."""
+        run = progress.running[progress.whole.job_id] = Run(threading.Event())
+        log.warning("handed over %d times, broke %d runners off: carried out alone", progress.attempt, progress.crashes)
+        self._pool.submit(self._run, progress, progress.errand(), run.stop)
 
     def _run(self, progress: Progress, errand: Errand, stop: threading.Event) -> None:
         """On a thread of the pool."""
@@ -74,14 +64,17 @@ class Suspects:
             with progress.about():
                 log.exception("cannot be carried out alone")
             ended = False
-        self.tell(partial(self._ended, progress, stopped=stop.is_set(), ended=ended))
+        if not ended:
+            stop.wait(self._fence)
+        self.tell(partial(self._ended, progress, ended=ended))
 
-    def _ended(self, progress: Progress, *, stopped: bool, ended: bool) -> None:
-        del progress.running[_RUN]
+    def _ended(self, progress: Progress, *, ended: bool) -> None:
+        del progress.running[progress.whole.job_id]
+        self._lanes.release(progress.whole)
         if ended and not progress.lost:
             self.finish(progress)
-        elif stopped or progress.parked:
-            self.forget(progress)
+        elif progress.parked:
+            self.leave(progress)
         else:
             self._strike(progress)
 
@@ -89,12 +82,7 @@ class Suspects:
         progress.strikes += 1
         with progress.about():
             log.error("brought its own process down, %d of %d", progress.strikes, STRIKES)
-        if progress.strikes >= STRIKES:
-            reason = f"it brought the runner that carried it out down by itself, {STRIKES} times"
-            self._broker.give_up(progress.delivery, reason)
-            for tag in progress.tags:
-                if tag != progress.delivery.tag:
-                    self._broker.acknowledge(tag)
-            self._metrics.dead_letter()
-            self._requests.finish(progress.id)
-            self.forget(progress)
+        if progress.strikes < STRIKES:
+            self.offer(progress)
+        else:
+            self.give_up(progress, f"it brought the runner that carried it out down by itself, {STRIKES} times")

@@ -47,6 +47,8 @@ class MemoryHypervisor:
         self.gate.set()
 
     def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
+        if cancelled():
+            return Outcome(error=ErrorReport(code="runner.stopped", message="not begun", begun=False))
         with self._lock:
             self._running += 1
             self.most_at_once = max(self.most_at_once, self._running)

@@ -84,6 +84,10 @@ class Reception:
         except InvalidMessage as error:
             self.bury(message, str(error))
             return
+        except Exception as error:  # its own outermost loop: on a new connection it would only come again
+            log.exception("a message could not be read")
+            self.bury(message, f"a defect in the runner ({type(error).__name__}), of which its log has more")
+            return
         self.listener.take(
             Delivery(
                 request=request,

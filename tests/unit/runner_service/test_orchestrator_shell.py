@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
+from runner_service import orchestrator
 from runner_service.companions import Companions
 from runner_service.contract.control import Cancel, RunnerStatus, Sessions, WaitingJob, Word
-from runner_service.contract.messages import ErrorReport, Task, TaskRequest, Update
+from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.core.patience import Patience
@@ -506,29 +507,162 @@ class Coffin:
         return len(self.errands) > self.breaks
 
 
-def _suspect(shop: Shop, *, crashes: int = 3) -> Tag:
-    wanted = request(chain("web", *DEPLOY))
-    tag = shop.take(wanted, attempt=5)
-    shop.answer(wanted, 5, crashes=crashes)
+@dataclass
+class Cell:
+    """A Solitary whose process goes on until it is let out, cancelled or stopped; then the request has ended, unless it
+    was stopped."""
+
+    open: threading.Event = field(default_factory=threading.Event)
+    inside: list[str] = field(default_factory=list)
+    cancelled: list[str] = field(default_factory=list)
+
+    def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
+        self.inside.append(errand.request.id)
+        while not (self.open.wait(0.005) or stopped()):
+            if cancelled():
+                self.cancelled.append(errand.request.id)
+                return True
+        return not stopped()
+
+
+def _suspect(shop: Shop, wanted: TaskRequest | None = None, *, crashes: int = 3, attempt: int = 5) -> Tag:
+    wanted = wanted or request(chain("web", *DEPLOY))
+    tag = shop.take(wanted, attempt=attempt)
+    shop.answer(wanted, attempt, crashes=crashes)
     return tag
 
 
-def test_a_request_that_broke_runners_off_is_carried_out_alone() -> None:
+@pytest.fixture
+def prison() -> Iterator[Shop]:
+    shop = Shop(solitary=Cell())
+    yield shop
+    shop.solitary.open.set()
+    shop.stop()
+
+
+def test_a_request_that_broke_runners_off_is_carried_out_in_a_process_of_its_own() -> None:
     shop = Shop(solitary=Coffin(breaks=0))
     try:
-        shop.hypervisor.gate.clear()
-        other = shop.take(request(chain("db", Operation.CONFIGURE), id="hypervisor-2"))
-        shop.running(1)
-        tag = _suspect(shop)
-        later = shop.take(request(chain("app", Operation.CONFIGURE), id="hypervisor-3"))
-        assert shop.solitary.errands == [], "something else runs"
-        shop.hypervisor.gate.set()
-        shop.acknowledged(other, tag, later)
+        shop.acknowledged(_suspect(shop))
         [errand] = shop.solitary.errands
         assert (errand.attempt, errand.sequence) == (5, 1)
         assert vm_id("web") not in shop.hypervisor.vms, "the process of its own did it"
     finally:
         shop.stop()
+
+
+def test_a_suspect_has_a_session_of_its_lane_and_all_others_go_on(prison: Shop) -> None:
+    prison.hypervisor.gate.clear()
+    tag = _suspect(prison, request(chain("web", *DEPLOY), open_sessions=2))
+    prison.until(lambda: prison.solitary.inside, "the suspect to be begun")
+    tags = [prison.take(request(chain(name, Operation.CONFIGURE), open_sessions=2)) for name in ("db", "app")]
+    tags.append(prison.take(request(chain("lb", Operation.CONFIGURE), id="hypervisor-2")))
+    prison.until(lambda: prison.broker.statuses[-1].running == 3, "the suspect, one beside it, and one elsewhere")
+    lanes = {lane.hypervisor_id: (lane.in_use, lane.waiting) for lane in prison.broker.statuses[-1].lanes}
+    assert lanes == {"hypervisor-1": (2, 1), "hypervisor-2": (1, 0)}
+    prison.hypervisor.gate.set()
+    prison.acknowledged(*tags)
+    assert tag not in prison.broker.acknowledged
+    prison.solitary.open.set()
+    prison.acknowledged(tag)
+
+
+def test_a_suspect_waits_for_a_session_and_for_its_vm_as_any_other(prison: Shop) -> None:
+    prison.hypervisor.gate.clear()
+    first = prison.take(request(chain("web", Operation.CONFIGURE), open_sessions=1))
+    prison.running(1)
+    later = request(Task(id="later", children=(job("web", "power_on"),)), open_sessions=1)
+    tags = [_suspect(prison, later), _suspect(prison, request(chain("db", *DEPLOY), open_sessions=1))]
+
+    def waiting() -> dict[str, tuple[str, int | None]]:
+        return {waits.job_id: (waits.waits_for, waits.place) for waits in prison.broker.statuses[-1].jobs}
+
+    prison.until(lambda: waiting() == {"web.power_on": ("vm", None), "db.configure": ("session", 1)}, "both to wait")
+    assert prison.solitary.inside == []
+    prison.solitary.open.set()
+    prison.hypervisor.gate.set()
+    prison.acknowledged(first, *tags)
+
+
+def test_a_suspect_that_is_cancelled_is_told_so_whether_it_waits_or_runs(prison: Shop) -> None:
+    running, waiting = (request(chain(name, *DEPLOY), open_sessions=1) for name in ("web", "db"))
+    tags = [_suspect(prison, running), _suspect(prison, waiting)]
+    prison.until(lambda: prison.solitary.inside == [running.id], "the first to be begun")
+    prison.orchestrator.told(Cancel(request_id=waiting.id))
+    prison.orchestrator.told(Cancel(request_id=running.id))
+    prison.acknowledged(*tags)
+    assert prison.solitary.cancelled == [running.id, waiting.id]
+
+
+def test_a_suspect_is_stopped_with_its_connection_and_comes_again(prison: Shop) -> None:
+    wanted = request(chain("web", *DEPLOY))
+    lost = _suspect(prison, wanted)
+    prison.until(lambda: prison.solitary.inside, "the suspect to be begun")
+    prison.orchestrator.connection_lost()
+    again = prison.take(wanted, attempt=6, channel=2)
+    prison.answer(wanted, 6, crashes=3)
+    prison.until(lambda: len(prison.solitary.inside) == 2, "the suspect to be begun again")
+    prison.solitary.open.set()
+    prison.acknowledged(again)
+    assert lost not in prison.broker.acknowledged
+
+
+def test_a_request_that_comes_very_often_is_carried_out_alone_although_no_crash_was_counted() -> None:
+    shop = Shop(solitary=Coffin(breaks=0))
+    try:
+        shop.acknowledged(_suspect(shop, crashes=0, attempt=20))
+        assert shop.solitary.errands == []
+        shop.acknowledged(_suspect(shop, request(chain("db", *DEPLOY)), crashes=0, attempt=21))
+        assert [errand.attempt for errand in shop.solitary.errands] == [21]
+    finally:
+        shop.stop()
+
+
+def _defective(monkeypatch: pytest.MonkeyPatch, name: str, vm: str) -> None:
+    """What the core has to say of a request about this VM is an exception."""
+    sound = getattr(orchestrator, name)
+
+    def unsound(subject: Any, *given: Any, **options: Any) -> Any:
+        if any(job.vm_id == vm_id(vm) for job in jobs_of(subject)):
+            raise ZeroDivisionError
+        return sound(subject, *given, **options)
+
+    monkeypatch.setattr(orchestrator, name, unsound)
+
+
+def jobs_of(subject: Any) -> list[Job]:
+    nodes = subject.jobs() if isinstance(subject, Task) else subject.shape.nodes
+    return [node for node in nodes if isinstance(node, Job)]
+
+
+@pytest.mark.parametrize("place", ["begin", "after"])
+def test_a_request_that_meets_a_defect_of_the_core_is_given_up_and_the_runner_goes_on(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    _defective(monkeypatch, place, "web")
+    tags = [shop.take(request(chain(name, *DEPLOY), open_sessions=1)) for name in ("web", "db")]
+    behind = shop.take(request(Task(id="behind", children=(job("web", "get_state"),)), id="hypervisor-2"))
+    shop.acknowledged(*tags, behind)
+    assert [(delivery.tag, "ZeroDivisionError" in reason) for delivery, reason in shop.broker.given_up] == [
+        (tags[0], True), (behind, True),
+    ]  # fmt: skip
+    assert shop.broker.events_of("db.task") == ["START", "DONE"]
+    assert not any(ran.endswith(vm_id("web")) for ran in shop.hypervisor.ran)
+
+
+def test_what_runs_of_a_request_that_meets_a_defect_is_stopped_before_it_is_given_up(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    tag = shop.take(wanted)
+    shop.running(1)
+    _defective(monkeypatch, "after", "web")
+    shop.orchestrator.told(Cancel(request_id=wanted.id))
+    shop.acknowledged(tag)
+    assert len(shop.broker.given_up) == 1
+    shop.hypervisor.gate.set()
+    shop.acknowledged(shop.take(request(chain("db", *DEPLOY))))
 
 
 def test_a_request_that_brings_its_own_process_down_three_times_is_given_up_with_the_reason() -> None:
