@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from .contract.control import RunnerStatus
+from .contract.control import Heartbeat
 from .core.partitions import Peers, partitions_of
 from .ports import Broker, Delivery
 
@@ -56,12 +56,13 @@ class Membership:
         self._channels: set[int] = set()
         self._untouched_until: dict[int, float] = {}
 
-    def heard(self, status: RunnerStatus) -> None:
-        """Another runner spoke of itself (our own words come back too)."""
-        if status.runner_id != self._rules.runner_id:
-            self._peers = self._peers.heard(
-                status.runner_id, sequence=status.sequence, stopping=status.stopping, now=time.monotonic()
-            )
+    def heard(self, beat: Heartbeat) -> None:
+        """Another runner lives, or our own words came back."""
+        now = time.monotonic()
+        if beat.runner_id == self._rules.runner_id:
+            self._peers = self._peers.heard_ourselves(now)
+        else:
+            self._peers = self._peers.heard(beat.runner_id, sequence=beat.sequence, stopping=beat.stopping, now=now)
 
     def stop(self) -> None:
         """Give all partitions up."""
@@ -108,6 +109,7 @@ class Membership:
 
     def lost(self) -> None:
         """The connection is gone, and with it all that was on its way out."""
+        self._peers = self._peers.deaf()
         self.consumed -= self.draining
         self.draining = self._releasing = frozenset()
         self._connection += 1

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from .companions import Companions
-from .contract.control import Cancel, Control, RunnerStatus, Sessions, Word
+from .contract.control import Cancel, Control, Heartbeat, RunnerStatus, Sessions, Word
 from .contract.messages import ErrorReport
 from .contract.states import Event
 from .core import steps
@@ -41,7 +41,7 @@ from .timers import Timers
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at the connection and the other runners, and two statuses.
+#: Seconds between two looks at the connection and the other runners, and two heartbeats.
 TICK = 1.0
 #: Seconds between two looks at whether a run is still wanted.
 _POLL = 0.1
@@ -182,7 +182,7 @@ class Orchestrator:
                 self._cancelled(request_id)
             case Sessions():
                 self._bound(message)
-            case RunnerStatus():
+            case Heartbeat():
                 self._membership.heard(message)
 
     def _bound(self, told: Sessions) -> None:
@@ -239,7 +239,8 @@ class Orchestrator:
             self._park([progress for progress in self._requests if progress.partition == partition])
         self._membership.release(self._is_idle)
         view = View(requests=self._requests, lanes=self._lanes, claims=self._intake.claims, membership=self._membership)
-        self._broker.tell(self._reporter.status(view, stopping=self._stopping))
+        for word in self._reporter.words(view, stopping=self._stopping):
+            self._broker.tell(word)
 
     def _is_idle(self, partition: int) -> bool:
         return not any(progress.running for progress in self._requests if progress.partition == partition)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from .contract.control import RunnerStatus
+from .contract.control import Heartbeat, RunnerStatus
 from .contract.messages import Hypervisor, Job, TaskRequest, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
@@ -100,8 +100,8 @@ class Broker(Protocol):
         """Once all that was published before is confirmed, what is not acknowledged of the partition goes back. Then
         ``released`` is called, on some thread; never, if the connection is lost before."""
 
-    def tell(self, status: RunnerStatus) -> None:
-        """The other runners, and the API, hear it if they can be reached just now."""
+    def tell(self, word: Heartbeat | RunnerStatus) -> None:
+        """The API hears it, and of heartbeats all runners, who speaks included, if they can be reached just now."""
 
     def silence(self) -> float:
         """Seconds since the broker last gave a sign of life."""

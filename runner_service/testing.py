@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from .contract.control import RunnerStatus
+from .contract.control import Heartbeat, RunnerStatus
 from .contract.messages import ErrorReport, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
@@ -101,6 +101,7 @@ class MemoryBroker:
     consumed: frozenset[int] = frozenset()
     released: list[int] = field(default_factory=list)
     statuses: list[RunnerStatus] = field(default_factory=list)
+    heartbeats: list[Heartbeat] = field(default_factory=list)
     #: Seconds since it was heard of; a test sets it.
     silent: float = 0.0
     resets: int = 0
@@ -125,8 +126,11 @@ class MemoryBroker:
         self.released.append(partition)
         released()
 
-    def tell(self, status: RunnerStatus) -> None:
-        self.statuses.append(status)
+    def tell(self, word: Heartbeat | RunnerStatus) -> None:
+        if isinstance(word, Heartbeat):
+            self.heartbeats.append(word)
+        else:
+            self.statuses.append(word)
 
     def silence(self) -> float:
         return self.silent

@@ -58,7 +58,7 @@ class WaitsFor(StrEnum):
     WORD = "word"
     #: The end of what a runner that was cut off may still be doing.
     FENCE = "fence"
-    #: All other work to end, because its request broke runners off and is handled alone.
+    #: All other work to end. Only runners of earlier versions say so: their suspects had them for themselves.
     ALONE = "alone"
 
 
@@ -87,12 +87,23 @@ MAX_WAITING_NAMED = 2_000
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heartbeat:
+    """That a runner lives, and whether it takes work: all that the others need to share the work with it. Said every
+    second, and a last time when it stops."""
+
+    runner_id: str = rule("Identifies the process; a new one for each start.", pattern=_ID)
+    sequence: int = rule("Counts the heartbeats of this process.", minimum=1)
+    stopping: bool = rule("It takes no more work.", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunnerStatus:
-    """What a runner is and does, said every second, and a last time when it stops."""
+    """What a runner is and does, said to the API: when that has changed, but only every other second what waits, and
+    every 5 seconds anyhow. It has the sequence of the heartbeat that goes with it."""
 
     runner_id: str = rule("Identifies the process; a new one for each start.", pattern=_ID)
     name: str = rule("What it calls itself.", max_length=255)
-    sequence: int = rule("Counts the statuses of this process.", minimum=1)
+    sequence: int = rule("Grows with each status of this process.", minimum=1)
     started_at: str = rule("When it started, RFC 3339 in UTC.")
     stopping: bool = rule("It takes no more work.", default=False)
     partitions: tuple[int, ...] = rule("The partitions that it consumes.", ())
@@ -105,10 +116,10 @@ class RunnerStatus:
     jobs: tuple[WaitingJob, ...] = rule("Jobs that wait, the first of each lane.", ())
 
 
-Control = Word | Cancel | Sessions | RunnerStatus
+Control = Word | Cancel | Sessions | Heartbeat | RunnerStatus
 
 _KINDS: dict[str, type[Any]] = {
-    "word": Word, "cancel": Cancel, "sessions": Sessions, "runner_status": RunnerStatus,
+    "word": Word, "cancel": Cancel, "sessions": Sessions, "heartbeat": Heartbeat, "runner_status": RunnerStatus,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

@@ -15,8 +15,8 @@ UPDATES_EXCHANGE = "millwright.updates"
 #: What could not be handled (direct); routing key = queue name.
 DEAD_EXCHANGE = "millwright.dead"
 
-#: Between the API and all runners of a datacenter (direct); routing keys are ``Topology.control_key`` and
-#: ``status_key``. What goes here may get lost, and is repeated until it had its effect.
+#: Between the API and all runners of a datacenter (direct); routing keys are ``Topology.control_key``,
+#: ``heartbeat_key`` and ``status_key``. What goes here may get lost, and is repeated until it had its effect.
 CONTROL_EXCHANGE = "millwright.control"
 
 #: Header of a request that may have been published before.
@@ -70,8 +70,13 @@ class Topology:
         return self.datacenter_id
 
     @property
+    def heartbeat_key(self) -> str:
+        """Routing key of the runners' heartbeats, to each other and to the API."""
+        return f"{self.datacenter_id}.heartbeat"
+
+    @property
     def status_key(self) -> str:
-        """Routing key of what runners say of themselves, to each other and to the API."""
+        """Routing key of what runners say of themselves to the API."""
         return f"{self.datacenter_id}.status"
 
     @property

@@ -15,8 +15,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from math import ceil
 
-#: Seconds without a status after which a runner counts as gone. One that works says something every second.
+#: Seconds without a heartbeat after which a runner counts as gone. One that works has one every second.
 GONE_AFTER = 5.0
+#: Seconds without an own heartbeat, which come back to us as those of all others, after which we count as deaf.
+DEAF_AFTER = 2.5
 
 
 def partitions_of(runner_id: str, runners: Collection[str], partitions: int) -> frozenset[int]:
@@ -54,20 +56,40 @@ class Peer:
 
 @dataclass(frozen=True)
 class Peers:
-    """The other runners of the datacenter that one has heard of."""
+    """The other runners of the datacenter that one has heard of. Who is deaf calls nobody silent: after a broker was
+    away, all runners would take, and then drain, everything."""
 
     known: tuple[tuple[str, Peer], ...] = ()
+    #: Since when we have heard without a break, as our own heartbeats show, and the last of these.
+    hearing_since: float | None = None
+    own: float = 0.0
 
     def heard(self, runner_id: str, *, sequence: int, stopping: bool, now: float) -> Peers:
-        """A status came in; one that was overtaken on its way changes nothing."""
+        """A heartbeat came in; one that was overtaken on its way changes nothing."""
         before = dict(self.known)
         if runner_id in before and before[runner_id].sequence >= sequence:
             return self
         before[runner_id] = Peer(now, sequence, stopping)
         return replace(self, known=tuple(sorted(before.items())))
 
+    def heard_ourselves(self, now: float) -> Peers:
+        """An own heartbeat came back."""
+        return replace(self, own=now, hearing_since=now if self._deaf(now) else self.hearing_since)
+
+    def deaf(self) -> Peers:
+        """The connection is gone."""
+        return replace(self, hearing_since=None)
+
+    def _deaf(self, now: float) -> bool:
+        return self.hearing_since is None or now - self.own >= DEAF_AFTER
+
     def without_silent(self, now: float) -> Peers:
-        return replace(self, known=tuple((name, peer) for name, peer in self.known if now - peer.heard < GONE_AFTER))
+        """Without those that said nothing for so long although we could have heard it."""
+        if self._deaf(now):
+            return self
+        since = self.hearing_since or 0.0
+        alive = [(name, peer) for name, peer in self.known if now - max(peer.heard, since) < GONE_AFTER]
+        return replace(self, known=tuple(alive))
 
     @property
     def at_work(self) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from ..contract.control import RunnerStatus
+from ..contract.control import Heartbeat, RunnerStatus
 from ..contract.messages import Update
 from ..contract.topology import DEAD_EXCHANGE, REASON_HEADER, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 from ..ports import Delivery, Tag
@@ -62,8 +62,8 @@ class QueueManager:
     def give_up(self, delivery: Delivery, reason: str) -> None:
         self._to_the_dead(delivery.request.encode(), delivery.tag, reason)
 
-    def tell(self, status: RunnerStatus) -> None:
-        self._own.tell(status)
+    def tell(self, word: Heartbeat | RunnerStatus) -> None:
+        self._own.tell(word)
 
     def silence(self) -> float:
         return self._own.silence()
@@ -130,7 +130,7 @@ class Outlet:
         """There is nothing to release."""
         released()
 
-    def tell(self, _status: RunnerStatus) -> None:
+    def tell(self, _word: Heartbeat | RunnerStatus) -> None:
         """The runner speaks for it."""
 
     def silence(self) -> float:

@@ -16,7 +16,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ChannelClosed
 
-from ..contract.control import Control, RunnerStatus, encode_control
+from ..contract.control import Control, Heartbeat, RunnerStatus, encode_control
 from ..contract.topology import CONTROL_EXCHANGE, Topology
 from ..ports import Tag
 from .connection import Amqp, declare, keep_connected
@@ -73,9 +73,9 @@ class Consumer:
         """The message leaves its queue, unless its channel is gone: then the broker delivers it again."""
         self._soon(lambda session: session.acknowledge(tag))
 
-    def tell(self, status: RunnerStatus) -> None:
-        """The other runners and the API hear it, if there is a connection."""
-        self._soon(lambda session: session.tell(status))
+    def tell(self, word: Heartbeat | RunnerStatus) -> None:
+        """Those whom it is for hear it, if there is a connection."""
+        self._soon(lambda session: session.tell(word))
 
     def silence(self) -> float:
         """Seconds since the broker last gave a sign of life."""
@@ -145,7 +145,7 @@ class Session:
 
     def _listen(self) -> str:
         queue = str(self._control.queue_declare("", exclusive=True).method.queue)
-        for key in (self._topology.control_key, self._topology.status_key):
+        for key in (self._topology.control_key, self._topology.heartbeat_key):
             self._control.queue_bind(queue, CONTROL_EXCHANGE, routing_key=key)
         self._control.basic_consume(queue, self._on_control, auto_ack=True)
         return queue
@@ -170,8 +170,10 @@ class Session:
             if serial == tag.channel and channel.is_open:
                 channel.basic_ack(tag.number)
 
-    def tell(self, status: RunnerStatus) -> None:
-        self._control.basic_publish(CONTROL_EXCHANGE, self._topology.status_key, encode_control(status))
+    def tell(self, word: Heartbeat | RunnerStatus) -> None:
+        is_beat = isinstance(word, Heartbeat)
+        key = self._topology.heartbeat_key if is_beat else self._topology.status_key
+        self._control.basic_publish(CONTROL_EXCHANGE, key, encode_control(word))
 
     def work(self, heard: Callable[[], None]) -> None:
         """Handle what comes in within a moment. Raises AMQPError if the connection, or a channel of it, is gone."""

@@ -43,7 +43,8 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
     _bind(channel, DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments())
     _bind(channel, DEAD_EXCHANGE, topology.rubbish_queue, topology.rubbish_arguments())
     channel.queue_declare(topology.status_queue, durable=True, arguments=topology.status_arguments())
-    channel.queue_bind(topology.status_queue, CONTROL_EXCHANGE, routing_key=topology.status_key)
+    for key in (topology.status_key, topology.heartbeat_key):
+        channel.queue_bind(topology.status_queue, CONTROL_EXCHANGE, routing_key=key)
 
 
 def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[str, str | int | bool]) -> None:

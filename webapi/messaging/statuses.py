@@ -11,7 +11,7 @@ from typing import Any
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
 
-from runner_service.contract.control import RunnerStatus, decode_control
+from runner_service.contract.control import Heartbeat, RunnerStatus, decode_control
 from runner_service.contract.messages import InvalidMessage
 from runner_service.contract.topology import Topology
 
@@ -22,25 +22,30 @@ log = logging.getLogger(__name__)
 
 
 class Statuses:
-    """The newest of each runner. What is lost with it is said anew within a second."""
+    """The newest status and heartbeat of each runner. What is lost with them is said anew within seconds."""
 
     def __init__(self) -> None:
         self._heard: dict[str, runners.Heard] = {}
+        self._beats: dict[str, runners.Beat] = {}
 
     def on_status(
         self, topology: Topology, _channel: BlockingChannel, _method: Any, _: pika.BasicProperties, body: bytes
     ) -> None:
         """Nobody is helped by keeping one that cannot be read."""
         try:
-            status = decode_control(body)
+            said = decode_control(body)
         except InvalidMessage as error:
             log.warning("datacenter=%s status of a runner dropped: %s", topology.datacenter_id, error)
             return
-        before = self._heard.get(getattr(status, "runner_id", ""))
-        if isinstance(status, RunnerStatus) and (before is None or before.status.sequence < status.sequence):
-            self._heard[status.runner_id] = runners.Heard(topology.datacenter_id, status, utc_now())
+        if isinstance(said, Heartbeat):
+            self._beats[said.runner_id] = runners.Beat(said, utc_now())
+        elif isinstance(said, RunnerStatus):
+            before = self._heard.get(said.runner_id)
+            if before is None or before.status.sequence < said.sequence:
+                self._heard[said.runner_id] = runners.Heard(topology.datacenter_id, said, utc_now())
 
     def write_down(self) -> None:
         """Raises what the database raises when it is gone."""
-        heard, self._heard = list(self._heard.values()), {}
-        runners.write_down(heard)
+        heard, beats = list(self._heard.values()), list(self._beats.values())
+        self._heard, self._beats = {}, {}
+        runners.write_down(heard, beats)

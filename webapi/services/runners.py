@@ -16,7 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
-from runner_service.contract.control import RunnerStatus
+from runner_service.contract.control import Heartbeat, RunnerStatus
 
 from ..database import db, transaction, utc_now
 from ..models import Datacenter, Hypervisor, Runner
@@ -46,6 +46,14 @@ class Heard:
 
     datacenter_id: str
     status: RunnerStatus
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A runner's heartbeat, and when it came in."""
+
+    said: Heartbeat
     at: datetime
 
 
@@ -84,19 +92,20 @@ def state_of(runner: Runner, now: datetime) -> RunnerState:
 # -- what relays write
 
 
-def write_down(heard: Collection[Heard]) -> None:
+def write_down(heard: Collection[Heard], beats: Collection[Beat] = ()) -> None:
     """Keep what runners said, and forget those that were not heard of for an hour."""
     try:
-        _write_down(heard)
+        _write_down(heard, beats)
     except IntegrityError as error:
         # Another relay met the same new runner at the same moment. It says all of that again within a second.
         log.info("statuses of runners not written down: %s", error.orig)
 
 
 @transaction
-def _write_down(heard: Collection[Heard]) -> None:
+def _write_down(heard: Collection[Heard], beats: Collection[Beat]) -> None:
     db.session.execute(delete(Runner).where(Runner.seen_at < utc_now() - _FORGOTTEN_AFTER))
-    known = {row.id: row for row in rows.lock_all(Runner, [each.status.runner_id for each in heard])} if heard else {}
+    ids = {each.status.runner_id for each in heard} | {beat.said.runner_id for beat in beats}
+    known = {row.id: row for row in rows.lock_all(Runner, sorted(ids))} if ids else {}
     for each in heard:
         row = known.get(each.status.runner_id)
         if row is None:
@@ -104,6 +113,11 @@ def _write_down(heard: Collection[Heard]) -> None:
         elif each.status.sequence > row.sequence:
             for name, value in _columns(each).items():
                 setattr(row, name, value)
+    for beat in beats:
+        row = known.get(beat.said.runner_id)
+        # One whose status has not come in yet is not shown before it has: within seconds.
+        if row is not None and beat.said.sequence >= row.sequence:
+            row.stopping, row.seen_at = beat.said.stopping, beat.at
 
 
 def _columns(heard: Heard) -> dict[str, Any]:

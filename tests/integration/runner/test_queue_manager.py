@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import pika
 import pytest
 
-from runner_service.contract.control import Cancel, Control, RunnerStatus, encode_control
+from runner_service.contract.control import Cancel, Control, Heartbeat, RunnerStatus, encode_control
 from runner_service.contract.messages import Update
 from runner_service.contract.states import Event
 from runner_service.contract.topology import (
@@ -168,16 +168,22 @@ def test_control_messages_reach_the_listener_and_what_is_none_is_passed_over(api
     wait_until(told, 30, "the message")
 
 
-def test_a_status_is_heard_by_every_runner_of_the_datacenter(api: Api, line: Line, amqp_vhost_url: str) -> None:
+def test_a_heartbeat_is_heard_by_every_runner_of_the_datacenter_and_a_status_by_the_api_alone(
+    api: Api, line: Line, amqp_vhost_url: str
+) -> None:
     other, heard = QueueManager(Amqp(amqp_vhost_url), api.topology, prefetch=10), Heard()
     other.start(heard)
     status = RunnerStatus(runner_id="r1", name="runner-1", sequence=1, started_at="now")
+    beat = Heartbeat(runner_id="r1", sequence=1)
 
     def told() -> bool:
         line.manager.tell(status)
-        return status in heard.messages and status in line.heard.messages
+        line.manager.tell(beat)
+        return beat in heard.messages and beat in line.heard.messages
 
-    wait_until(told, 30, "the status")
+    wait_until(told, 30, "the heartbeat")
+    assert status not in heard.messages
+    wait_until(lambda: api.read() is not None and api.runners.get("runner-1") == status, 30, "the status")
     other.close(5)
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from runner_service import orchestrator
 from runner_service.companions import Companions
-from runner_service.contract.control import Cancel, RunnerStatus, Sessions, WaitingJob, Word
+from runner_service.contract.control import Cancel, Heartbeat, Sessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
@@ -402,9 +402,20 @@ def test_a_status_says_what_waits_for_what(shop: Shop) -> None:
     shop.acknowledged(*tags[:2])
 
 
-def _peer(name: str, **fields: object) -> RunnerStatus:
-    given = {"runner_id": name, "name": name, "sequence": 1, "started_at": "now"} | fields
-    return RunnerStatus(**given)  # type: ignore[arg-type]
+def _peer(name: str, *, sequence: int = 1, stopping: bool = False) -> Heartbeat:
+    return Heartbeat(runner_id=name, sequence=sequence, stopping=stopping)
+
+
+def test_a_heartbeat_comes_every_second_and_a_status_when_there_is_something_new(shop: Shop) -> None:
+    shop.until(lambda: len(shop.broker.heartbeats) >= 4, "four heartbeats")
+    assert [beat.sequence for beat in shop.broker.heartbeats[:4]] == [1, 2, 3, 4]
+    assert len(shop.broker.statuses) == 1, "nothing has changed since"
+    shop.hypervisor.gate.clear()
+    tag = shop.take(request(chain("web", *DEPLOY)))
+    shop.until(lambda: shop.broker.statuses[-1].running == 1, "a status that says what runs")
+    shop.orchestrator.stop()
+    shop.until(lambda: shop.broker.statuses[-1].stopping and shop.broker.heartbeats[-1].stopping, "the last words")
+    assert tag not in shop.broker.acknowledged
 
 
 def test_a_partition_is_given_up_once_what_runs_of_it_has_ended_and_nothing_new_is_started() -> None:

@@ -39,10 +39,33 @@ def test_few_partitions_move_when_a_runner_comes() -> None:
 
 
 def test_a_runner_that_is_silent_or_stops_gets_no_work() -> None:
-    peers = Peers().heard("a", sequence=1, stopping=False, now=0.0).heard("b", sequence=1, stopping=False, now=3.0)
-    assert peers.at_work == ("a", "b")
-    assert peers.without_silent(GONE_AFTER).at_work == ("b",)
+    peers = heard("a", "b", at=0.0)
     assert peers.heard("b", sequence=2, stopping=True, now=4.0).at_work == ("a",)
+    for second in range(1, int(GONE_AFTER) + 1):
+        peers = peers.heard_ourselves(second).heard("b", sequence=second + 1, stopping=False, now=second)
+        assert peers.without_silent(second).at_work == (("a", "b") if second < GONE_AFTER else ("b",))
+
+
+def test_who_hears_not_even_itself_calls_nobody_silent() -> None:
+    peers = heard("a", at=0.0)
+    assert peers.without_silent(100.0).at_work == ("a",), "the broker is away, or slow"
+    assert peers.deaf().without_silent(1.0).at_work == ("a",)
+
+
+def test_after_a_break_others_have_the_whole_time_to_be_heard_of() -> None:
+    for peers in (heard("a", at=0.0), heard("a", at=0.0).deaf()):
+        back = peers.heard_ourselves(100.0)
+        for second in range(101, 104):
+            back = back.heard_ourselves(float(second))
+        assert back.without_silent(100.0 + GONE_AFTER - 0.5).at_work == ("a",)
+        assert back.heard_ourselves(104.0).without_silent(100.0 + GONE_AFTER).at_work == ()
+
+
+def heard(*names: str, at: float) -> Peers:
+    peers = Peers().heard_ourselves(at)
+    for name in names:
+        peers = peers.heard(name, sequence=1, stopping=False, now=at)
+    return peers
 
 
 def test_a_status_that_was_overtaken_changes_nothing() -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from runner_service.contract.control import LaneStatus, RunnerStatus, WaitingJob, WaitsFor, encode_control
+from runner_service.contract.control import Heartbeat, LaneStatus, RunnerStatus, WaitingJob, WaitsFor, encode_control
 from runner_service.contract.topology import Topology
 from tests.webapi_world import World
 from webapi.database import db, utc_now
@@ -121,6 +121,25 @@ def test_a_second_of_statuses_is_one_write_for_each_runner_and_rubbish_is_droppe
     statuses.write_down()
     assert world.get("/runners/r1")["running"] == 3
     assert caplog.text.count("status of a runner dropped") == 3
+
+
+def test_a_heartbeat_keeps_a_runner_alive_whose_status_says_nothing_new(world: World, datacenter: dict):
+    hear(datacenter, status(sequence=7, running=2), ago=60)
+    assert world.get("/runners/r1")["state"] == "silent"
+    statuses = Statuses()
+    for beat in (Heartbeat(runner_id="r1", sequence=8), Heartbeat(runner_id="nobody", sequence=1)):
+        statuses.on_status(Topology(datacenter["id"]), None, None, None, encode_control(beat))
+    statuses.write_down()
+    runner = world.get("/runners/r1")
+    assert (runner["state"], runner["running"]) == ("alive", 2)
+    statuses.on_status(
+        Topology(datacenter["id"]), None, None, None,
+        encode_control(Heartbeat(runner_id="r1", sequence=9, stopping=True)),
+    )  # fmt: skip
+    statuses.write_down()
+    assert world.get("/runners/r1")["state"] == "stopping"
+    hear(datacenter, status(sequence=10, running=3))
+    assert world.get("/runners/r1")["running"] == 3
 
 
 def test_of_a_runner_whose_statuses_come_out_of_order_the_newest_is_kept(world: World, datacenter: dict):
