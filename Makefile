@@ -27,7 +27,7 @@ stop: ## Stop the demo: its guests are powered off, no process stays
 	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo stop; fi
 
 clean: ## Remove the demo's VMs, disks and data, and all that make has made here
-	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && $(PYTHON) -m tools.services remove .run/chaos/servers; fi
+	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && for job in .run/chaos/job-*; do $(PYTHON) -m tools.services remove $$job/servers; done; fi
 	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -59,6 +59,8 @@ test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QE
 
 SEEDS := 100
 FIRST := 1
+# So many at once, each with servers of its own: much of a seed is waiting.
+JOBS := 2
 
-chaos: setup ## Kill processes at random while VMs are deployed, SEEDS=100 times; writes build/chaos.json
-	@$(AS) $(PYTHON) -m tools.chaos --seeds $(SEEDS) --first $(FIRST)
+chaos: setup ## Kill processes at random while VMs are deployed: SEEDS=100 FIRST=1 JOBS=2; writes build/chaos.json
+	@$(AS) $(PYTHON) -m tools.chaos --seeds $(SEEDS) --first $(FIRST) --jobs $(JOBS)

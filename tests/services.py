@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
-
-import httpx
-import pymysql
 
 from tools import libvirtd, services
+from tools.fresh import fresh_database, fresh_vhost
 from tools.services import Services
+
+__all__ = ["Broker", "fresh_database", "shared_libvirt", "shared_services"]
 
 ROOT = Path(__file__).parent.parent
 DIRECTORY = ROOT / ".run" / "test"
@@ -55,31 +53,6 @@ def _shared(name: str, stop: Callable[[], None]) -> Iterator[None]:
                 stop()
 
 
-@contextmanager
-def fresh_database(server_url: str) -> Iterator[str]:
-    """The URL of an empty database on the server, which is dropped afterwards."""
-    name = f"test_{secrets.token_hex(6)}"
-    _run(server_url, f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-    try:
-        yield with_path(server_url, name)
-    finally:
-        _run(server_url, f"DROP DATABASE {name}")
-
-
-def with_path(url: str, path: str) -> str:
-    """The same URL with another database or virtual host."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))
-
-
-def _run(server_url: str, statement: str) -> None:
-    where = urlsplit(server_url)
-    connection = pymysql.connect(
-        host=where.hostname, port=where.port or 3306, user=where.username, password=where.password or ""
-    )
-    with connection, connection.cursor() as cursor:
-        cursor.execute(statement)
-
-
 @dataclass(frozen=True)
 class Broker:
     """A RabbitMQ server whose HTTP API makes virtual hosts."""
@@ -87,18 +60,6 @@ class Broker:
     amqp_url: str
     management_url: str
 
-    @contextmanager
-    def fresh_vhost(self) -> Iterator[str]:
+    def fresh_vhost(self) -> AbstractContextManager[str]:
         """The AMQP URL of an empty virtual host, which is removed afterwards with all that is in it."""
-        name = f"test-{secrets.token_hex(6)}"
-        user = urlsplit(self.amqp_url).username
-        self._ask("PUT", f"vhosts/{name}")
-        self._ask("PUT", f"permissions/{name}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
-        try:
-            yield with_path(self.amqp_url, name)
-        finally:
-            self._ask("DELETE", f"vhosts/{name}")
-
-    def _ask(self, method: str, path: str, body: dict[str, str] | None = None) -> None:
-        answer = httpx.request(method, f"{self.management_url}/api/{path}", json=body, trust_env=False, timeout=60)
-        answer.raise_for_status()
+        return fresh_vhost(self.amqp_url, self.management_url)

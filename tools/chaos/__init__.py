@@ -5,3 +5,9 @@
 
 ``plan`` makes everything that is random from the seed, ``audit`` judges what was seen; both are pure.
 """
+
+import sys
+from pathlib import Path
+
+# What is installed knows the definition of a VM only; its hypervisors are the collection's.
+sys.path.append(str(Path(__file__).parents[2] / ".collections"))

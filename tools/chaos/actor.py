@@ -34,11 +34,32 @@ ALLOWED: dict[str, tuple[tuple[str, Json | None], ...]] = {
     "PAUSED": (("power", {"action": "resume"}), ("power", {"action": "off"}), ("undeploy", {})),
     "UNKNOWN": (("refresh", {}), ("undeploy", {})),
 }
+#: States of a task that has not ended.
+OPEN = ("QUEUED", "STARTED")
 MEMORIES = (64, 128, 192, 256)
 
 
 class Lost(Exception):
     """The request got no answer: whether it was granted is not known."""
+
+
+class Patient(Client):
+    """A client that reads again while nobody answers."""
+
+    def get(self, path: str, **filters: str | int | None) -> Json:
+        return patiently(lambda: super(Patient, self).get(path, **filters), Unreachable)
+
+
+def patiently(call: Callable[[], T], passing: type[Exception]) -> T:
+    """What the call gives once it does not raise what will pass."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return call()
+        except passing:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(PAUSE)
 
 
 class Actor:
@@ -51,7 +72,6 @@ class Actor:
         #: Answers that a server should not give, whatever happens around it.
         self.odd: list[str] = []
         self._client = client
-        self._newest: Json | None = None
 
     def act(self, wish: Wish) -> None:
         match wish.verb:
@@ -61,7 +81,7 @@ class Actor:
             case Verb.VM:
                 self._act_on_vm(wish)
             case Verb.CANCEL:
-                self._cancel()
+                self._cancel(wish)
 
     def _appliance(self, wish: Wish) -> str:
         """One that nobody works on, if there is one; else the request will be refused."""
@@ -110,32 +130,32 @@ class Actor:
         if answer.get("kind") != "task":
             return None
         self.granted.add(answer["id"])
-        self._newest = answer
         return answer
 
-    def _cancel(self) -> None:
-        if self._newest is None:
+    def _cancel(self, wish: Wish) -> None:
+        """One that has not ended, if there is one; else the request will be refused."""
+        opened = [task["id"] for state in OPEN for task in self.read("/tasks", state=state, limit=200)["items"]]
+        if not (candidates := sorted(self.granted.intersection(opened) or self.granted)):
             return
-        task = self._newest["id"]
+        task = _chosen(candidates, wish)
+        # Before it is asked for: an answer may get lost.
+        self.cancelled.add(task)
         try:
             self._try(lambda: self._client.post(f"/tasks/{task}/cancel"))
         except Refused as refused:
+            self.cancelled.discard(task)
             self._count(refused.code)
-            return
         except Lost:
             self.odd.append(f"whether task {task} was cancelled is not known")
-        self.cancelled.add(task)
+
+    def bound(self, hypervisor: str, sessions: int) -> None:
+        """Change a hypervisor's bound, however often that has to be asked for."""
+        body = {"open_sessions": sessions}
+        patiently(lambda: self._try(lambda: self._client.patch(f"/hypervisors/{hypervisor}", body)), Lost)
 
     def read(self, path: str, **filters: str | int) -> Json:
         """What the API says, once it says it."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                return self._try(lambda: self._client.get(path, **filters))
-            except Lost:
-                if time.monotonic() > deadline:
-                    raise
-                time.sleep(PAUSE)
+        return patiently(lambda: self._try(lambda: self._client.get(path, **filters)), Lost)
 
     def _try(self, call: Callable[[], T]) -> T:
         """Raises Refused for what the API will not do, Lost for anything that says nothing about the request."""

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import pairwise
@@ -13,6 +13,10 @@ from itertools import pairwise
 #: States in which a task has its end, and in which a hypervisor has a VM, with the power that belongs to them.
 ENDED = frozenset({"FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY", "ABORTED", "CANCELLED"})
 POWER_OF = {"CONFIGURED": "off", "OFF": "off", "ON": "on", "PAUSED": "paused"}
+#: A bound that was changed holds after so many seconds: the relay tells the runners, and what has begun may go on.
+TOLD_WITHIN = 8.0
+#: If something was struck meanwhile, the relay's next word may be missed too; it tells all bounds every 30 s.
+TOLD_WITHIN_IN_CHAOS = 45.0
 #: What the fake driver says beside an error that it was told to raise.
 INJECTED = "behaviour.json says so"
 
@@ -29,7 +33,7 @@ class Kind(StrEnum):
     #: A VM or disk at a hypervisor that the database does not know there.
     ORPHANED = "orphaned"
     #: A moment at which more ran at a hypervisor than its open sessions.
-    OVER_BOUND = "over_bound"
+    OVER_THE_BOUND = "over_the_bound"
     #: Database and hypervisor differ.
     DISAGREE = "disagree"
     #: A VM that could have been made and was not.
@@ -86,6 +90,9 @@ class VmSeen:
     hypervisor_id: str | None
     memory_mib: int = 0
     volumes: frozenset[str] = frozenset()
+    #: Its tenant's virtual datacenter, and the bound of that.
+    vdc: str = ""
+    vdc_sessions: int | None = None
 
 
 @dataclass(frozen=True)
@@ -109,10 +116,19 @@ class Span:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What held from the moment at which it may have been known until the one at which the next was granted."""
+
+    sessions: int
+    since: float = float("-inf")
+    until: float = float("inf")
+
+
+@dataclass(frozen=True)
 class HostSeen:
     id: str
     name: str
-    sessions: int
+    bounds: tuple[Bound, ...]
     machines: tuple[MachineSeen, ...] = ()
     volumes: frozenset[str] = frozenset()
     spans: tuple[Span, ...] = ()
@@ -127,13 +143,16 @@ class Snapshot:
     hosts: tuple[HostSeen, ...]
     #: Ids of the tasks that the API has granted.
     granted: frozenset[str] = field(default_factory=frozenset)
+    #: When somebody was struck without whom nobody hears of a changed bound, and when that was over.
+    struck: tuple[float, ...] = ()
 
 
 def judge(seen: Snapshot) -> list[Finding]:
     """All that breaks a promise."""
     found = [*_lost(seen), *_stuck(seen), *_unmade(seen), *_unexplained(seen)]
     for host in seen.hosts:
-        found += [*_disagreeing(seen, host), *_orphaned(seen, host), *_doubled(host), *_over_bound(host)]
+        found += [*_disagreeing(seen, host), *_orphaned(seen, host), *_doubled(host)]
+        found += [*_over_the_bound(seen, host), *_over_a_tenants_bound(seen, host)]
     return found
 
 
@@ -236,15 +255,40 @@ def _doubled(host: HostSeen) -> Iterator[Finding]:
                 yield Finding(Kind.DOUBLED, f"{host.name}: create of {vm}, which was there already")
 
 
-def _over_bound(host: HostSeen) -> Iterator[Finding]:
-    """One finding for each stretch of time that was over the bound."""
-    over_since: list[Span] | None = None
-    for _, running in moments(host.spans):
-        is_over = len({span.pid for span in running}) > host.sessions
-        if is_over and over_since is None:
+def _over_the_bound(seen: Snapshot, host: HostSeen) -> Iterator[Finding]:
+    def allowed(at: float) -> int:
+        earliest = at - _delay(seen, at)
+        return max(bound.sessions for bound in host.bounds if bound.since <= at and bound.until >= earliest)
+
+    for text in _excesses(host.spans, allowed):
+        yield Finding(Kind.OVER_THE_BOUND, f"{host.name}: {text}")
+
+
+def _delay(seen: Snapshot, at: float) -> float:
+    """How long ago the runners may have last heard what holds."""
+    in_chaos = any(at - TOLD_WITHIN_IN_CHAOS <= struck <= at for struck in seen.struck)
+    return TOLD_WITHIN_IN_CHAOS if in_chaos else TOLD_WITHIN
+
+
+def _over_a_tenants_bound(seen: Snapshot, host: HostSeen) -> Iterator[Finding]:
+    """A virtual datacenter's bound is one within every hypervisor, and is not changed here."""
+    bounds = {vm.vdc: vm.vdc_sessions for vm in seen.vms if vm.vdc_sessions is not None}
+    for vdc, sessions in bounds.items():
+        names = {vm.native_name for vm in seen.vms if vm.vdc == vdc}
+        spans = [span for span in host.spans if span.vm in names]
+        for text in _excesses(spans, lambda _, sessions=sessions: sessions):
+            yield Finding(Kind.OVER_THE_BOUND, f"{host.name}, for {vdc}: {text}")
+
+
+def _excesses(spans: Iterable[Span], allowed: Callable[[float], int]) -> Iterator[str]:
+    """Each process that began although all sessions were in use. One that goes on under a lowered bound is none."""
+    before: set[int] = set()
+    for at, running in moments(spans):
+        processes = {span.pid for span in running}
+        if processes - before and len(processes) > (most := allowed(at)):
             text = ", ".join(f"{span.operation} of {span.vm} ({span.pid})" for span in running)
-            yield Finding(Kind.OVER_BOUND, f"{host.name}: {len(running)} of {host.sessions} sessions at once: {text}")
-        over_since = running if is_over else None
+            yield f"{len(processes)} of {most} sessions at once: {text}"
+        before = processes
 
 
 def moments(spans: Iterable[Span]) -> Iterator[tuple[float, list[Span]]]:

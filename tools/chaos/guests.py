@@ -6,14 +6,17 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import libvirt
 
 from tools import libvirtd
-from tools.chaos.audit import HostSeen, MachineSeen
+from tools.chaos.audit import Bound, HostSeen, MachineSeen
 from tools.chaos.plan import Host, Plan
 from tools.guest.build import guest_image
 from tools.guest.pool import GuestPool
@@ -48,14 +51,14 @@ class GuestHost:
         """libvirt keeps no journal: what happens is seen in the tasks."""
         return 0
 
-    def seen(self, deaths: dict[str, float]) -> HostSeen:  # noqa: ARG002  # for hypervisors that keep a journal
+    def seen(self, deaths: dict[str, float], bounds: tuple[Bound, ...]) -> HostSeen:  # noqa: ARG002  # it has no journal
         with connected() as connection:
             domains = [domain for domain in connection.listAllDomains() if f"{self._pool.target}/" in domain.XMLDesc()]
             machines = tuple(_machine(domain) for domain in domains)
         return HostSeen(
             id=self.id,
             name=self.name,
-            sessions=self.told.sessions,
+            bounds=bounds,
             machines=machines,
             volumes=frozenset(self._pool.volumes()),
             was_dark=True,
@@ -89,8 +92,21 @@ class Libvirt:
         libvirtd.stop(self._place)
 
 
-def pool_for(seed: int) -> GuestPool:
-    """A pool with the guest's template, empty but for that."""
+@contextmanager
+def alone(place: Path) -> Iterator[Libvirt]:
+    """A machine has one libvirtd: seeds that run side by side have it one after the other."""
+    with (place / "libvirt.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with closing(Libvirt(place)) as libvirt:
+            yield libvirt
+
+
+@contextmanager
+def pool_for(seed: int) -> Iterator[GuestPool]:
+    """A pool with the guest's template, empty but for that; removed afterwards."""
     pool = GuestPool(f"millwright-chaos-{os.getpid()}-{seed}")
     pool.prepare(guest_image())
-    return pool
+    try:
+        yield pool
+    finally:
+        pool.remove()

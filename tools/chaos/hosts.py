@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Span as Written
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
-from tools.chaos.audit import HostSeen, MachineSeen, Span
+from tools.chaos.audit import Bound, HostSeen, MachineSeen, Span
 from tools.chaos.plan import Host, Plan
 from webapi.cli.client import Json
 
@@ -42,7 +42,7 @@ class Hypervisor(Protocol):
     def pulse(self) -> int:
         """Another number whenever something has happened there."""
 
-    def seen(self, deaths: dict[str, float]) -> HostSeen:
+    def seen(self, deaths: dict[str, float], bounds: tuple[Bound, ...]) -> HostSeen:
         """All that it has, and what was done to it; ``deaths`` says when the processes of operations died."""
 
 
@@ -71,7 +71,7 @@ class FakeHost:
         journal = self.directory / "journal.jsonl"
         return journal.stat().st_size if journal.exists() else 0
 
-    def seen(self, deaths: dict[str, float]) -> HostSeen:
+    def seen(self, deaths: dict[str, float], bounds: tuple[Bound, ...]) -> HostSeen:
         world = self._store.read()
         machines = tuple(
             MachineSeen(machine.uuid, machine.name, machine.power.value, machine.memory_mib)
@@ -80,7 +80,7 @@ class FakeHost:
         return HostSeen(
             id=self.id,
             name=self.name,
-            sessions=self.told.sessions,
+            bounds=bounds,
             machines=machines,
             volumes=frozenset(name for pool in world.pools.values() for name in pool.volumes),
             spans=tuple(_span(written, deaths) for written in self._store.operations() if _changes(written)),

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runner_service.workers.run_directories import sweep
-from tools.chaos.plan import Blow, How
+from tools.chaos.plan import RUNNERS, Blow, How
 from tools.chaos.servers import DIED_AGAIN, Server
 from tools.processes import Background
 from tools.stack import ROOT, Stack
@@ -70,10 +70,12 @@ class Keeper:
         self.kills: Counter[str] = Counter()
         #: Ends that nobody here has caused.
         self.ended: Counter[str] = Counter()
+        #: When somebody was struck, and when that was over, by the clock on the wall.
+        self.struck: list[float] = []
         self.trouble: list[str] = []
         self._platform, self._servers, self._names = platform, servers, names
         self._down_until = dict.fromkeys(names, 0.0)
-        self._struck = set(names)
+        self._excused = set(names)
         self._closing = threading.Event()
         self._threads: list[threading.Thread] = []
 
@@ -87,19 +89,38 @@ class Keeper:
             thread.join()
 
     def strike(self, blow: Blow) -> None:
+        if blow.victim == RUNNERS:
+            self._spawn(self._roll)
+            return
         self.kills[_counted(blow)] += 1
+        # Runners hear of a changed bound without the API.
+        if blow.victim != "api":
+            self.struck += [time.time(), time.time() + blow.down]
         if blow.victim in self._servers:
             self._spawn(lambda: self._strike_server(blow))
-            return
+        else:
+            self._strike_process(blow)
+
+    def _strike_process(self, blow: Blow) -> None:
         pid = self._platform.process(blow.victim).pid()
         self._down_until[blow.victim] = time.monotonic() + blow.down
-        self._struck.add(blow.victim)
+        self._excused.add(blow.victim)
         if pid is None:
             return
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, _SIGNALS[blow.how])
         if blow.how is How.STOP:
             self._spawn(lambda: self._wake(pid, blow.down))
+
+    def _roll(self) -> None:
+        """A rolling restart: the next runner is asked to end once the one before is there again."""
+        for name in (name for name in self._names if name.startswith("runner")):
+            process = self._platform.process(name)
+            before = process.pid()
+            self.strike(Blow(at=0, victim=name, how=How.TERM, down=0))
+            while process.pid() in (before, None):
+                if self._closing.wait(LOOK):
+                    return
 
     def _strike_server(self, blow: Blow) -> None:
         server = self._servers[blow.victim]
@@ -121,9 +142,9 @@ class Keeper:
                     self._revive(name)
 
     def _revive(self, name: str) -> None:
-        if name not in self._struck:
+        if name not in self._excused:
             self.ended[name] += 1
-        self._struck.discard(name)
+        self._excused.discard(name)
         self._down_until[name] = time.monotonic() + PAUSE
         self._platform.begin(name)
 
@@ -149,10 +170,12 @@ def _counted(blow: Blow) -> str:
 def tidy(platform: Platform, names: list[str]) -> None:
     """End what the seed has started, and the runs that a killed runner has left."""
     for name in names:
-        pid = platform.process(name).pid()
-        if pid is not None:
+        # All at once, as each takes its time; one that is stopped hears of it when it goes on.
+        if (pid := platform.process(name).pid()) is not None:
             with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
                 os.kill(pid, signal.SIGCONT)
+    for name in names:
         platform.process(name).stop(timeout=20)
     for directory in platform.directory.glob("runs*"):
         sweep(directory)

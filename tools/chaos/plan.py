@@ -1,15 +1,17 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happens in one seed: pure, and the same for the same seed. Times are in seconds from the chaos' beginning."""
+"""What happens in one seed: pure, and the same for the same seed and form. Times are seconds from the beginning."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 from typing import Any
+
+from tools.chaos.sizes import REAL, Size
 
 #: The fake driver's operations that change something, and how long each may be told to take at most.
 SLOWEST = {"create": 1.5, "delete": 0.8, "update": 0.6, "power_*": 0.8}
@@ -21,6 +23,11 @@ FINAL = "driver.failed"
 MOST_STRIKES = 2
 #: A runner that is stopped longer than this is given up by its datacenter; a shorter stop is only a pause.
 LONGEST_STOP = 12.0
+#: A broker that is away longer than a runner has patience with it (10 s), and shorter than a start of the machine.
+OUTAGE = (12.0, 30.0)
+#: The victim of a rolling restart: all runners, one after the other.
+RUNNERS = "runners"
+MOST_SESSIONS = 4
 
 
 class Verb(StrEnum):
@@ -30,7 +37,7 @@ class Verb(StrEnum):
     UNDEPLOY = "undeploy"
     #: Something that the VM's state allows.
     VM = "vm"
-    #: Take back what was asked for last and has not ended.
+    #: Take back something that was asked for and has not ended.
     CANCEL = "cancel"
 
 
@@ -94,30 +101,12 @@ class Blow:
 
 
 @dataclass(frozen=True)
-class Size:
-    """How much happens in one seed: bounds, both inclusive."""
+class Change:
+    """A hypervisor has another bound from now on."""
 
-    seconds: tuple[int, int]
-    hosts: tuple[int, int]
-    runners: tuple[int, int]
-    appliances: tuple[int, int]
-    vms_each: tuple[int, int]
-    wishes: tuple[int, int]
-    blows: tuple[int, int]
-
-
-SHORT = Size(
-    seconds=(12, 15), hosts=(2, 3), runners=(2, 2), appliances=(3, 4), vms_each=(3, 4), wishes=(10, 14), blows=(4, 5)
-)
-LONG = Size(
-    seconds=(30, 60), hosts=(2, 6), runners=(1, 3), appliances=(4, 9), vms_each=(2, 7), wishes=(30, 70), blows=(3, 9)
-)
-
-
-#: Real guests: few, as each takes its memory and its time to boot.
-REAL = Size(
-    seconds=(20, 35), hosts=(1, 1), runners=(1, 2), appliances=(2, 2), vms_each=(2, 2), wishes=(8, 12), blows=(3, 5)
-)
+    at: float
+    host: int
+    sessions: int
 
 
 @dataclass(frozen=True)
@@ -129,23 +118,23 @@ class Plan:
     hosts: tuple[Host, ...]
     #: Names of the VMs of every appliance; no name comes twice.
     appliances: tuple[tuple[str, ...], ...]
+    #: The bounds of the virtual datacenters, to which the appliances belong in turn.
+    vdcs: tuple[int | None, ...]
     failures: tuple[Failure, ...]
+    #: So long the broker is away at the beginning, while the runners have nothing to do; nothing else happens then.
+    outage: float
     wishes: tuple[Wish, ...]
     blows: tuple[Blow, ...]
+    changes: tuple[Change, ...]
     #: Whether the runners are on one machine, and so clean up after each other.
     one_machine: bool
     runners: int
-    size: Size = LONG
+    size: Size
 
     @property
     def real(self) -> bool:
         """Guests of libvirt, whose daemon is killed too, instead of VMs of fake hypervisors."""
         return self.size is REAL
-
-    @property
-    def form(self) -> str:
-        """The option that gives this plan for its seed."""
-        return {SHORT: " --short", REAL: " --libvirt"}.get(self.size, "")
 
     @property
     def vms(self) -> tuple[str, ...]:
@@ -154,19 +143,25 @@ class Plan:
 
 def plan_of(seed: int, size: Size) -> Plan:
     dice = Random(seed)
-    seconds = float(dice.randint(*size.seconds))
+    outage = dice.uniform(*OUTAGE) if dice.random() < size.outage else 0.0
+    time = (outage, outage + dice.randint(*size.seconds))
     runners = dice.randint(*size.runners)
+    hosts = tuple(_host(dice, time, size) for _ in range(dice.randint(*size.hosts)))
     appliances = tuple(_appliances(dice, size))
     names = [name for vms in appliances for name in vms]
+    changes = tuple(_changes(dice, time, hosts)) if dice.random() < size.changes else ()
     return Plan(
         seed=seed,
-        seconds=seconds,
+        seconds=time[1],
         runners=runners,
         appliances=appliances,
-        hosts=tuple(_host(dice, seconds, size) for _ in range(dice.randint(*size.hosts))),
+        hosts=hosts,
+        vdcs=(None, dice.choice((None, 1, 2))),
         failures=() if size is REAL else tuple(failure for name in names for failure in _failures(dice, name)),
-        wishes=tuple(_wishes(dice, seconds, len(appliances), dice.randint(*size.wishes))),
-        blows=tuple(_blows(dice, seconds, runners, _REAL_VICTIMS if size is REAL else _VICTIMS, size.blows)),
+        outage=outage,
+        wishes=tuple(_wishes(dice, time, len(appliances), dice.randint(*size.wishes))),
+        blows=tuple(_blows(dice, time, runners, size, _victims(dice, size, changes))),
+        changes=changes,
         one_machine=dice.random() < 0.5,
         size=size,
     )
@@ -177,13 +172,13 @@ def _appliances(dice: Random, size: Size) -> Iterator[tuple[str, ...]]:
         yield tuple(f"a{number}v{place}" for place in range(dice.randint(*size.vms_each)))
 
 
-def _host(dice: Random, seconds: float, size: Size) -> Host:
+def _host(dice: Random, time: tuple[float, float], size: Size) -> Host:
     # With some, most of a run is the operation itself, and not Ansible's start: then a kill is sure to hit one.
     pace = SNAIL if dice.random() < 0.3 else 1
     delays = {operation: round(dice.uniform(QUICKEST, most) * pace, 2) for operation, most in SLOWEST.items()}
-    begin = dice.uniform(0, seconds)
+    begin = dice.uniform(*time)
     dark = (begin, begin + dice.uniform(1, 6)) if dice.random() < 0.25 and size is not REAL else None
-    return Host(sessions=dice.randint(1, 4), delays=delays, dark=dark)
+    return Host(sessions=dice.randint(1, MOST_SESSIONS), delays=delays, dark=dark)
 
 
 def _failures(dice: Random, vm: str) -> Iterator[Failure]:
@@ -201,28 +196,59 @@ def _failures(dice: Random, vm: str) -> Iterator[Failure]:
         )
 
 
-def _wishes(dice: Random, seconds: float, appliances: int, count: int) -> Iterator[Wish]:
+def _changes(dice: Random, time: tuple[float, float], hosts: Sequence[Host]) -> Iterator[Change]:
+    """One hypervisor's bound goes up and down, while there is work."""
+    host = dice.randrange(len(hosts))
+    before = hosts[host].sessions
+    for at in sorted(_times(dice, time, dice.randint(2, 3))):
+        before = dice.choice([sessions for sessions in range(1, MOST_SESSIONS + 1) if sessions != before])
+        yield Change(at=at, host=host, sessions=before)
+
+
+def _wishes(dice: Random, time: tuple[float, float], appliances: int, count: int) -> Iterator[Wish]:
     """Half of the appliances are deployed first; then anything, in the order of time."""
     for target in range(appliances // 2):
         yield Wish(at=target * 0.3, verb=Verb.DEPLOY, target=target, choice=0)
-    for at in sorted(dice.uniform(2, seconds) for _ in range(count)):
-        verb = dice.choices((Verb.VM, Verb.UNDEPLOY, Verb.DEPLOY, Verb.CANCEL), weights=(5, 2, 3, 1))[0]
+    for at in sorted(dice.uniform(time[0] + 2, time[1]) for _ in range(count)):
+        verb = dice.choices((Verb.VM, Verb.UNDEPLOY, Verb.DEPLOY, Verb.CANCEL), weights=(5, 2, 3, 2))[0]
         yield Wish(at=at, verb=verb, target=dice.randrange(1_000), choice=dice.random())
 
 
 #: How often whom: runners most, as they hold most that can be lost.
 _VICTIMS = {"runner": 6, "api": 2, "relay": 3, "rabbitmq": 2, "mariadb": 2}
 _REAL_VICTIMS = {"runner": 4, "relay": 1, "libvirtd": 4}
+#: Whom nobody needs for a bound to be told.
+_BYSTANDERS = {"api": 1}
+#: How whom: an API that is stopped is one that a client waits for, which tells nothing.
+_WAYS = {"runner": {How.KILL: 6, How.TERM: 2, How.STOP: 2}, "relay": {How.KILL: 6, How.TERM: 2, How.STOP: 1}}
+
+
+def _victims(dice: Random, size: Size, changes: Sequence[Change]) -> dict[str, int]:
+    """Where bounds change, half of the seeds kill nobody whom that would delay: then the bound holds within seconds."""
+    if size is REAL:
+        return _REAL_VICTIMS
+    return _BYSTANDERS if changes and dice.random() < 0.5 else _VICTIMS
 
 
 def _blows(
-    dice: Random, seconds: float, runners: int, victims: dict[str, int], count: tuple[int, int]
+    dice: Random, time: tuple[float, float], runners: int, size: Size, victims: dict[str, int]
 ) -> Iterator[Blow]:
-    for at in sorted(dice.uniform(1, seconds) for _ in range(dice.randint(*count))):
-        victim = dice.choices(list(victims), weights=list(victims.values()))[0]
-        how, down = How.KILL, dice.uniform(0, 3)
-        if victim == "runner":
-            victim = f"runner-{dice.randrange(runners)}"
-            how = dice.choices((How.KILL, How.TERM, How.STOP), weights=(6, 2, 2))[0]
-            down = dice.uniform(1, LONGEST_STOP) if how is How.STOP else down
-        yield Blow(at=at, victim=victim, how=how, down=down)
+    blows = [_blow(dice, at, runners, victims) for at in _times(dice, time, dice.randint(*size.blows))]
+    if runners > 1 and victims is not _BYSTANDERS and dice.random() < size.rolling:
+        blows.append(Blow(at=dice.uniform(time[0] + 1, time[1]), victim=RUNNERS, how=How.TERM, down=0))
+    if time[0]:
+        blows.append(Blow(at=0, victim="rabbitmq", how=How.KILL, down=time[0]))
+    yield from sorted(blows, key=lambda blow: blow.at)
+
+
+def _times(dice: Random, time: tuple[float, float], count: int) -> list[float]:
+    return [dice.uniform(time[0] + 1, time[1]) for _ in range(count)]
+
+
+def _blow(dice: Random, at: float, runners: int, victims: dict[str, int]) -> Blow:
+    victim = dice.choices(list(victims), weights=list(victims.values()))[0]
+    ways = _WAYS.get(victim, {How.KILL: 1})
+    how = dice.choices(list(ways), weights=list(ways.values()))[0]
+    down = dice.uniform(1, LONGEST_STOP) if how is How.STOP else dice.uniform(0, 3)
+    name = f"runner-{dice.randrange(runners)}" if victim == "runner" else victim
+    return Blow(at=at, victim=name, how=how, down=down)

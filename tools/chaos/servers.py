@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit, urlunsplit
 
-import httpx
 import pymysql
 
 from tools import services
+from tools.fresh import fresh_database, fresh_vhost
 from tools.processes import Background, ProcessEnded
 from tools.services import Services
 from tools.waiting import wait_until
@@ -63,21 +61,12 @@ class Servers:
     @contextmanager
     def fresh(self) -> Iterator[Services]:
         """An empty database and an empty virtual host, removed afterwards."""
-        name = f"chaos_{secrets.token_hex(6)}"
-        user = urlsplit(self._known.amqp_url).username
-        self._sql(f"CREATE DATABASE {name} CHARACTER SET utf8mb4")
-        self._broker("PUT", f"vhosts/{name}")
-        self._broker("PUT", f"permissions/{name}/{user}", {"configure": ".*", "write": ".*", "read": ".*"})
-        try:
-            yield Services(
-                database_url=_with_path(self._known.database_url, name),
-                amqp_url=_with_path(self._known.amqp_url, name),
-                management_url=self._known.management_url,
-            )
-        finally:
-            self.start()
-            self._broker("DELETE", f"vhosts/{name}")
-            self._sql(f"DROP DATABASE {name}")
+        with ExitStack() as stack:
+            database_url = stack.enter_context(fresh_database(self._known.database_url))
+            amqp_url = stack.enter_context(fresh_vhost(self._known.amqp_url, self._known.management_url))
+            # What was killed last must answer before it can remove them.
+            stack.callback(self.start)
+            yield replace(self._known, database_url=database_url, amqp_url=amqp_url)
 
     def each(self) -> dict[str, Server]:
         return {name: One(self, name) for name in NAMES}
@@ -96,22 +85,10 @@ class Servers:
         # Not by stop(): it would forget the process, which somebody else may have started again meanwhile.
         wait_until(lambda: process.pid() != pid, 30, f"the end of {name} ({pid})")
 
+    def logs(self) -> list[Path]:
+        """What they have printed, over all seeds."""
+        return [Background(self._directory, name).log for name in NAMES]
+
     def close(self) -> None:
         """Stop them; what they have stays."""
         services.stop(self._directory)
-
-    def _broker(self, method: str, path: str, body: dict[str, str] | None = None) -> None:
-        url = f"{self._known.management_url}/api/{path}"
-        httpx.request(method, url, json=body, trust_env=False, timeout=60).raise_for_status()
-
-    def _sql(self, statement: str) -> None:
-        where = urlsplit(self._known.database_url)
-        connection = pymysql.connect(
-            host=where.hostname, port=where.port or 3306, user=where.username, password=where.password or ""
-        )
-        with connection, connection.cursor() as cursor:
-            cursor.execute(statement)
-
-
-def _with_path(url: str, path: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{path}"))

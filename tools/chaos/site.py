@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 
-from tools.chaos.audit import JobSeen, Snapshot, TaskSeen, VmSeen
+from tools.chaos.actor import OPEN, Actor
+from tools.chaos.audit import Bound, JobSeen, Snapshot, TaskSeen, VmSeen
 from tools.chaos.hosts import Hypervisor
-from tools.chaos.plan import Plan
+from tools.chaos.plan import Change, Plan
 from tools.waiting import wait_until
 from webapi.cli.client import Client, Json
 
@@ -23,43 +26,72 @@ class Site:
         self._client, self.hosts = client, hosts
         self.datacenter: Json = client.post("/datacenters", {"name": "chaos", "public_key": public_key})
         self.appliances: list[Json] = []
+        #: The bounds of each hypervisor, in the order of time, by its id.
+        self._bounds: dict[str, tuple[Bound, ...]] = {}
+        #: Every VM's virtual datacenter and the bound of that.
+        self._tenants: dict[str, tuple[str, int | None]] = {}
 
     def furnish(self, plan: Plan) -> None:
         """Register hypervisors, which needs a runner, and make appliances."""
         here, first = {"datacenter_id": self.datacenter["id"]}, self.hosts[0]
         tasks = [self._register(host, here) for host in self.hosts]
         wait_until(lambda: not self.open_tasks(), SETUP_TIMEOUT, f"the end of {tasks}", every=0.2)
-        vdc = self._client.post("/virtualdatacenters", {**here, "name": "chaos", "hypervisor_type": first.type})
         template = self._client.post("/templates", {**here, "name": "guest", "path": first.template, "format": "qcow2"})
+        vdcs = [self._rent(number, sessions, here) for number, sessions in enumerate(plan.vdcs)]
         for number, names in enumerate(plan.appliances):
-            vms = [{"definition": first.definition(name), "template_id": template["id"]} for name in names]
-            body = {"virtualdatacenter_id": vdc["id"], "name": f"appliance-{number}", "vms": vms}
-            self.appliances.append(self._client.post("/virtualappliances", body))
+            self._equip(vdcs[number % len(vdcs)], f"appliance-{number}", names, template["id"])
+
+    def _rent(self, number: int, sessions: int | None, here: Json) -> Json:
+        """A virtual datacenter with a bound of its own, or none."""
+        body = {**here, "name": f"vdc-{number}", "hypervisor_type": self.hosts[0].type}
+        vdc = self._client.post("/virtualdatacenters", body)
+        return self._client.patch(f"/virtualdatacenters/{vdc['id']}", {"open_sessions": sessions}) if sessions else vdc
+
+    def _equip(self, vdc: Json, name: str, vms: Sequence[str], template: str) -> None:
+        """Make an appliance in a virtual datacenter."""
+        wanted = [{"definition": self.hosts[0].definition(vm), "template_id": template} for vm in vms]
+        appliance = self._client.post(
+            "/virtualappliances", {"virtualdatacenter_id": vdc["id"], "name": name, "vms": wanted}
+        )
+        self.appliances.append(appliance)
+        self._tenants |= {vm["id"]: (vdc["name"], vdc["open_sessions"]) for vm in appliance["vms"]}
 
     def _register(self, host: Hypervisor, here: Json) -> str:
         sessions = host.told.sessions
         body = {**here, "name": host.name, "type": host.type, "url": host.url, "open_sessions": sessions}
         task = self._client.post("/hypervisors", body)
         host.id = task["owner"]["id"]
+        self._bounds[host.id] = (Bound(sessions),)
         return str(task["id"])
 
+    def change(self, actor: Actor, change: Change) -> None:
+        """Give a hypervisor another bound."""
+        host, asked = self.hosts[change.host], time.time()
+        actor.bound(host.id, change.sessions)
+        *before, last = self._bounds[host.id]
+        self._bounds[host.id] = (*before, replace(last, until=time.time()), Bound(change.sessions, since=asked))
+
     def open_tasks(self) -> list[Json]:
-        states = ("QUEUED", "STARTED")
-        return [task for state in states for task in self._client.listing("/tasks", state=state)["items"]]
+        return [task for state in OPEN for task in self._client.listing("/tasks", state=state)["items"]]
 
     def vms(self) -> list[Json]:
         items: list[Json] = self._client.listing("/vms")["items"]
         return items
 
-    def snapshot(self, deaths: dict[str, float], granted: set[str], cancelled: set[str]) -> Snapshot:
+    def snapshot(self, actor: Actor, deaths: dict[str, float], struck: Sequence[float]) -> Snapshot:
         roots = [self._client.get(f"/tasks/{task['id']}") for task in self._client.listing("/tasks")["items"]]
-        tasks = [node for root in roots for node in _nodes(root, cancelled=root["id"] in cancelled)]
+        tasks = [node for root in roots for node in _nodes(root, cancelled=root["id"] in actor.cancelled)]
         return Snapshot(
             tasks=tuple(tasks),
-            vms=tuple(_vm(vm) for vm in self.vms()),
-            hosts=tuple(host.seen(deaths) for host in self.hosts),
-            granted=frozenset(granted),
+            vms=tuple(self._vm(vm) for vm in self.vms()),
+            hosts=tuple(host.seen(deaths, self._bounds[host.id]) for host in self.hosts),
+            granted=frozenset(actor.granted),
+            struck=tuple(struck),
         )
+
+    def _vm(self, vm: Json) -> VmSeen:
+        vdc, sessions = self._tenants[vm["id"]]
+        return replace(_vm(vm), vdc=vdc, vdc_sessions=sessions)
 
 
 def _nodes(node: Json, *, cancelled: bool) -> list[TaskSeen]:

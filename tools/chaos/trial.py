@@ -15,11 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.chaos.actor import Actor
-from tools.chaos.audit import Finding, Kind, judge
+from tools.chaos.actor import Actor, Patient
+from tools.chaos.audit import Finding, Kind, Snapshot, judge
 from tools.chaos.coroner import Coroner
+from tools.chaos.effort import processor_seconds
 from tools.chaos.hosts import FakeHost, Hypervisor
 from tools.chaos.keeper import Keeper, Platform, tidy
+from tools.chaos.pattern import TOKEN, Pattern
 from tools.chaos.plan import Plan
 from tools.chaos.servers import Server, Servers
 from tools.chaos.site import Site
@@ -41,8 +43,12 @@ class Result:
     """What one seed has come to."""
 
     seed: int
+    form: str
     vms: int
     seconds: float = 0.0
+    #: Of the processor, by all that the seed has started; and how long its parts took by the clock.
+    cpu_seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
     operations: int = 0
     tasks: int = 0
     #: Tasks that had not ended when the chaos did, and how long they took from then on.
@@ -54,6 +60,8 @@ class Result:
     refused: dict[str, int] = field(default_factory=dict)
     odd: list[str] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    #: Where what a failed seed has left is kept.
+    kept: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         told = {name: value for name, value in vars(self).items() if name != "findings"}
@@ -61,83 +69,121 @@ class Result:
         return {**told, **counts, "details": [f"{finding.kind}: {finding.text}" for finding in self.findings]}
 
 
+@dataclass(frozen=True)
+class Home:
+    """What a job has for all its seeds, and where it keeps what failed ones have left."""
+
+    directory: Path
+    kept: Path
+    servers: Servers
+    pattern: Pattern
+
+
 class Trial:
     """The run of one seed in a directory of its own."""
 
-    def __init__(self, plan: Plan, directory: Path, servers: Servers, libvirt: Libvirt | None = None):
-        self._plan, self._directory, self._servers, self._libvirt = plan, directory, servers, libvirt
+    def __init__(self, plan: Plan, home: Home):
+        self._plan, self._home = plan, home
+        self._directory = home.directory / f"seed-{plan.seed}"
         self._names = ["api", "relay", *(f"runner-{number}" for number in range(plan.runners))]
-        self.result = Result(seed=plan.seed, vms=len(plan.vms))
+        self._libvirt: Libvirt | None = None
+        self.result = Result(seed=plan.seed, form=plan.size.form, vms=len(plan.vms))
 
     def run(self) -> Result:
-        """The result. What the seed has left in its directory stays only if something was found."""
-        began = time.monotonic()
+        """The result. What the seed has left is kept only if something was found."""
+        began, effort = time.monotonic(), processor_seconds()
         shutil.rmtree(self._directory, ignore_errors=True)
         self._directory.mkdir(parents=True)
-        with self._servers.fresh() as services:
+        with self._home.servers.fresh() as services:
+            self._home.pattern.copy(services, self._directory)
             self._run_with(services)
         self.result.seconds = round(time.monotonic() - began, 1)
+        self.result.cpu_seconds = round(processor_seconds() - effort, 1)
+        self._keep()
+        return self.result
+
+    def _keep(self) -> None:
+        """What a failed seed has left, with the servers' logs; nothing of a clean one, nor of an earlier try."""
+        kept = self._home.kept / str(self._plan.seed)
+        shutil.rmtree(kept, ignore_errors=True)
         if not self.result.findings:
             shutil.rmtree(self._directory)
-        return self.result
+            return
+        shutil.move(self._directory, kept)
+        for log in self._home.servers.logs():
+            shutil.copy(log, kept)
+        self.result.kept = str(kept)
 
     def _run_with(self, services: Services) -> None:
         platform = Platform(self._directory, services, f"127.0.0.1:{free_port()}", one_machine=self._plan.one_machine)
         try:
-            platform.migrate()
-            platform.start_api()
-            with Client(platform.api_url, platform.token("chaos")) as client, self._hosts() as hosts:
+            with self._part("start"):
+                platform.start_api()
+            with Patient(platform.api_url, platform.token(TOKEN)) as client, self._hosts() as hosts:
                 site = Site(client, hosts, platform.public_key())
                 self._strain(replace(platform, datacenter_id=site.datacenter["id"]), client, site)
         except Exception as error:  # noqa: BLE001  # a seed that cannot be carried out is a finding; others can
             self._find(Kind.BROKEN, f"{type(error).__name__}: {error}")
             (self._directory / "harness.log").write_text(traceback.format_exc())
         finally:
-            tidy(platform, self._names)
+            with self._part("end"):
+                tidy(platform, self._names)
+
+    @contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """A part of the seed, whose time is noted."""
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self.result.parts[name] = round(time.monotonic() - began, 1)
 
     @contextmanager
     def _hosts(self) -> Iterator[list[Hypervisor]]:
         if not self._plan.real:
             yield [FakeHost(self._directory / f"host-{number}", told) for number, told in enumerate(self._plan.hosts)]
             return
-        from tools.chaos.guests import GuestHost, pool_for  # Only where there is libvirt.
+        from tools.chaos.guests import GuestHost, alone, pool_for  # Only where there is libvirt.
 
-        pool = pool_for(self._plan.seed)
-        try:
+        with alone(self._home.directory.parent) as self._libvirt, pool_for(self._plan.seed) as pool:
             yield [GuestHost(pool, self._plan.hosts[0])]
-        finally:
-            pool.remove()
 
     def _strain(self, platform: Platform, client: Client, site: Site) -> None:
         for name in self._names:
             platform.begin(name)
-        site.furnish(self._plan)
+        with self._part("furnish"):
+            site.furnish(self._plan)
         actor = Actor(client)
         coroner = Coroner(host.directory for host in site.hosts if isinstance(host, FakeHost))
-        servers = {**self._servers.each(), **({"libvirtd": self._libvirt} if self._libvirt else {})}
+        servers = {**self._home.servers.each(), **({"libvirtd": self._libvirt} if self._libvirt else {})}
         keeper = Keeper(platform, servers, self._names)
         coroner.start()
         keeper.start()
         try:
-            self._rage(keeper, actor, site)
-            self._settle(platform, servers, actor, site)
-            self._judge(site, actor, coroner)
-            self._clear(actor, site)
+            with self._part("rage"):
+                self._rage(keeper, actor, site)
+            with self._part("settle"):
+                self._settle(platform, servers, actor, site)
+            self._judge(site.snapshot(actor, coroner.deaths, keeper.struck), actor)
+            with self._part("clear"):
+                self._clear(actor, site)
         finally:
             keeper.close()
             coroner.close()
             self._note(keeper, actor)
 
     def _rage(self, keeper: Keeper, actor: Actor, site: Site) -> None:
-        """Blows fall on time, whatever the actor waits for."""
+        """Blows fall on time, whatever those who ask the API wait for."""
         for host in site.hosts:
             host.behave(self._plan)
         began = time.monotonic()
+        changes = [(change.at, lambda change=change: site.change(actor, change)) for change in self._plan.changes]
         wishes = [(wish.at, lambda wish=wish: actor.act(wish)) for wish in self._plan.wishes]
-        with ThreadPoolExecutor(1) as beside:
-            blows = beside.submit(_on_time, began, self._events(keeper, site))
+        with ThreadPoolExecutor(2) as beside:
+            others = [beside.submit(_on_time, began, events) for events in (self._events(keeper, site), changes)]
             _on_time(began, wishes)
-            blows.result()
+            for other in others:
+                other.result()
 
     def _events(self, keeper: Keeper, site: Site) -> list[tuple[float, Callable[[], None]]]:
         events: list[tuple[float, Callable[[], None]]] = []
@@ -175,11 +221,9 @@ class Trial:
             time.sleep(0.3)
         return round(time.monotonic() - began, 1)
 
-    def _judge(self, site: Site, actor: Actor, coroner: Coroner) -> None:
-        seen = site.snapshot(coroner.deaths, actor.granted, actor.cancelled)
-        self.result.operations = sum(len(host.spans) for host in seen.hosts) or sum(
-            len(task.jobs) for task in seen.tasks
-        )
+    def _judge(self, seen: Snapshot, actor: Actor) -> None:
+        spans = sum(len(host.spans) for host in seen.hosts)
+        self.result.operations = spans or sum(len(task.jobs) for task in seen.tasks)
         self.result.tasks = len(actor.granted)
         self.result.findings += judge(seen)
 
@@ -193,7 +237,7 @@ class Trial:
             actor.ask(f"/virtualappliances/{appliance['id']}/undeploy", appliance["id"])
         self._wait_for_ends(site)
         for host in site.hosts:
-            seen = host.seen({})
+            seen = host.seen({}, ())
             for what in [*(machine.name for machine in seen.machines), *sorted(seen.volumes)]:
                 self._find(Kind.LEFT, f"{seen.name} still has {what} after all was undeployed")
 

@@ -10,6 +10,9 @@ from typing import Any
 
 from tools.chaos.audit import (
     INJECTED,
+    TOLD_WITHIN,
+    TOLD_WITHIN_IN_CHAOS,
+    Bound,
     HostSeen,
     JobSeen,
     Kind,
@@ -25,7 +28,7 @@ from tools.chaos.audit import (
 VOLUMES = frozenset({"web-root.qcow2", "web-serial.log"})
 WEB = VmSeen("web", "web-1", "ON", None, "h", memory_mib=64, volumes=VOLUMES)
 MACHINE = MachineSeen("web", "web-1", "on", memory_mib=64)
-HOST = HostSeen("h", "host-0", sessions=2, machines=(MACHINE,), volumes=VOLUMES)
+HOST = HostSeen("h", "host-0", bounds=(Bound(2),), machines=(MACHINE,), volumes=VOLUMES)
 DEPLOY = TaskSeen("t", "DEPLOY", "FINISHED_SUCCESSFULLY", "2026-01-01", vm_id="web")
 GONE = replace(WEB, state="NOT_ALLOCATED", hypervisor_id=None)
 
@@ -97,9 +100,50 @@ def test_two_operations_on_one_vm_at_once_are_doubled():
 def test_each_stretch_over_the_bound_is_one_finding():
     spans = [_span("create", name, start, 10) for start, name in enumerate("abc")]
     assert _found(WEB, _with(*spans[:2])) == []
-    assert _found(WEB, _with(*spans)) == [Kind.OVER_BOUND]
+    assert _found(WEB, _with(*spans)) == [Kind.OVER_THE_BOUND]
     later = [_span("delete", name, 20, 30) for name in "abc"]
-    assert _found(WEB, _with(*spans, *later)) == [Kind.OVER_BOUND] * 2
+    assert _found(WEB, _with(*spans, *later)) == [Kind.OVER_THE_BOUND] * 2
+
+
+def test_what_runs_when_a_bound_is_lowered_may_go_on_and_nothing_follows_it():
+    lowered = replace(HOST, bounds=(Bound(2, until=100), Bound(1, since=99)))
+    before = [_span("create", name, 90, 100 + 3 * TOLD_WITHIN) for name in "ab"]
+    assert _found(WEB, replace(lowered, spans=tuple(before))) == []
+    at = 100 + 2 * TOLD_WITHIN
+    after = [before[0], _span("create", "c", at, at + 1)]
+    assert _found(WEB, replace(lowered, spans=tuple(after))) == [Kind.OVER_THE_BOUND]
+
+
+def test_a_lowered_bound_may_take_a_while_to_be_heard_and_longer_if_somebody_was_struck():
+    lowered = replace(HOST, bounds=(Bound(2, until=100), Bound(1, since=99)))
+
+    def found(at: float, *struck: float) -> list[Kind]:
+        spans = tuple(_span("create", name, at, at + 1) for name in "ab")
+        snapshot = Snapshot((DEPLOY,), (WEB,), (replace(lowered, spans=spans),), struck=struck)
+        return [finding.kind for finding in judge(snapshot)]
+
+    assert found(100 + TOLD_WITHIN - 1) == []
+    assert found(100 + TOLD_WITHIN + 1) == [Kind.OVER_THE_BOUND]
+    assert found(100 + TOLD_WITHIN + 1, 95) == []
+    assert found(100 + TOLD_WITHIN_IN_CHAOS + 1, 95, 101) == [Kind.OVER_THE_BOUND]
+
+
+def test_a_raised_bound_may_be_used_from_the_moment_at_which_it_was_asked_for():
+    raised = replace(HOST, bounds=(Bound(1, until=100), Bound(2, since=50)))
+    assert _found(WEB, replace(raised, spans=tuple(_span("create", name, 50, 60) for name in "ab"))) == []
+    assert _found(WEB, replace(raised, spans=tuple(_span("create", name, 49, 60) for name in "ab"))) == [
+        Kind.OVER_THE_BOUND
+    ]
+
+
+def test_a_virtual_datacenters_bound_is_one_for_its_vms_alone():
+    web = replace(WEB, vdc="small", vdc_sessions=1)
+    host = _with(_span("update", "web-1", 0, 2), _span("create", "other-1", 1, 3))
+    other = VmSeen("other", "other-1", "NOT_ALLOCATED", None, None, vdc="small", vdc_sessions=1)
+    snapshot = Snapshot((DEPLOY,), (web, other), (host,))
+    assert [finding.kind for finding in judge(snapshot)] == [Kind.OVER_THE_BOUND]
+    free = replace(other, vdc="free", vdc_sessions=None)
+    assert judge(replace(snapshot, vms=(web, free))) == []
 
 
 def test_one_process_takes_one_session_whatever_it_does():
