@@ -21,7 +21,7 @@ from .app import create_app
 from .database import db as tables
 from .errors import ApiError
 from .services import health, tokens
-from .settings import Settings, explained
+from .settings import InvalidSetting, Settings, explained
 
 _NOT_MIGRATED = "the database has not the tables that this version needs; run `millwright db upgrade` first"
 
@@ -104,7 +104,15 @@ def relay() -> None:
 
     settings = Settings.from_environment()
     logging.config.dictConfig(_log_configuration(settings))
-    Relay(_migrated_app(), settings.amqp_url).run_until_signalled()
+    Relay(_migrated_app(), settings.amqp_url, window=_window(settings)).run_until_signalled()
+
+
+def _window(settings: Settings) -> int:
+    """Raises ClickException for what is no number of requests."""
+    try:
+        return settings.window_size
+    except InvalidSetting as error:
+        raise click.ClickException(str(error)) from error
 
 
 @click.group(epilog=explained())

@@ -46,7 +46,7 @@ class _Tables(Collector):
 
 
 def _requests() -> Iterator[GaugeMetricFamily]:
-    waiting = select(func.count()).select_from(Request).where(Request.published_at.is_(None))
+    waiting = select(func.count()).select_from(Request).where(Request.waits_in.is_not(None))
     # By way of the tasks, of which the index finds those that have not ended.
     open_ones = (
         select(func.count()).select_from(Request).join(Task, Task.id == Request.task_id)

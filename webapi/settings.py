@@ -10,6 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
 
+class InvalidSetting(ValueError):
+    """A setting cannot be what it is."""
+
+
 def setting(variable: str, help: str, default: str) -> str:
     """State a setting: the environment variable that gives it, what it is for, and its default."""
     stated: str = field(default=default, metadata={"variable": variable, "help": help})
@@ -25,7 +29,19 @@ class Settings:
     )
     amqp_url: str = setting("AMQP_URL", "Broker that the relay talks to.", "amqp://guest:guest@127.0.0.1:5672/%2F")
     api_bind: str = setting("MILLWRIGHT_API_BIND", "Address and port that the API listens on.", "127.0.0.1:8470")
+    window: str = setting(
+        "MILLWRIGHT_WINDOW",
+        "How many requests that have not ended the relay gives one queue; no more than MILLWRIGHT_PREFETCH of runners.",
+        "500",
+    )
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
+
+    @property
+    def window_size(self) -> int:
+        """Raises InvalidSetting."""
+        if not (self.window.isascii() and self.window.isdigit() and int(self.window)):
+            raise InvalidSetting(f"MILLWRIGHT_WINDOW must be a number from 1, not {self.window!r}")
+        return int(self.window)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

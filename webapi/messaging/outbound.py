@@ -30,8 +30,9 @@ _REQUEUE_SECONDS = 1.0
 class Outbound:
     """One connection's work: until told to stop, publish what waits and look again."""
 
-    def __init__(self, connection: BlockingConnection):
+    def __init__(self, connection: BlockingConnection, *, window: int):
         self._connection = connection
+        self._window = window
         self._channel: BlockingChannel = connection.channel()
         self._channel.confirm_delivery()
         self._declared: set[str] = set()
@@ -41,7 +42,7 @@ class Outbound:
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
-            if not (self._is_due() and outbox.publish_pending(self._publish)):
+            if not (self._is_due() and outbox.publish_pending(self._publish, self._window)):
                 self._connection.sleep(_IDLE_SECONDS)
             self._requeue_dead_letters()
 

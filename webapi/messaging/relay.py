@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from typing import Protocol
 
 from flask import Flask
@@ -19,6 +20,7 @@ from pika.adapters.blocking_connection import BlockingConnection
 from pika.exceptions import AMQPError
 from sqlalchemy.exc import SQLAlchemyError
 
+from ..services.outbox import WINDOW
 from . import broker
 from .control import Telling
 from .inbound import Inbound
@@ -42,13 +44,13 @@ class Work(Protocol):
 class Relay:
     """Publishes and applies until it is stopped. Any number may run; one at a time publishes, and one applies."""
 
-    def __init__(self, app: Flask, amqp_url: str):
+    def __init__(self, app: Flask, amqp_url: str, *, window: int = WINDOW):
         self._app = app
         self._amqp_url = amqp_url
         self._stop = threading.Event()
+        works = {"outbound": partial(Outbound, window=window), "inbound": Inbound, "telling": Telling}
         self._threads = [
-            threading.Thread(target=self._keep_on, args=(work,), name=work.__name__.lower())
-            for work in (Outbound, Inbound, Telling)
+            threading.Thread(target=self._keep_on, args=(work,), name=name) for name, work in works.items()
         ]
 
     def start(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, ForeignKey, Index, Integer
+from sqlalchemy import BigInteger, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from runner_service.contract.states import Event
@@ -16,7 +16,7 @@ from ..database import Base, LongText, Ref, Stamp, new_id, table_arguments
 
 
 class Request(Base):
-    """One message to one hypervisor's runner. A row without ``published_at`` waits for the relay.
+    """One message to one hypervisor's runner. A row with ``waits_in`` waits for its turn to be published.
 
     ``outcome`` is how the runner's work on it ended; afterwards nothing about it changes any more. A task whose
     children run at once has a request for each of them: none waits for another one, or is done again with it.
@@ -24,18 +24,26 @@ class Request(Base):
 
     __tablename__ = "requests"
     __table_args__ = table_arguments(
-        Index(None, "published_at", "number"),
+        # Whose turn it is: lines (queue, tenant, priority), and the first of each.
+        Index("ix_requests_waiting", "waits_in", "tenant", "priority", "number", "hypervisor_id"),
+        # What is out: that without ``published_at`` is being published.
+        Index("ix_requests_out", "outcome", "waits_in", "published_at", "hypervisor_id", "tenant", "priority"),
         Index(None, "task_id"),
         Index(None, "hypervisor_id"),
         Index(None, "cancel_asked_at"),
     )
 
-    #: The order of publication.
+    #: The order of publication within a line.
     number: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     id: Mapped[Ref] = mapped_column(unique=True, default=new_id)
     task_id: Mapped[Ref] = mapped_column(ForeignKey("tasks.id"))
     #: Not a foreign key: a request outlives the hypervisor that it was for.
     hypervisor_id: Mapped[Ref]
+    #: The queue that it waits for; None once the relay has set about publishing it, or it has ended.
+    waits_in: Mapped[str | None] = mapped_column(String(80))
+    #: Whose work it is (a virtual datacenter), and how urgent: tenants and priorities take turns.
+    tenant: Mapped[Ref] = mapped_column(default="")
+    priority: Mapped[int]
     #: None once there is an outcome: nobody needs it any more.
     body: Mapped[str | None] = mapped_column(LongText)
     #: When the relay set about publishing it; one that it sets about again may have been published before.

@@ -16,7 +16,7 @@ from sqlalchemy.orm import attributes
 
 from runner_service.contract import messages
 from runner_service.contract.messages import MAX_BYTES, MAX_JOBS, Mode, TaskRequest
-from runner_service.contract.operations import Operation
+from runner_service.contract.operations import OPERATIONS, Operation, Priority
 
 from .. import logs
 from ..database import db, new_id, utc_now
@@ -194,7 +194,15 @@ def _outbox_row(root: Task, parts: Sequence[Task | Job], vms: Mapping[str, Virtu
     body = request.encode()
     if len(body) > MAX_BYTES:
         raise TooLarge(f"{what} would have {len(body)} bytes; runners take at most {MAX_BYTES}")
-    return Request(id=request.id, task_id=root.id, hypervisor_id=job.hypervisor_id, body=body.decode())
+    return Request(
+        id=request.id, task_id=root.id, hypervisor_id=hypervisor.id, body=body.decode(), tenant=terms.tenant,
+        waits_in=hypervisor.datacenter.topology.in_queue_for(hypervisor.id), priority=_priority(jobs),
+    )  # fmt: skip
+
+
+def _priority(jobs: Sequence[Job]) -> Priority:
+    """That of what it begins with: so urgent is it that a runner has it."""
+    return OPERATIONS[jobs[0].operation].priority
 
 
 def _keep_replays(request: TaskRequest, parts: Sequence[Task | Job]) -> None:

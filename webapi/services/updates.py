@@ -126,7 +126,7 @@ def _apply_to_root(request: Request, update: Update) -> None:
 
 def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
     root = rows.lock(Task, request.task_id)
-    request.outcome, request.body, request.cancel_asked_at = outcome, None, None
+    request.outcome, request.waits_in, request.body, request.cancel_asked_at = outcome, None, None, None
     db.session.flush()
     outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
     _end_forgotten(request, at)

@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from click.testing import CliRunner
 from flask import Flask
-from sqlalchemy import inspect, make_url
+from sqlalchemy import Connection, inspect, make_url, text
 
+from runner_service.contract.topology import Topology
 from webapi import commands
 from webapi.app import create_app
 from webapi.database import Base, db
@@ -44,6 +45,40 @@ def test_a_downgrade_takes_everything_away_and_an_upgrade_brings_it_back(app: Fl
     assert not health.migrated()
     flask_migrate.upgrade()
     assert health.migrated()
+
+
+def test_requests_that_wait_when_the_tables_change_wait_for_their_queue(app: Flask):
+    flask_migrate.upgrade(revision="0003")
+    now, host, datacenter = "2026-11-22 12:00:00", "h" * 36, "d" * 36
+    rows = {
+        "datacenters": {"id": datacenter, "name": "dc", "partitions": 4, "created_at": now},
+        "hypervisors": {
+            "id": host, "datacenter_id": datacenter, "name": "h", "type": "fake", "url": "fake:///", "created_at": now,
+            "validate_certs": True, "state": "MANAGED",
+        },
+        "tasks": {
+            "id": "t", "root_id": "t", "position": 0, "type": "DISCOVER", "owner_type": "hypervisor", "owner_id": host,
+            "name": "h", "mode": "sequential", "state": "QUEUED", "requested_by": "x", "created_at": now,
+        },
+    }  # fmt: skip
+    request = {"task_id": "t", "hypervisor_id": host, "created_at": now, "attempt": 0, "sequence": 0, "crashes": 0}
+    marks = {"waits": {}, "marked": {"publishing_at": now}, "out": {"published_at": now}, "ended": {"outcome": "DONE"}}
+    with db.engine.begin() as connection:
+        for table, row in rows.items():
+            _insert(connection, table, row)
+        for name, mark in marks.items():
+            _insert(connection, "requests", request | {"id": name, "begun_attempt": 0} | mark)
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        found = connection.execute(text("SELECT id, waits_in, tenant, priority FROM requests ORDER BY number")).all()
+    queue = Topology(datacenter, 4).in_queue_for(host)
+    assert [tuple(row) for row in found] == [(name, queue if name == "waits" else None, "", 1) for name in marks]
+    flask_migrate.downgrade(revision="0003")
+
+
+def _insert(connection: Connection, table: str, row: dict[str, object]) -> None:
+    names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+    connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
 
 
 def test_health_says_that_a_database_is_not_migrated(app: Flask):

@@ -69,6 +69,17 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(run, monkeypatch, c
     )
 
 
+@pytest.mark.parametrize("window", ["0", "many", "-1", "²"])
+def test_a_window_that_is_no_number_of_requests_is_refused(run, monkeypatch: pytest.MonkeyPatch, window: str):
+    monkeypatch.setenv("MILLWRIGHT_WINDOW", window)
+    assert run(db, "upgrade").exit_code == 0
+    result = run(relay)
+    assert (result.exit_code, result.output) == (
+        1,
+        f"Error: MILLWRIGHT_WINDOW must be a number from 1, not {window!r}\n",
+    )
+
+
 def test_the_history_of_the_tables_needs_no_database(run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL", "sqlite:////no/such/folder/api.sqlite")
     assert run(db, "history").exit_code == 0
