@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT = 460, 320
-LEFT, RIGHT, TOP, BOTTOM = 60, 20, 40, 50
+WIDTH, HEIGHT = 500, 320
+#: On the right there is room for the names of the lines.
+LEFT, RIGHT, TOP, BOTTOM = 60, 70, 40, 50
 GRID = 'stroke="#dddddd"'
 COLOURS = ("#1f5fa8", "#c05020", "#808080")
 
@@ -30,26 +31,37 @@ class Chart:
 
 
 def svg(charts: Sequence[Chart]) -> str:
-    """The charts side by side."""
-    parts = [f'<g transform="translate({number * WIDTH},0)">{_chart(chart)}</g>' for number, chart in enumerate(charts)]
+    """The charts side by side, with the same scale upwards, so that they can be compared."""
+    up = _decades([value for chart in charts for value in (chart.target, *(y for _, y in _points(chart)))])
+    parts = [
+        f'<g transform="translate({number * WIDTH},0)">{_chart(chart, up)}</g>' for number, chart in enumerate(charts)
+    ]
     size = f'width="{WIDTH * len(charts)}" height="{HEIGHT}"'
     style = "<style>text{font:12px sans-serif}</style><rect width='100%' height='100%' fill='white'/>"
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
 
-class _Axes:
-    """Where a point of the chart lies in the picture; whole powers of ten are at the ends of the axes."""
+def _points(chart: Chart) -> list[tuple[float, float]]:
+    return [point for line in chart.lines.values() for point in line]
 
-    def __init__(self, chart: Chart):
-        points = [point for line in chart.lines.values() for point in line]
-        self.across = _decades([x for x, _ in points])
-        self.up = _decades([chart.target, *(y for _, y in points)])
+
+class _Axes:
+    """Where a point of the chart lies in the picture. Upwards whole powers of ten are at the ends; across it ends with
+    the points, and the powers of ten between are marked."""
+
+    def __init__(self, chart: Chart, up: range):
+        sizes = [math.log10(x) for x, _ in _points(chart)]
+        self._low, self._high = min(sizes), max(max(sizes), min(sizes) + 1)
+        self.across = range(math.ceil(self._low), math.floor(self._high) + 1)
+        self.up = up
 
     def x(self, value: float) -> float:
-        return LEFT + _share(self.across, value) * (WIDTH - LEFT - RIGHT)
+        share = (math.log10(value) - self._low) / (self._high - self._low)
+        return LEFT + share * (WIDTH - LEFT - RIGHT)
 
     def y(self, value: float) -> float:
-        return HEIGHT - BOTTOM - _share(self.up, value) * (HEIGHT - TOP - BOTTOM)
+        share = (math.log10(value) - self.up[0]) / (self.up[-1] - self.up[0])
+        return HEIGHT - BOTTOM - share * (HEIGHT - TOP - BOTTOM)
 
 
 def _decades(values: Sequence[float]) -> range:
@@ -57,18 +69,15 @@ def _decades(values: Sequence[float]) -> range:
     return range(low, max(low + 1, math.ceil(math.log10(max(values)))) + 1)
 
 
-def _share(decades: range, value: float) -> float:
-    return (math.log10(value) - decades[0]) / (decades[-1] - decades[0])
-
-
-def _chart(chart: Chart) -> str:
-    axes = _Axes(chart)
+def _chart(chart: Chart, up: range) -> str:
+    axes = _Axes(chart, up)
     return "".join([*_frame(chart), *_grid(axes), *_target(axes, chart.target), *_lines(axes, chart.lines)])
 
 
 def _frame(chart: Chart) -> Iterator[str]:
-    yield _text(WIDTH / 2, 20, chart.title, "middle")
-    yield _text(WIDTH / 2, HEIGHT - 12, chart.across, "middle")
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    yield _text(middle, 20, chart.title, "middle")
+    yield _text(middle, HEIGHT - 12, chart.across, "middle")
     yield f'<g transform="translate(14,{HEIGHT / 2}) rotate(-90)">{_text(0, 0, chart.up, "middle")}</g>'
 
 
@@ -76,17 +85,17 @@ def _grid(axes: _Axes) -> Iterator[str]:
     for decade in axes.across:
         x = axes.x(10.0**decade)
         yield _line((x, TOP), (x, HEIGHT - BOTTOM), GRID)
-        yield _text(x, HEIGHT - BOTTOM + 16, f"{10.0**decade:,g}", "middle")
+        yield _text(x, HEIGHT - BOTTOM + 16, _number(decade), "middle")
     for decade in axes.up:
         y = axes.y(10.0**decade)
         yield _line((LEFT, y), (WIDTH - RIGHT, y), GRID)
-        yield _text(LEFT - 6, y + 4, f"{10.0**decade:,g}", "end")
+        yield _text(LEFT - 6, y + 4, _number(decade), "end")
 
 
 def _target(axes: _Axes, target: float) -> Iterator[str]:
     y = axes.y(target)
     yield _line((LEFT, y), (WIDTH - RIGHT, y), 'stroke="#208020" stroke-dasharray="5,4"')
-    yield _text(WIDTH - RIGHT - 4, y - 5, "target", "end")
+    yield _text(WIDTH - RIGHT + 8, y + 4, "target", "start", "#208020")
 
 
 def _lines(axes: _Axes, lines: Mapping[str, Points]) -> Iterator[str]:
@@ -95,12 +104,16 @@ def _lines(axes: _Axes, lines: Mapping[str, Points]) -> Iterator[str]:
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
-        yield _text(LEFT + 8, places[0][1] - 7, name, "start")
+        yield _text(places[-1][0] + 8, places[-1][1] + 4, name, "start", colour)
+
+
+def _number(decade: int) -> str:
+    return f"{10**decade:,}" if decade >= 0 else f"{10.0**decade:g}"
 
 
 def _line(start: tuple[float, float], end: tuple[float, float], stroke: str) -> str:
     return f'<path d="M{start[0]:.1f},{start[1]:.1f} L{end[0]:.1f},{end[1]:.1f}" {stroke}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}">{escape(text)}</text>'
+def _text(x: float, y: float, text: str, anchor: str, colour: str = "black") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'

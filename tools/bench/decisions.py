@@ -92,11 +92,16 @@ def measure_decisions(sizes: Sizes) -> Iterator[Figure]:
 
 
 def picture(figures: list[Figure]) -> str:
-    def chart(case: str, across: str) -> Chart:
+    def chart(case: str, title: str, across: str) -> Chart:
         lines = {
             rank: [(figure.size, figure.value) for figure in figures if figure.case == f"{case}: {rank}"]
             for rank in ("median", "p99", "max")
         }
-        return Chart(title=f"One {case}", across=across, up="microseconds", lines=lines, target=DECISION_US)
+        return Chart(title=title, across=across, up="microseconds", lines=lines, target=DECISION_US)
 
-    return svg([chart(BY_WAITING, "jobs that wait"), chart(BY_LANES, "lanes")])
+    return svg(
+        [
+            chart(BY_WAITING, "Cost of one decision as more jobs wait", "jobs that wait"),
+            chart(BY_LANES, "Cost of one decision as there are more lanes", "lanes"),
+        ]
+    )

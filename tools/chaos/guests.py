@@ -16,8 +16,8 @@ from pathlib import Path
 import libvirt
 
 from tools import libvirtd
-from tools.chaos.audit import Bound, HostSeen, MachineSeen
 from tools.chaos.plan import Host, Plan
+from tools.chaos.seen import Bound, HostSeen, MachineSeen
 from tools.guest.build import guest_image
 from tools.guest.pool import GuestPool
 from tools.guest.pool import host as connected

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Span as Written
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
-from tools.chaos.audit import Bound, HostSeen, MachineSeen, Span
 from tools.chaos.plan import Host, Plan
+from tools.chaos.seen import Bound, HostSeen, MachineSeen, Span
 from webapi.cli.client import Json
 
 #: Reading changes nothing, and needs no session of its own.

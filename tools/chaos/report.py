@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from tools.chaos.audit import Kind
+from tools.chaos.seen import Kind
 from tools.chaos.sizes import SIZES
 from tools.chaos.trial import Result
 

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from tools.chaos.actor import OPEN, Actor
-from tools.chaos.audit import Bound, JobSeen, Snapshot, TaskSeen, VmSeen
 from tools.chaos.hosts import Hypervisor
 from tools.chaos.plan import Change, Plan
+from tools.chaos.seen import Bound, JobSeen, Snapshot, TaskSeen, VmSeen
 from tools.waiting import wait_until
 from webapi.cli.client import Client, Json
 

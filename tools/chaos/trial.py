@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tools.chaos.actor import Actor, Patient
-from tools.chaos.audit import Finding, Kind, Snapshot, judge
+from tools.chaos.audit import judge
 from tools.chaos.coroner import Coroner
 from tools.chaos.effort import processor_seconds
 from tools.chaos.hosts import FakeHost, Hypervisor
 from tools.chaos.keeper import Keeper, Platform, tidy
 from tools.chaos.pattern import TOKEN, Pattern
 from tools.chaos.plan import Plan
+from tools.chaos.seen import Finding, Kind, Snapshot
 from tools.chaos.servers import Server, Servers
 from tools.chaos.site import Site
 from tools.services import Services, free_port
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 #: machine; a platform that does nothing for so many seconds will not do anything, and none may take longer than LAST.
 BOUND, LAST = 120, 600
 BACK_TIMEOUT = 90
+#: Seconds between two looks at what has not ended: every look costs the API what an operation would.
+LOOK = 0.6
 
 
 @dataclass
@@ -218,7 +221,7 @@ class Trial:
             pulse = ({task["id"] for task in opened}, [host.pulse() for host in site.hosts])
             if pulse != before:
                 before, changed = pulse, time.monotonic()
-            time.sleep(0.3)
+            time.sleep(LOOK)
         return round(time.monotonic() - began, 1)
 
     def _judge(self, seen: Snapshot, actor: Actor) -> None:

@@ -8,22 +8,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tools.chaos.audit import (
-    INJECTED,
-    TOLD_WITHIN,
-    TOLD_WITHIN_IN_CHAOS,
-    Bound,
-    HostSeen,
-    JobSeen,
-    Kind,
-    MachineSeen,
-    Snapshot,
-    Span,
-    TaskSeen,
-    VmSeen,
-    judge,
-    moments,
-)
+from tools.chaos.audit import INJECTED, TOLD_WITHIN, TOLD_WITHIN_IN_CHAOS, judge, moments
+from tools.chaos.seen import Bound, HostSeen, JobSeen, Kind, MachineSeen, Snapshot, Span, TaskSeen, VmSeen
 
 VOLUMES = frozenset({"web-root.qcow2", "web-serial.log"})
 WEB = VmSeen("web", "web-1", "ON", None, "h", memory_mib=64, volumes=VOLUMES)

@@ -4,8 +4,8 @@
 import json
 from pathlib import Path
 
-from tools.chaos.audit import Finding, Kind
 from tools.chaos.report import Report, line, table
+from tools.chaos.seen import Finding, Kind
 from tools.chaos.trial import Result
 
 CLEAN = Result(seed=2, form="small", vms=5, operations=7, kills={"api": 1})
