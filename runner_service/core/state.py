@@ -14,6 +14,7 @@ from .frozen_sequence import FrozenSequence
 from .retry import RetryRule
 from .shape import Shape
 from .steps import Outcome
+from .undoing import Way
 
 
 class Phase(Enum):
@@ -51,7 +52,9 @@ class Node(NamedTuple):
     touched: bool = False
     #: A job: the end of its run, or of its undoing, that nobody saw, and that a check run is to judge.
     doubt: Outcome | None = None
-    #: A job that has ended: what would undo it.
+    #: A job that has ended: what it would take to undo it; None: there is nothing to undo.
+    way_back: Way | None = None
+    #: A job that is being undone: what undoes it.
     undo: Job | None = None
     #: A task that fails as a whole: no further child is started.
     stopping: bool = False

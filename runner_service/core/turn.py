@@ -17,7 +17,7 @@ from .draft import Draft
 from .shape import can_roll_back
 from .state import ABORTED, DONE, FAILED, READY, RUNNING, UNDO_READY, UNDOING, UNDONE, WAITING
 from .steps import Outcome, Stop, Withdraw
-from .undoing import as_whole, undoing_of
+from .undoing import as_whole, undoing_of, way_back
 from .verdicts import CANCELLED, as_cancelled, judged, remains_of
 
 _WELL, _BADLY = (DONE, Event.DONE), (FAILED, Event.ERROR)
@@ -78,7 +78,7 @@ class Turn(Draft):
         job = self._job(number)
         if outcome.ok or not OPERATIONS[job.operation].can_be_checked:
             return False
-        return not self._cancelled or undoing_of(job, outcome, untouched=False) is None
+        return not self._cancelled or way_back(job, outcome, untouched=False) is None
 
     def _job_over(self, number: int, outcome: Outcome) -> None:
         if self._cancelled and not outcome.ok and OPERATIONS[self._job(number).operation].reads_only:
@@ -91,14 +91,14 @@ class Turn(Draft):
             self._job_failed(number, outcome.error)
 
     def _conclude(self, number: int, outcome: Outcome) -> Outcome:
-        """The job has ended: how, and what would undo it."""
+        """The job has ended: how, and what it would take to undo it."""
         untouched = not (self._again or self._node(number).touched)
         outcome = as_whole(outcome, untouched=untouched)
         if self._cancelled:
             outcome = as_cancelled(outcome)
-        undo = undoing_of(self._job(number), outcome, untouched=untouched)
+        back = way_back(self._job(number), outcome, untouched=untouched)
         phase, event = _WELL if outcome.error is None else _BADLY
-        self._set(number, phase=phase, undo=undo, check=False, doubt=None)
+        self._set(number, phase=phase, way_back=back, check=False, doubt=None)
         self._report(number, event, outcome)
         return outcome
 
@@ -241,7 +241,7 @@ class Turn(Draft):
         """The job has started. If it only asks, and nothing undoes it, then the answer is what its VM's state is."""
         node, job = self._node(number), self._job(number)
         over = node.doubt or Outcome(error=replace(CANCELLED, begun=node.touched))
-        if node.check and undoing_of(job, over, untouched=False) is None:
+        if node.check and way_back(job, over, untouched=False) is None:
             return
         if node.phase is RUNNING:
             self._steps.append(Stop(job.id))
@@ -262,9 +262,11 @@ class Turn(Draft):
         if node.phase is WAITING:
             self._hand_out(number, self._job(number), check=True, phase=UNDO_READY)
             return True
-        if node.undo is None:
+        if node.way_back is None:
             return False
-        self._hand_out(number, node.undo, undo=True, phase=UNDO_READY, tries=0, started=False)
+        undo = undoing_of(self._job(number), node.way_back)
+        self._set(number, undo=undo)
+        self._hand_out(number, undo, undo=True, phase=UNDO_READY, tries=0, started=False)
         return True
 
     def _undo_children(self, number: int) -> bool:

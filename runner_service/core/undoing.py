@@ -12,9 +12,13 @@ from ..contract.messages import Job
 from ..contract.operations import OPERATIONS, Operation
 from .steps import Outcome
 
+#: What it takes to undo a job: the definition to go back to, and of most nothing.
+Way = dict[str, Any]
+_NOTHING: Way = {}
 
-def undoing_of(job: Job, outcome: Outcome, *, untouched: bool) -> Job | None:
-    """The job that takes back what ``job`` did, whole or half-way; None if nothing can or need be taken back.
+
+def way_back(job: Job, outcome: Outcome, *, untouched: bool) -> Way | None:
+    """What it takes to undo what ``job`` did, whole or half-way; None if nothing can or need be taken back.
 
     ``untouched`` says that no earlier run of the job can have begun anything, so that "nothing changed" means that it
     was so before the task began. After a crash or a retry the change may be our own.
@@ -23,9 +27,17 @@ def undoing_of(job: Job, outcome: Outcome, *, untouched: bool) -> Job | None:
     if inverse is None or (untouched and _left_all_as_it_was(outcome)):
         return None
     if inverse is not Operation.RECONFIGURE:
-        return replace(job, operation=inverse, timeout=None, sealed_user_data=None)
-    definition = _definition_before(job, outcome, untouched=untouched)
-    return replace(job, definition=definition, previous=job.definition, sealed_user_data=None) if definition else None
+        return _NOTHING
+    return _definition_before(job, outcome, untouched=untouched) or None
+
+
+def undoing_of(job: Job, way: Way) -> Job:
+    """The job that takes back what ``job`` did. Made only when it is needed: nearly all jobs end well."""
+    inverse = OPERATIONS[job.operation].inverse
+    assert inverse is not None
+    if inverse is Operation.RECONFIGURE:
+        return replace(job, definition=way, previous=job.definition, sealed_user_data=None)
+    return replace(job, operation=inverse, timeout=None, sealed_user_data=None)
 
 
 def as_whole(outcome: Outcome, *, untouched: bool) -> Outcome:
