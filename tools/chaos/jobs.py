@@ -71,8 +71,9 @@ def _next(ended: Results, processes: Sequence[BaseProcess]) -> Result:
 
 
 def _work(waiting: Plans, ended: Results, directory: Path, kept: Path) -> None:
-    # So that all is ended that was started.
+    # So that all is ended that was started. Ctrl-C goes to all of us: who started us tells us then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGINT, lambda *_: None)
     with closing(Servers(directory / "servers")) as servers, pattern(servers, directory / "pattern") as made:
         for plan in iter(waiting.get, None):
             ended.put(Trial(plan, Home(directory, kept, servers, made)).run())

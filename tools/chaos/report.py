@@ -71,4 +71,4 @@ def _totals(results: Iterable[Result]) -> dict[str, int]:
     return totals | {kind.value: sum(each[kind.value] for each in told) for kind in Kind}
 
 
-_SUMMED = ("seconds", "cpu_seconds", "vms", "tasks", "operations")
+_SUMMED = ("seconds", "cpu_seconds", "vms", "tasks", "cancels", "operations")

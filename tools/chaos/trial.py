@@ -54,6 +54,7 @@ class Result:
     parts: dict[str, float] = field(default_factory=dict)
     operations: int = 0
     tasks: int = 0
+    cancels: int = 0
     #: Tasks that had not ended when the chaos did, and how long they took from then on.
     open_tasks: int = 0
     settled_in: float = 0.0
@@ -227,7 +228,7 @@ class Trial:
     def _judge(self, seen: Snapshot, actor: Actor) -> None:
         spans = sum(len(host.spans) for host in seen.hosts)
         self.result.operations = spans or sum(len(task.jobs) for task in seen.tasks)
-        self.result.tasks = len(actor.granted)
+        self.result.tasks, self.result.cancels = len(actor.granted), len(actor.cancelled)
         self.result.findings += judge(seen)
 
     def _clear(self, actor: Actor, site: Site) -> None:
