@@ -29,8 +29,10 @@ from .queue_manager import Outlet, QueueManager
 from .queue_manager.connection import Amqp
 from .settings import InvalidSetting, Settings
 from .solitary import watch_parent
+from .warm.keeper import Keeper, ordinary_playbook, write_shim
 from .workers.ansible_worker import AnsibleWorker
 from .workers.guardian import Guardian
+from .workers.playbook_run import warm_environment
 from .workers.run_directories import RunDirectories, sweep
 
 log = logging.getLogger(__name__)
@@ -44,21 +46,42 @@ def run(settings: Settings) -> None:
     logs.begin(settings.log_level, settings.log_format)
     quiet_libraries()
     sweep(Path(settings.run_dir))
-    with guarded_worker(settings) as (worker, alive):
+    with guarded_worker(settings, warm=settings.warm) as (worker, alive):
         serve(settings, worker, alive)
 
 
 @contextmanager
-def guarded_worker(settings: Settings) -> Iterator[tuple[AnsibleWorker, Callable[[], None]]]:
-    """A worker, and the sign of life that its guardian waits for; afterwards nothing of its runs is left."""
+def guarded_worker(settings: Settings, *, warm: bool = False) -> Iterator[tuple[AnsibleWorker, Callable[[], None]]]:
+    """A worker, and the sign of life that those beside it wait for; afterwards nothing of its runs is left."""
     key = read_key(Path(settings.private_key_file)) if settings.private_key_file else None
     directories = RunDirectories(Path(settings.run_dir))
     guardian = Guardian(directories.base, log_format=settings.log_format)
+    keeper = _warm(settings, directories.base / "warm") if warm else None
+
+    def alive() -> None:
+        guardian.alive()
+        if keeper:
+            keeper.alive()
+
     try:
-        yield AnsibleWorker(directories, settings.collections_path, key), guardian.alive
+        programs = keeper.directory if keeper else None
+        yield AnsibleWorker(directories, settings.collections_path, key, programs), alive
     finally:
+        if keeper:
+            keeper.close()
         directories.close()
         guardian.close()
+
+
+def _warm(settings: Settings, directory: Path) -> Keeper | None:
+    """Warm Ansible in the directory, which is then where ansible-playbook is to be looked for first."""
+    ordinary = ordinary_playbook()
+    if ordinary is None:
+        return None
+    directory.mkdir(mode=0o700)
+    keeper = Keeper(directory, warm_environment(directory, settings.collections_path), log_format=settings.log_format)
+    write_shim(directory, keeper.socket, ordinary)
+    return keeper
 
 
 def quiet_libraries() -> None:

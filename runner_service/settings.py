@@ -9,7 +9,7 @@ import dataclasses
 import os
 import socket
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,9 @@ class Settings:
     name: str = setting("MILLWRIGHT_RUNNER_NAME", "What the runner calls itself in reports.", socket.gethostname())
     max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many playbooks run at once, over all hypervisors.", 8)
     prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 500)
+    warm: bool = setting(
+        "MILLWRIGHT_WARM", "yes or no: keep Ansible loaded, so that runs begin at once, for some 80 MB.", default=True
+    )
     max_tries: int = setting("MILLWRIGHT_MAX_TRIES", "How often a job is tried whose error may pass.", 3)
     retry_delay: float = setting("MILLWRIGHT_RETRY_DELAY", "Pause before the second try; it doubles each time.", 1.0)
     fence: float = setting(
@@ -88,19 +91,29 @@ class Settings:
         """A paragraph for --help: each variable, its meaning and its default."""
         return "\n".join(
             f"  {field.metadata['variable']}: {field.metadata['help']}"
-            + ("" if field.default in (dataclasses.MISSING, "") else f" [{field.default}]")
+            + ("" if field.default in (dataclasses.MISSING, "") else f" [{_shown(field.default)}]")
             for field in dataclasses.fields(cls)
         )
 
 
-_READERS = {"str": str, "int": int, "float": float}
+def _shown(value: Any) -> Any:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
+
+
+def _yes_or_no(text: str) -> bool:
+    return {"yes": True, "no": False}[text]
+
+
+_READERS: dict[str, Callable[[str], Any]] = {"str": str, "int": int, "float": float, "bool": _yes_or_no}
+_WANTED = {"bool": "yes or no"}
 
 
 def _read(field: dataclasses.Field[Any], text: str) -> Any:
     try:
         value = _READERS[str(field.type)](text)
-    except ValueError:
-        raise InvalidSetting(f"{field.metadata['variable']} must be a number, not {text!r}") from None
-    if isinstance(value, (int, float)) and value <= 0:
+    except (ValueError, KeyError):
+        wanted = _WANTED.get(str(field.type), "a number")
+        raise InvalidSetting(f"{field.metadata['variable']} must be {wanted}, not {text!r}") from None
+    if not isinstance(value, (bool, str)) and value <= 0:
         raise InvalidSetting(f"{field.metadata['variable']} must be above 0, not {text}")
     return value

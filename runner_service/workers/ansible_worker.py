@@ -31,8 +31,12 @@ log = logging.getLogger(__name__)
 class AnsibleWorker:
     """The JobRunner that runs ``millwright.virt.<operation>``; every run has a private directory of its own."""
 
-    def __init__(self, directories: RunDirectories, collections_path: str, key: PrivateKey | None):
+    def __init__(
+        self, directories: RunDirectories, collections_path: str, key: PrivateKey | None, programs: Path | None = None
+    ):
         self._directories = directories
+        #: Where ansible-playbook is looked for first: the one of a warm server, maybe.
+        self._programs = programs
         self._collections_path = collections_path
         self._key = key
 
@@ -58,7 +62,9 @@ class AnsibleWorker:
             return failed("runner.failed", f"{tried(work)} was not begun: {error.strerror} in {directory}", begun=False)
         heard = Listening(f"Millwright: {work.job.operation}")
         watch = Watch(work, directory, cancelled)
-        playbook = Playbook(name=playbook_of(work), collections_path=self._collections_path, check=work.check)
+        playbook = Playbook(
+            name=playbook_of(work), collections_path=self._collections_path, check=work.check, programs=self._programs
+        )
         started_at, secrets = datetime.now(UTC), _secrets(work.job, credentials)
         try:
             run_playbook(directory, playbook, heard.hear, watch.is_over)

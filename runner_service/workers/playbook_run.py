@@ -25,6 +25,8 @@ class Playbook:
     name: str
     collections_path: str
     check: bool = False
+    #: Where ansible-playbook is looked for before the place beside this interpreter.
+    programs: Path | None = None
 
 
 def progress_file_of(directory: Path) -> Path:
@@ -43,29 +45,37 @@ def run_playbook(
         private_data_dir=str(directory), playbook=playbook.name, cmdline="--check" if playbook.check else None,
         inventory=str(directory / "inventory.yml"), fact_cache_type="", quiet=True,
         settings={"pexpect_timeout": 0.5, "suppress_output_file": True},
-        suppress_ansible_output=True, envvars={"PATH": _path()},
+        suppress_ansible_output=True, envvars={"PATH": _path(playbook.programs)},
     )  # fmt: skip
     # Empty, and named: so that no other configuration file is looked for.
     (directory / "ansible.cfg").touch()
     config.prepare()
-    config.env = environment_of(config.env, directory, playbook.collections_path)
+    config.env = environment_of(config.env, directory, playbook)
     config.suppress_output_file = True
     config.pexpect_timeout = 0.5
     Runner(config, event_handler=hear, cancel_callback=cancelled).run()
 
 
-def _path() -> str:
-    """Where ansible-playbook is: beside this interpreter."""
-    return f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+def warm_environment(directory: Path, collections_path: str) -> dict[str, str]:
+    """What a process must have that loads Ansible for runs: they differ from it in their directories alone."""
+    config = RunnerConfig(private_data_dir=str(directory), playbook="none.yml", fact_cache_type="", quiet=True)
+    config.prepare()
+    return environment_of(config.env, directory, Playbook(name="none.yml", collections_path=collections_path))
 
 
-def environment_of(prepared: Mapping[str, str], directory: Path, collections_path: str) -> dict[str, str]:
+def _path(programs: Path | None) -> str:
+    """Where ansible-playbook is: beside this interpreter, if not elsewhere."""
+    places = f"{Path(sys.executable).parent}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return f"{programs}:{places}" if programs else places
+
+
+def environment_of(prepared: Mapping[str, str], directory: Path, playbook: Playbook) -> dict[str, str]:
     """The run's whole environment, by an allow-list: the service's own holds secrets that are none of Ansible's."""
     kept = {
         name: value for name, value in prepared.items() if name in _INHERITED or name.startswith(_OF_ANSIBLE_RUNNER)
     }
     return kept | {
-        "PATH": _path(),
+        "PATH": _path(playbook.programs),
         "LC_ALL": "C.UTF-8",
         "TMPDIR": str(directory),
         "MILLWRIGHT_PROGRESS_FILE": str(progress_file_of(directory)),
@@ -73,7 +83,7 @@ def environment_of(prepared: Mapping[str, str], directory: Path, collections_pat
         "ANSIBLE_HOME": str(directory / "ansible"),
         "ANSIBLE_LOCAL_TEMP": str(directory / "ansible" / "tmp"),
         "ANSIBLE_REMOTE_TEMP": str(directory / "ansible" / "tmp"),
-        "ANSIBLE_COLLECTIONS_PATH": collections_path,
+        "ANSIBLE_COLLECTIONS_PATH": playbook.collections_path,
         "ANSIBLE_INVENTORY_ENABLED": "ansible.builtin.yaml",
         "ANSIBLE_INVENTORY_ANY_UNPARSED_IS_FAILED": "1",
         "ANSIBLE_NOCOLOR": "1",

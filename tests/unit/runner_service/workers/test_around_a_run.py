@@ -22,7 +22,7 @@ from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.ports import Work
 from runner_service.workers.inventory import inventory_of, to_yaml
-from runner_service.workers.playbook_run import environment_of, progress_file_of
+from runner_service.workers.playbook_run import Playbook, environment_of, progress_file_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
 from runner_service.workers.watch import COPY_RATE, TEMPLATE_SIZE, Watch, seconds_for
 from tests.requests import definition, job
@@ -127,7 +127,7 @@ def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
         "ANSIBLE_CONFIG": "/home/me/ansible.cfg", "LD_PRELOAD": "evil.so", "HOME": "/home/me",
         "AWX_ISOLATED_DATA_DIR": "/run/1/artifacts/2", "ANSIBLE_CALLBACK_PLUGINS": "/callbacks",
     }  # fmt: skip
-    environment = environment_of(prepared, Path("/run/1"), "/collections")
+    environment = environment_of(prepared, Path("/run/1"), Playbook(name="p", collections_path="/collections"))
     assert not {"AMQP_URL", "MILLWRIGHT_PRIVATE_KEY_FILE", "PYTHONPATH", "LD_PRELOAD"} & set(environment)
     assert environment["ANSIBLE_CONFIG"] == "/run/1/ansible.cfg"
     assert environment["AWX_ISOLATED_DATA_DIR"] == "/run/1/artifacts/2"

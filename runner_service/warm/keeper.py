@@ -1,0 +1,123 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whoever wants warm runs starts a server here, and keeps it alive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+#: Seconds for a server to load Ansible, and then between question and answer, before it is thought to hang.
+_STARTS_WITHIN = 60.0
+_ANSWERS_WITHIN = 10.0
+#: Bytes that the server has left of arguments and environment for what its runs show in /proc.
+ROOM_FOR_ARGUMENTS, ROOM_FOR_ENVIRONMENT = 512, 4096
+_ROOT = Path(__file__).parents[2]
+
+
+def ordinary_playbook() -> str | None:
+    """The ansible-playbook of this interpreter's environment, else that of the PATH."""
+    beside = Path(sys.executable).parent / "ansible-playbook"
+    return str(beside) if beside.exists() else shutil.which("ansible-playbook")
+
+
+def write_shim(directory: Path, server: Path, ordinary: str) -> Path:
+    """Make ``directory/ansible-playbook``, which has the server run what it is asked to, else becomes ``ordinary``."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shim = directory / "ansible-playbook"
+    made = shim.with_name(f"{shim.name}.{os.getpid()}")
+    # -I -S: neither the environment nor site-packages add anything; it starts in no time.
+    made.write_text(
+        f"#!{sys.executable} -IS\n"
+        f"import sys\n"
+        f"sys.path.append({str(_ROOT)!r})\n"
+        f"from {__package__}.shim import main\n"
+        f"main({str(server)!r}, {ordinary!r})\n",
+        encoding="utf-8",
+    )
+    made.chmod(stat.S_IRWXU)
+    made.replace(shim)
+    return shim
+
+
+def command(server: Path, *, idle: float = 0.0, lifeline: str = "-", log_format: str = "text") -> list[str]:
+    # Not by PYTHONPATH: the runs would have to have the same.
+    code = f"import sys; sys.path.append({str(_ROOT)!r}); from {__package__}.__main__ import main; main()"
+    room = " " * ROOM_FOR_ARGUMENTS
+    return [sys.executable, "-P", "-c", code, str(server), str(idle), lifeline, log_format, room]
+
+
+def environment_for(environment: Mapping[str, str]) -> dict[str, str]:
+    """With room for what the server's runs will show."""
+    return {**environment, "MILLWRIGHT_WARM_ROOM": " " * ROOM_FOR_ENVIRONMENT}
+
+
+class Keeper:
+    """Keeps a warm server for the runs below ``directory``; for one thread. Settings are those of ``environment``."""
+
+    def __init__(self, directory: Path, environment: Mapping[str, str], *, log_format: str = "text"):
+        self.directory = directory
+        self._environment = environment_for(environment)
+        self._log_format = log_format
+        directory.mkdir(mode=0o700, exist_ok=True)
+        self.socket = directory / "socket"
+        self._start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def alive(self) -> None:
+        """Ask the server for a sign of life; one that is gone, or gives none, is replaced. Returns at once."""
+        ended, silence = self._process.poll() is not None, time.monotonic() - self._heard_at
+        if ended or (self._asked and silence > self._patience):
+            log.warning("the warm Ansible %s; starting another one", "is gone" if ended else "hangs")
+            self._end()
+            self._start()
+        self._ask()
+
+    def close(self) -> None:
+        """No server is left, and no run of its."""
+        self._end()
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                command(self.socket, lifeline=str(theirs.fileno()), log_format=self._log_format),
+                env=self._environment, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),), start_new_session=True,
+            )  # fmt: skip
+        self._lifeline = ours
+        ours.settimeout(0)
+        self._heard_at, self._asked, self._patience = time.monotonic(), False, _STARTS_WITHIN
+
+    def _ask(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            if self._lifeline.recv(4096):
+                self._asked, self._patience = False, _ANSWERS_WITHIN
+        with suppress(BlockingIOError, ConnectionError):
+            self._lifeline.send(b"?")
+            if not self._asked:
+                self._heard_at, self._asked = time.monotonic(), True
+
+    def _end(self) -> None:
+        self._lifeline.close()
+        try:
+            self._process.wait(0.5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self.socket.unlink(missing_ok=True)

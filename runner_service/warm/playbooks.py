@@ -1,0 +1,204 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Ansible within the warm server: what is loaded once, and how a forked process becomes one run of a playbook.
+
+This leans on internals of ansible-core 2.19, which is pinned; tests hold both ways of running a playbook alike.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import locale
+import os
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from .wire import Request
+
+#: What runs load beside ``ansible.cli.playbook``, which Ansible would only load when a run needs it.
+_MODULES = (
+    "ansible.executor.playbook_executor",
+    "ansible.executor.process.worker",
+    "ansible.executor.task_executor",
+    "ansible.module_utils.basic",
+    "ansible.parsing.yaml.loader",
+    "ansible.plugins.action.normal",
+    "ansible.plugins.strategy",
+    "ansible._internal._yaml._loader",
+    "jinja2.nativetypes",
+)
+#: Of these kinds each run loads all that there are.
+_KINDS = ("become_loader", "callback_loader", "connection_loader", "shell_loader")
+_PLUGINS = {
+    "action_loader": ("ansible.builtin.debug", "ansible.builtin.set_fact", "ansible.builtin.assert"),
+    "cache_loader": ("memory",),
+    "inventory_loader": ("host_list", "ini", "yaml", "script", "auto"),
+    "strategy_loader": ("linear", "free", "host_pinned"),
+}
+#: The collection's own, and the SDKs of hypervisors; one that is not there is not missed before somebody needs it.
+_COLLECTION = "ansible_collections.millwright.virt.plugins"
+_OURS = (
+    f"{_COLLECTION}.action.vm",
+    *(f"{_COLLECTION}.modules.{name}" for name in ("vm", "vm_power", "vm_info", "hypervisor_info")),
+    f"{_COLLECTION}.modules.hypervisor_login",
+    f"{_COLLECTION}.modules.hypervisor_logout",
+    f"{_COLLECTION}.module_utils.drivers.fake.driver",
+    f"{_COLLECTION}.module_utils.drivers.libvirt.driver",
+    "libvirt",
+)
+
+#: Ansible reads these once, when it is loaded; a run that wants them otherwise is not for this server.
+_FROZEN = ("ANSIBLE_", "PYTHON", "HOME=", "LC_ALL=", "LANG=")
+#: But for these, which are read anew for each run, by Ansible or here.
+_PER_RUN = frozenset({"ANSIBLE_HOME", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP", "ANSIBLE_CONFIG"})
+
+
+class Preloaded:
+    """Ansible, loaded with the settings of this process's environment."""
+
+    def __init__(self) -> None:
+        _load()
+        self._settings = frozen(os.environ)
+        self._config = _configuration()
+        self._files = _loaded_files()
+        gc.collect()
+        gc.freeze()
+
+    def is_stale(self) -> bool:
+        """Whether a file that was loaded from a collection has changed since."""
+        return any(_changed_at(file) != changed_at for file, changed_at in self._files.items())
+
+    def become(self, request: Request) -> bool:
+        """Make this forked process what the request describes, but for its standard streams. False: the run wants
+        Ansible to be configured in another way than it was loaded with here."""
+        os.environ.clear()
+        for variable in request.environment:
+            name, _, value = variable.partition(b"=")
+            os.environb[name] = value
+        os.umask(request.umask)
+        os.chdir(request.directory)
+        sys.argv = ["ansible-playbook", *(os.fsdecode(argument) for argument in request.arguments)]
+        return frozen(os.environ) == self._settings and _configuration() == self._config
+
+    def run(self) -> int:
+        """Run the playbook that sys.argv names; the exit code."""
+        with _fresh_state():
+            return _run()
+
+
+def frozen(environment: Mapping[str, str]) -> dict[str, str]:
+    """What of an environment counts only when Ansible is loaded."""
+    return {
+        name: value for name, value in environment.items() if name not in _PER_RUN and f"{name}=".startswith(_FROZEN)
+    }
+
+
+def _load() -> None:
+    importlib.import_module("ansible.cli.playbook")
+    loader = importlib.import_module("ansible.plugins.loader")
+    loader.init_plugin_loader([])
+    # Each run says it again, to no effect.
+    warnings.filterwarnings("ignore", "AnsibleCollectionFinder has already been configured")
+    for name in _MODULES:
+        importlib.import_module(name)
+    for kind in _KINDS:
+        list(getattr(loader, kind).all(class_only=True))
+    for kind, names in _PLUGINS.items():
+        for name in names:
+            getattr(loader, kind).get(name, class_only=True)
+    loader.callback_loader.get(importlib.import_module("ansible.constants").DEFAULT_STDOUT_CALLBACK, class_only=True)
+    # This loader keeps instances: a class would be taken for one.
+    loader.vars_loader.get("host_group_vars")
+    for name in _OURS:
+        with suppress(ImportError):
+            importlib.import_module(name)
+
+
+def _configuration() -> tuple[str | None, int | None]:
+    """The configuration file that counts in this directory and environment, and when it was changed."""
+    manager = importlib.import_module("ansible.config.manager")
+    file = manager.find_ini_config_file()
+    return (file, _changed_at(file)) if file and _size(file) else (None, None)
+
+
+def _size(file: str) -> int:
+    """An empty configuration file configures nothing, wherever it is."""
+    try:
+        return Path(file).stat().st_size
+    except OSError:
+        return 0
+
+
+def _changed_at(file: str) -> int | None:
+    try:
+        return Path(file).stat().st_mtime_ns
+    except OSError:
+        return None
+
+
+def _loaded_files() -> dict[str, int | None]:
+    files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if "ansible_collections" in name}
+    return {file: _changed_at(file) for file in files if file}
+
+
+class _fresh_state:  # noqa: N801  # used like a function
+    """What a process that has just started would have of its own, where the server's would be inherited."""
+
+    def __enter__(self) -> None:
+        locale.setlocale(locale.LC_ALL, "")
+        time.tzset()
+        tempfile.tempdir = None
+        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        ansible_vars: Any = importlib.import_module("ansible.utils.vars")
+        ansible_vars.random_int = f"{secrets.randbits(32):08x}"
+        self._directory = _own_directories()
+        _colour_as_terminal_can()
+        _events_to_their_run()
+
+    def __exit__(self, *_: object) -> None:
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def _own_directories() -> str:
+    """Ansible's home and temporary directory, as the environment names them; the latter is to be removed."""
+    constants: Any = importlib.import_module("ansible.constants")
+    home = os.environ.get("ANSIBLE_HOME", "~/.ansible")
+    parent = Path(os.environ.get("ANSIBLE_LOCAL_TEMP") or Path(home, "tmp")).expanduser()
+    parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    constants.ANSIBLE_HOME = home
+    constants.DEFAULT_LOCAL_TMP = tempfile.mkdtemp(prefix=f"ansible-local-{os.getpid()}", dir=parent)
+    return str(constants.DEFAULT_LOCAL_TMP)
+
+
+def _colour_as_terminal_can() -> None:
+    """Ansible asks the terminal when it is loaded, and the server has none."""
+    importlib.reload(importlib.import_module("ansible.utils.color"))
+
+
+def _events_to_their_run() -> None:
+    """ansible-runner's callback looks for the run's directory when it is loaded."""
+    callback: Any = sys.modules.get("ansible.plugins.callback.awx_display")
+    if callback is not None and "AWX_ISOLATED_DATA_DIR" in os.environ:
+        callback.event_context.cache = callback.IsolatedFileWrite()
+
+
+def _run() -> int:
+    cli = importlib.import_module("ansible.cli.playbook").PlaybookCLI
+    try:
+        cli.cli_executor(sys.argv)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    return 0
