@@ -14,18 +14,19 @@ import queue
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from .companions import Companions
-from .contract.control import Cancel, Control, Heartbeat, RunnerStatus, Sessions, Word
+from .contract.control import Cancel, Control, Heartbeat, RunnerStatus, Sessions, TenantSessions, Word
 from .contract.messages import ErrorReport
 from .contract.states import Event
 from .core import steps
 from .core.lanes import Lanes, priority_of
+from .core.leaving import Move
 from .core.orchestrator import after, begin
 from .core.patience import Patience
 from .core.retry import RetryRule
@@ -85,6 +86,7 @@ class Orchestrator:
         self._suspects = Suspects(companions, self._lanes, self._pool, rules.fence)
         self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
         self._suspects.give_up, self._suspects.leave = self._give_up, self._forget_if_idle
+        self._suspects.try_again = self._offer_whole
         self._intake = Intake(broker, self._requests, self._membership, self._timers, rules.name)
         self._intake.begin, self._intake.finish, self._intake.minding = self._begin, self._finish, self._minding
         #: By hypervisor: what was told last, which is newer than what requests say.
@@ -177,11 +179,16 @@ class Orchestrator:
     def _told(self, message: Control) -> None:
         match message:
             case Word():
+                for bound in (message.sessions, message.tenant):
+                    if bound is not None:
+                        self._told(bound)
                 self._intake.answered(message)
             case Cancel(request_id=request_id):
                 self._cancelled(request_id)
             case Sessions():
                 self._bound(message)
+            case TenantSessions(tenant=tenant, open_sessions=sessions):
+                self._lanes.set_tenant_sessions(tenant, sessions)
             case Heartbeat():
                 self._membership.heard(message)
 
@@ -235,8 +242,12 @@ class Orchestrator:
 
     def _settle(self) -> None:
         """Consume our share of the partitions, give up the rest, and say so."""
-        for partition in self._membership.settle():
-            self._park([progress for progress in self._requests if progress.partition == partition])
+        moves = self._membership.settle(self._is_idle)
+        for progress in self._requests_in(moves[Move.PAUSE]):
+            self._hold(progress)
+        for progress in self._requests_in(moves[Move.RESUME]):
+            self._resume(progress)
+        self._park(self._requests_in(moves[Move.GO]))
         self._membership.release(self._is_idle)
         view = View(requests=self._requests, lanes=self._lanes, claims=self._intake.claims, membership=self._membership)
         for word in self._reporter.words(view, stopping=self._stopping):
@@ -245,13 +256,27 @@ class Orchestrator:
     def _is_idle(self, partition: int) -> bool:
         return not any(progress.running for progress in self._requests if progress.partition == partition)
 
+    def _requests_in(self, partitions: Collection[int]) -> list[Progress]:
+        return [progress for progress in self._requests if progress.partition in partitions]
+
+    def _hold(self, progress: Progress) -> None:
+        """Nothing is started for it until ``_resume``: its partition may be somebody else's soon."""
+        for ticket in (progress.whole, *map(progress.ticket, progress.waiting)):
+            self._lanes.withdraw(ticket)
+
+    def _resume(self, progress: Progress) -> None:
+        if progress.has_lane and progress.alone and not progress.running:
+            self._offer_whole(progress)
+        for start in progress.waiting.values():
+            if not start.delay:
+                self._offer(progress, start)
+
     def _park(self, requests: Iterable[Progress]) -> None:
         """Nothing more is started for these requests; they are forgotten once nothing of them runs."""
         parked = list(requests)
         for progress in parked:
             progress.parked = True
-            for ticket in (progress.whole, *map(progress.ticket, progress.waiting)):
-                self._lanes.withdraw(ticket)
+            self._hold(progress)
         for progress in parked:
             self._forget_if_idle(progress)
 
@@ -283,7 +308,7 @@ class Orchestrator:
         with self._minding(progress):
             self._open_lane(progress)
             if progress.alone:
-                self._suspects.offer(progress)
+                self._offer_whole(progress)
                 return
             with progress.about():
                 log.info("begins, delivery %d", progress.attempt)
@@ -383,12 +408,14 @@ class Orchestrator:
                     self._finish(progress)
 
     def _offer(self, progress: Progress, start: Start) -> None:
-        """Queue the job in its lane, or set the timer that does; a parked request's job stays where it is."""
+        """Queue the job in its lane, or set the timer that does; while its request is held, it stays where it is."""
         if progress.parked:
             return
         if start.delay:
             self._metrics.retried(start.job.operation)
             self._timers.after(start.delay, partial(self._retry, progress, start))
+            return
+        if self._membership.is_paused(progress.partition):
             return
         request = progress.request
         progress.offered_at[start.job.id] = time.monotonic()
@@ -397,6 +424,10 @@ class Orchestrator:
             priority=priority_of(start.job.operation, undo=start.undo), tenant=request.tenant,
             tenant_sessions=request.tenant_sessions,
         )  # fmt: skip
+
+    def _offer_whole(self, progress: Progress) -> None:
+        if not (progress.parked or self._membership.is_paused(progress.partition)):
+            self._suspects.offer(progress)
 
     def _retry(self, progress: Progress, start: Start) -> None:
         if progress.waiting.get(start.job.id) is start and self._requests.knows(progress):

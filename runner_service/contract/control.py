@@ -20,6 +20,28 @@ _ID = r"[A-Za-z0-9_.-]{1,64}"
 
 
 @dataclass(frozen=True, kw_only=True)
+class Sessions:
+    """A hypervisor's bound; it holds for requests, too, that were made before it."""
+
+    hypervisor_id: str = rule("The hypervisor.", pattern=_ID)
+    open_sessions: int = rule("How many operations may run on it at once.", minimum=1, maximum=256)
+    power_passes: bool = rule("Whether power operations may start although all sessions are in use.", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TenantSessions:
+    """A tenant's bound on every hypervisor; it holds for requests, too, that were made before it."""
+
+    tenant: str = rule("The virtual datacenter.", pattern=_ID)
+    open_sessions: int | None = rule(
+        "How many of its operations may run on a hypervisor at once; absent: no bound of its own.",
+        None,
+        minimum=1,
+        maximum=256,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Word:
     """The API's answer to AGAIN: whether the request is to be carried out."""
 
@@ -27,6 +49,8 @@ class Word:
     attempt: int = rule("The attempt that asked.", minimum=1)
     go: bool = rule("Carry it out. False: it has ended, acknowledge and forget it.")
     crashes: int = rule("How often a runner broke off after it had begun it.", 0, minimum=0)
+    sessions: Sessions | None = rule("The bound of its hypervisor now; what the request says may be old.", None)
+    tenant: TenantSessions | None = rule("The bound of its tenant now.", None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,15 +58,6 @@ class Cancel:
     """Stop a request and take back what it did. Harmless for one that has ended."""
 
     request_id: str = rule("The request.", pattern=_ID)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Sessions:
-    """A hypervisor's bound has changed."""
-
-    hypervisor_id: str = rule("The hypervisor.", pattern=_ID)
-    open_sessions: int = rule("How many operations may run on it at once.", minimum=1, maximum=256)
-    power_passes: bool = rule("Whether power operations may start although all sessions are in use.", default=False)
 
 
 class WaitsFor(StrEnum):
@@ -116,10 +131,11 @@ class RunnerStatus:
     jobs: tuple[WaitingJob, ...] = rule("Jobs that wait, the first of each lane.", ())
 
 
-Control = Word | Cancel | Sessions | Heartbeat | RunnerStatus
+Control = Word | Cancel | Sessions | TenantSessions | Heartbeat | RunnerStatus
 
 _KINDS: dict[str, type[Any]] = {
-    "word": Word, "cancel": Cancel, "sessions": Sessions, "heartbeat": Heartbeat, "runner_status": RunnerStatus,
+    "word": Word, "cancel": Cancel, "sessions": Sessions, "tenant_sessions": TenantSessions, "heartbeat": Heartbeat,
+    "runner_status": RunnerStatus,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

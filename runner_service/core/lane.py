@@ -181,6 +181,12 @@ class Lane:
         self._seat_all(seat.tenant)
         return line.seat
 
+    def bound_tenant(self, name: str, sessions: int | None) -> None:
+        """Nothing happens for a tenant that has nothing here."""
+        if (tenant := self.tenants.get(name)) is not None:
+            tenant.bound = sessions
+            self._seat_all(name)
+
     def remove(self, ticket: Ticket, seat: Seat) -> None:
         self.tenants[seat.tenant].lines[seat.priority].remove(ticket)
         self.waiting -= 1

@@ -41,6 +41,8 @@ class Lanes:
         self._max_runs = max_runs
         self._lanes: dict[str, Lane] = {}
         self._waiting: dict[Ticket, Seat] = {}
+        #: By tenant: the bound that was told last, which is newer than what offers say.
+        self._tenant_bounds: dict[str, int | None] = {}
         #: What runs, and on which hypervisor.
         self._running: dict[Ticket, str] = {}
         #: Lanes that can start a job, the one that has waited longest for its turn first.
@@ -75,6 +77,16 @@ class Lanes:
             lane.let_power_pass(passes=power_passes)
         self._refresh(hypervisor_id)
 
+    def set_tenant_sessions(self, tenant: str, sessions: int | None) -> None:
+        """The tenant's bound in every lane is another one, also for what is offered later. Only a change looks at the
+        lanes."""
+        if tenant in self._tenant_bounds and self._tenant_bounds[tenant] == sessions:
+            return
+        self._tenant_bounds[tenant] = sessions
+        for hypervisor_id, lane in list(self._lanes.items()):
+            lane.bound_tenant(tenant, sessions)
+            self._refresh(hypervisor_id)
+
     def offer(
         self,
         hypervisor_id: str,
@@ -86,12 +98,14 @@ class Lanes:
     ) -> None:
         """The job waits for a session from now on; one that waits already keeps its place. It must not be running.
 
-        ``tenant_sessions`` (at least 1) bounds the tenant within the lane, as its latest offer says.
+        ``tenant_sessions`` (at least 1) bounds the tenant within the lane, as its latest offer says, unless
+        ``set_tenant_sessions`` has said so.
         """
         assert ticket not in self._running, f"{ticket} runs"
         lane = self._lanes[hypervisor_id]
         if ticket not in self._waiting:
-            self._waiting[ticket] = lane.add(ticket, Seat(hypervisor_id, tenant, priority), tenant_sessions)
+            bound = self._tenant_bounds.get(tenant, tenant_sessions)
+            self._waiting[ticket] = lane.add(ticket, Seat(hypervisor_id, tenant, priority), bound)
             self._refresh(hypervisor_id)
 
     def withdraw(self, ticket: Ticket) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import click
 
 from webapi.cli.lookup import DATACENTER, VDC, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, open_sessions_option
+from webapi.cli.noun import MOST_SESSIONS, limit_option, name_argument, noun, open_sessions_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -47,11 +47,18 @@ def show(session: Session, name: str) -> None:
 @click.argument("name")
 @click.option("--datacenter", required=True, metavar="NAME|ID", help="The datacenter that it is a slice of.")
 @click.option("--type", "hypervisor_type", required=True, metavar="TYPE", help="The one kind of hypervisor it uses.")
+@click.option(
+    "--open-sessions",
+    type=click.IntRange(1, MOST_SESSIONS),
+    help="Operations that it may run on a hypervisor at a time.",
+)
 @pass_session
-def create(session: Session, name: str, datacenter: str, hypervisor_type: str) -> None:
+def create(session: Session, name: str, datacenter: str, hypervisor_type: str, open_sessions: int | None) -> None:
     """Make a virtual datacenter."""
     where = find(session.client, DATACENTER, datacenter)
     body = {"name": name, "datacenter_id": where["id"], "hypervisor_type": hypervisor_type}
+    if open_sessions is not None:
+        body["open_sessions"] = open_sessions
     session.made(session.client.post(VDC.path, body), f"Virtual datacenter {name} was created.")
 
 
@@ -62,7 +69,7 @@ def create(session: Session, name: str, datacenter: str, hypervisor_type: str) -
 def set_(session: Session, name: str, open_sessions: int) -> None:
     """Bound its operations on one hypervisor.
 
-    The bound is within that of the hypervisor, and holds for what is asked for from now on. With default it has no
+    The bound is within that of the hypervisor, and holds within seconds; what runs is let run. With default it has no
     bound of its own.
     """
     found = find(session.client, VDC, name)

@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from runner_service.contract.control import Cancel, Sessions
-from runner_service.contract.topology import CONTROL_EXCHANGE, Topology
+from runner_service.contract.control import Cancel, Sessions, TenantSessions
+from runner_service.contract.topology import CONTROL_EXCHANGE
 
 from ..services import cancelling, sessions
 from . import broker
@@ -55,14 +55,14 @@ class Telling:
 
 
 class Bounds:
-    """Which bounds of hypervisors are to be told now: those that changed, and from time to time all."""
+    """Which bounds are to be told now: those that changed, and from time to time all."""
 
     def __init__(self) -> None:
         self._looked = self._told = float("-inf")
         self._seen: object = None
-        self._last: dict[str, Sessions] = {}
+        self._last: dict[str, Sessions | TenantSessions] = {}
 
-    def due(self, now: float) -> list[tuple[Topology, Sessions]]:
+    def due(self, now: float) -> list[sessions.Told]:
         if now - self._looked < _LOOK_AT_BOUNDS_SECONDS:
             return []
         self._looked = now
@@ -71,7 +71,11 @@ class Bounds:
         if seen == self._seen and not everything:
             return []
         found = sessions.all_bounds()
-        changed = [each for each in found if everything or self._last.get(each[1].hypervisor_id) != each[1]]
-        self._seen, self._last = seen, {message.hypervisor_id: message for _, message in found}
+        changed = [each for each in found if everything or self._last.get(_whose(each[1])) != each[1]]
+        self._seen, self._last = seen, {_whose(message): message for _, message in found}
         self._told = now if everything else self._told
         return changed
+
+
+def _whose(bound: Sessions | TenantSessions) -> str:
+    return bound.hypervisor_id if isinstance(bound, Sessions) else bound.tenant

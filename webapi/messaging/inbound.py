@@ -22,7 +22,7 @@ from runner_service.contract.topology import Topology
 
 from .. import logs
 from ..models import DeadLetter
-from ..services import deadletters, outbox, updates
+from ..services import deadletters, outbox, sessions, updates
 from . import broker
 from .statuses import Statuses
 
@@ -51,8 +51,13 @@ class Inbound:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             self._consume_new_datacenters()
-            self._statuses.write_down()
+            self._tell_bounds(self._statuses.write_down())
             self._work_until(time.monotonic() + _LOOK_FOR_DATACENTERS_SECONDS, stopping)
+
+    def _tell_bounds(self, datacenter_ids: set[str]) -> None:
+        """A runner that comes, or comes back, has missed what the others were told."""
+        for topology, bound in sessions.bounds_in(datacenter_ids) if datacenter_ids else ():
+            broker.tell(self._channel, topology, bound)
 
     def _work_until(self, moment: float, stopping: Callable[[], bool]) -> None:
         while not stopping() and (left := moment - time.monotonic()) > 0:

@@ -44,8 +44,9 @@ class Statuses:
             if before is None or before.status.sequence < said.sequence:
                 self._heard[said.runner_id] = runners.Heard(topology.datacenter_id, said, utc_now())
 
-    def write_down(self) -> None:
-        """Raises what the database raises when it is gone."""
+    def write_down(self) -> set[str]:
+        """Gives the datacenters in which there is a runner that was not heard of just before. Raises what the database
+        raises when it is gone."""
         heard, beats = list(self._heard.values()), list(self._beats.values())
         self._heard, self._beats = {}, {}
-        runners.write_down(heard, beats)
+        return runners.write_down(heard, beats)

@@ -92,20 +92,23 @@ def state_of(runner: Runner, now: datetime) -> RunnerState:
 # -- what relays write
 
 
-def write_down(heard: Collection[Heard], beats: Collection[Beat] = ()) -> None:
-    """Keep what runners said, and forget those that were not heard of for an hour."""
+def write_down(heard: Collection[Heard], beats: Collection[Beat] = ()) -> set[str]:
+    """Keep what runners said, and forget those that were not heard of for an hour. Gives the datacenters in which one
+    was heard of that is new, or was silent."""
     try:
-        _write_down(heard, beats)
+        return _write_down(heard, beats)
     except IntegrityError as error:
         # Another relay met the same new runner at the same moment. It says all of that again within a second.
         log.info("statuses of runners not written down: %s", error.orig)
+        return set()
 
 
 @transaction
-def _write_down(heard: Collection[Heard], beats: Collection[Beat]) -> None:
+def _write_down(heard: Collection[Heard], beats: Collection[Beat]) -> set[str]:
     db.session.execute(delete(Runner).where(Runner.seen_at < utc_now() - _FORGOTTEN_AFTER))
     ids = {each.status.runner_id for each in heard} | {beat.said.runner_id for beat in beats}
     known = {row.id: row for row in rows.lock_all(Runner, sorted(ids))} if ids else {}
+    newcomers = {each.datacenter_id for each in heard if _is_new(known.get(each.status.runner_id), each.at)}
     for each in heard:
         row = known.get(each.status.runner_id)
         if row is None:
@@ -117,7 +120,14 @@ def _write_down(heard: Collection[Heard], beats: Collection[Beat]) -> None:
         row = known.get(beat.said.runner_id)
         # One whose status has not come in yet is not shown before it has: within seconds.
         if row is not None and beat.said.sequence >= row.sequence:
+            if _is_new(row, beat.at):
+                newcomers.add(row.datacenter_id)
             row.stopping, row.seen_at = beat.said.stopping, beat.at
+    return newcomers
+
+
+def _is_new(runner: Runner | None, now: datetime) -> bool:
+    return runner is None or now - runner.seen_at >= GONE_AFTER
 
 
 def _columns(heard: Heard) -> dict[str, Any]:

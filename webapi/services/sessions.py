@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import delete, select
 
-from runner_service.contract.control import Sessions
+from runner_service.contract.control import Sessions, TenantSessions
 from runner_service.contract.topology import Topology
 
 from ..database import db, transaction
-from ..models import Hypervisor, SessionLimit
+from ..models import Datacenter, Hypervisor, SessionLimit, VirtualDatacenter
 from ..models.sessionlimits import PLATFORM, Bound
+
+#: A bound, and whose runners are told it.
+Told = tuple[Topology, Sessions | TenantSessions]
 
 #: Of a platform that says nothing else.
 DEFAULT = Bound(open_sessions=2, power_passes=False)
@@ -70,17 +73,48 @@ def show_bounds(hypervisors: Iterable[Hypervisor]) -> None:
 def fingerprint() -> object:
     """Differs whenever somebody has changed a bound. It costs less than to work the bounds out."""
     own = db.session.execute(select(Hypervisor.id, Hypervisor.type, Hypervisor.open_sessions).order_by(Hypervisor.id))
-    return [tuple(row) for row in own], limits()
+    tenants = db.session.execute(select(VirtualDatacenter.id, VirtualDatacenter.open_sessions))
+    return [tuple(row) for row in own], {tuple(row) for row in tenants}, limits()
 
 
 @transaction
-def all_bounds() -> list[tuple[Topology, Sessions]]:
-    """The bound of every hypervisor, as its datacenter's runners are told it."""
-    known = limits()
+def all_bounds() -> list[Told]:
+    """The bound of every hypervisor and tenant, as their datacenters' runners are told them."""
+    return _bounds_of(list(db.session.scalars(select(Datacenter))))
+
+
+@transaction
+def bounds_in(datacenter_ids: Collection[str]) -> list[Told]:
+    """Those of some datacenters only."""
+    return _bounds_of(list(db.session.scalars(select(Datacenter).where(Datacenter.id.in_(datacenter_ids)))))
+
+
+def _bounds_of(datacenters: Sequence[Datacenter]) -> list[Told]:
+    topologies, known = {datacenter.id: datacenter.topology for datacenter in datacenters}, limits()
+    hosts = db.session.scalars(select(Hypervisor).where(Hypervisor.datacenter_id.in_(topologies)))
+    tenants = db.session.scalars(select(VirtualDatacenter).where(VirtualDatacenter.datacenter_id.in_(topologies)))
     return [
-        (host.datacenter.topology, _message(host, known.bound(host))) for host in db.session.scalars(select(Hypervisor))
+        *((topologies[host.datacenter_id], _message(host, known)) for host in hosts),
+        *((topologies[vdc.datacenter_id], _tenant_message(vdc)) for vdc in tenants),
     ]
 
 
-def _message(hypervisor: Hypervisor, bound: Bound) -> Sessions:
+def bound_now(hypervisor_id: str) -> Sessions | None:
+    """What a runner is told of a hypervisor, if there is one. Part of the caller's transaction."""
+    hypervisor = db.session.get(Hypervisor, hypervisor_id)
+    return _message(hypervisor, limits()) if hypervisor else None
+
+
+def tenant_bound_now(tenant: str) -> TenantSessions | None:
+    """The same of a virtual datacenter."""
+    vdc = db.session.get(VirtualDatacenter, tenant) if tenant else None
+    return _tenant_message(vdc) if vdc else None
+
+
+def _tenant_message(vdc: VirtualDatacenter) -> TenantSessions:
+    return TenantSessions(tenant=vdc.id, open_sessions=vdc.open_sessions)
+
+
+def _message(hypervisor: Hypervisor, known: Limits) -> Sessions:
+    bound = known.bound(hypervisor)
     return Sessions(hypervisor_id=hypervisor.id, open_sessions=bound.open_sessions, power_passes=bound.power_passes)

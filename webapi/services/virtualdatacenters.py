@@ -22,7 +22,7 @@ def create(*, datacenter_id: str, **columns: Any) -> VirtualDatacenter:
 
 @transaction
 def update(vdc_id: str, *, open_sessions: int | None) -> VirtualDatacenter:
-    """Bound its operations on one hypervisor, or not. This holds for what is asked for from now on."""
+    """Bound its operations on one hypervisor, or not. Runners are told so, and let run what runs."""
     vdc = rows.lock(VirtualDatacenter, vdc_id)
     vdc.open_sessions = open_sessions
     return vdc

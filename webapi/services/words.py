@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from runner_service.contract.control import Word
 from runner_service.contract.messages import Update
 
 from ..database import utc_now
 from ..models import Request
+from . import sessions
 
 
 def answer(request: Request | None, update: Update) -> Word | None:
@@ -39,9 +42,10 @@ def _take_note(request: Request, update: Update) -> None:
 
 
 def _word(request: Request | None, update: Update) -> Word:
+    asked: dict[str, Any] = {"request_id": update.request_id, "attempt": update.attempt}
+    if request is None or request.outcome:
+        return Word(**asked, go=False, crashes=request.crashes if request else 0)
     return Word(
-        request_id=update.request_id,
-        attempt=update.attempt,
-        go=request is not None and not request.outcome,
-        crashes=request.crashes if request else 0,
-    )
+        **asked, go=True, crashes=request.crashes, sessions=sessions.bound_now(request.hypervisor_id),
+        tenant=sessions.tenant_bound_now(request.tenant),
+    )  # fmt: skip

@@ -19,6 +19,7 @@ from runner_service.contract.control import (
     Control,
     RunnerStatus,
     Sessions,
+    TenantSessions,
     WaitingJob,
     WaitsFor,
     Word,
@@ -387,8 +388,9 @@ def test_a_runner_that_asks_gets_the_word_after_everything_that_was_said_before(
         first.say(request.task, Event.START)
         second = RemoteRunner(request, site.send_update, attempt=2)
         second.say(request.task, Event.AGAIN)
-        go = Word(request_id=request.id, attempt=2, go=True, crashes=1)
-        assert site.hear(lambda message: isinstance(message, Word)) == go
+        word = site.hear(lambda message: isinstance(message, Word))
+        assert (word.request_id, word.attempt, word.go, word.crashes) == (request.id, 2, True, 1)
+        assert (word.sessions.open_sessions, word.tenant.tenant) == (2, request.tenant)
         first.say(request.task.children[0], Event.START)
         second.work()
         assert _ended(world, task)["state"] == "FINISHED_SUCCESSFULLY"
@@ -486,3 +488,16 @@ def test_a_bound_that_changes_is_told_at_once(world: World, shop: Json, site: Si
         world.ask("PATCH", f"/hypervisors/{host['id']}", {"open_sessions": None})
         world.ask("PUT", "/sessions", {"platform": {"open_sessions": 3}})
         site.hear(of(3))
+
+
+def test_a_tenants_bound_that_changes_is_told_at_once_and_a_runner_that_comes_is_told_all(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str
+):
+    vdc, host = shop["virtualdatacenter_id"], world.get("/hypervisors")["items"][0]["id"]
+    with running(world, amqp_vhost_url):
+        site.hear(lambda told: told == TenantSessions(tenant=vdc))
+        world.ask("PATCH", f"/virtualdatacenters/{vdc}", {"open_sessions": 1})
+        site.hear(lambda told: told == TenantSessions(tenant=vdc, open_sessions=1))
+        site.speak(_status(sequence=1))
+        site.hear(lambda told: told == TenantSessions(tenant=vdc, open_sessions=1), times=2)
+        site.hear(lambda told: told == Sessions(hypervisor_id=host, open_sessions=2), times=2)

@@ -219,6 +219,12 @@ def test_a_bound_of_sessions_is_set_and_taken_back(ok, as_json, millwright, lab,
         assert millwright(noun, "set", name, "--open-sessions", wrong).exit_code == 2
 
 
+def test_a_vdc_is_made_with_a_bound_of_its_own(as_json, millwright, lab):
+    words = ("vdc", "create", "small", "--datacenter", "dc1", "--type", "fake", "--open-sessions")
+    assert millwright(*words, "257").exit_code == 2
+    assert as_json(*words, "1")["open_sessions"] == 1
+
+
 def test_bounds_are_shown_and_set_for_the_platform_and_for_a_type(ok, as_json):
     assert "platform" in ok("sessions", "show")
     ok("sessions", "set", "3", "--power-passes")

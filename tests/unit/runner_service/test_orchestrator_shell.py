@@ -8,14 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
 
-from runner_service import orchestrator
+from runner_service import membership, orchestrator
 from runner_service.companions import Companions
-from runner_service.contract.control import Cancel, Heartbeat, Sessions, WaitingJob, Word
+from runner_service.contract.control import Cancel, Heartbeat, Sessions, TenantSessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
@@ -362,6 +362,36 @@ def test_a_bound_that_is_raised_is_used_at_once(shop: Shop) -> None:
     assert shop.hypervisor.most_at_once == 3
 
 
+def test_a_tenants_bound_reaches_what_waits_and_what_comes_later(shop: Shop) -> None:
+    def of_tenant(*names: str) -> TaskRequest:
+        return replace(request(appliance(*names), open_sessions=4), tenant="t", tenant_sessions=1)
+
+    shop.hypervisor.gate.clear()
+    tag = shop.take(of_tenant("a", "b", "c", "d"))
+    shop.running(1)
+    shop.orchestrator.told(TenantSessions(tenant="t", open_sessions=2))
+    shop.running(2)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+    shop.orchestrator.told(TenantSessions(tenant="t"))
+    shop.hypervisor.gate.clear()
+    tag = shop.take(of_tenant("e", "f", "g"))
+    shop.until(lambda: shop.hypervisor.most_at_once == 3, "three at once")
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+
+
+def test_the_apis_word_brings_bounds_that_hold(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    again = request(appliance("a", "b", "c"), open_sessions=1)
+    tag = shop.take(again, attempt=2)
+    bound = Sessions(hypervisor_id="hypervisor-1", open_sessions=3)
+    shop.orchestrator.told(Word(request_id=again.id, attempt=2, go=True, sessions=bound))
+    shop.running(3)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(tag)
+
+
 def test_a_broker_that_is_silent_too_long_is_given_up_with_what_runs(shop: Shop) -> None:
     shop.hypervisor.gate.clear()
     wanted = request(chain("web", *DEPLOY))
@@ -443,6 +473,51 @@ def test_a_partition_is_given_up_once_what_runs_of_it_has_ended_and_nothing_new_
         shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions again")
     finally:
         shop.stop()
+
+
+def test_work_goes_on_while_a_long_run_keeps_a_partition_from_being_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "PATIENCE", 0.0)
+    shop, copied = Shop(partitions=2), threading.Event()
+    shop.hypervisor.fail = lambda work: copied.wait(60) and None if work.job.id.startswith("long") else None
+    try:
+        shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions")
+        longs = [_deployed(shop, f"long{partition}", partition) for partition in (0, 1)]
+        shop.running(2)
+        shop.orchestrator.told(_peer("another"))
+        shop.until(lambda: shop.broker.statuses[-1].draining, "one partition to be on its way out")
+        shop.acknowledged(*(_deployed(shop, f"short{partition}", partition) for partition in (0, 1)))
+        assert shop.broker.released == []
+        copied.set()
+        shop.until(lambda: len(shop.broker.released) == 1, "the partition to be released")
+        [given_up] = shop.broker.released
+        shop.acknowledged(longs[1 - given_up])
+        assert shop.broker.statuses[-1].draining == ()
+    finally:
+        copied.set()
+        shop.stop()
+
+
+def test_what_was_held_goes_on_when_the_partition_stays_after_all() -> None:
+    shop = Shop(partitions=2)
+    try:
+        shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions")
+        shop.hypervisor.gate.clear()
+        tags = [_deployed(shop, f"vm{partition}", partition) for partition in (0, 1)]
+        shop.running(2)
+        shop.orchestrator.told(_peer("another"))
+        shop.until(lambda: shop.broker.statuses[-1].draining, "one partition to be on its way out")
+        tags += [_deployed(shop, f"later{partition}", partition) for partition in (0, 1)]
+        shop.orchestrator.told(_peer("another", sequence=2, stopping=True))
+        shop.until(lambda: not shop.broker.statuses[-1].draining, "it to stay")
+        shop.hypervisor.gate.set()
+        shop.acknowledged(*tags)
+        assert {update.attempt for update in shop.broker.updates} == {1}
+    finally:
+        shop.stop()
+
+
+def _deployed(shop: Shop, name: str, partition: int) -> Tag:
+    return shop.take(request(chain(name, *DEPLOY), id=f"h{partition}", open_sessions=2), partition=partition)
 
 
 def test_an_error_that_passes_is_tried_again_without_a_session(shop: Shop) -> None:

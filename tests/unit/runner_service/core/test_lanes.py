@@ -281,3 +281,16 @@ def test_what_changes_power_is_urgent_and_so_is_undoing(operation: Operation) ->
     assert (priority_of(operation, undo=False) is URGENT) is changes_power
     assert priority_of(operation, undo=False) is OPERATIONS[operation].priority
     assert priority_of(operation, undo=True) is URGENT
+
+
+def test_a_tenants_bound_that_is_told_holds_in_every_lane_whatever_offers_say() -> None:
+    lanes = lanes_with({"h": 9, "g": 9})
+    offer(lanes, "h", "t/a", "t/b", "t/c", "u/d", bound=1)
+    offer(lanes, "g", "t/e", "t/f", bound=1)
+    assert sorted(take_all(lanes).split()) == ["t/a", "t/e", "u/d"]
+    lanes.set_tenant_sessions("t", 2)
+    assert sorted(take_all(lanes).split()) == ["t/b", "t/f"]
+    offer(lanes, "g", "t/g", bound=1)
+    assert take_all(lanes) == ""
+    lanes.set_tenant_sessions("t", None)
+    assert sorted(take_all(lanes).split()) == ["t/c", "t/g"]

@@ -34,6 +34,16 @@ def hear(datacenter: dict, said: RunnerStatus, *, ago: float = 0) -> None:
     runners.write_down([runners.Heard(datacenter["id"], said, utc_now() - timedelta(seconds=ago))])
 
 
+def test_a_datacenter_is_told_apart_in_which_a_runner_comes_or_comes_back(world: World, datacenter: dict):
+    def newcomers(said: RunnerStatus, *, ago: float = 0) -> set[str]:
+        return runners.write_down([runners.Heard(datacenter["id"], said, utc_now() - timedelta(seconds=ago))])
+
+    assert newcomers(status(), ago=9) == {datacenter["id"]}
+    assert newcomers(status(sequence=2), ago=8) == set()
+    assert newcomers(status(sequence=3)) == {datacenter["id"]}
+    assert runners.write_down([], []) == set()
+
+
 def test_a_runner_is_shown_with_what_it_owns_and_its_lanes_by_name(world: World, datacenter: dict):
     host = world.hypervisor(datacenter)
     lanes = (

@@ -149,3 +149,12 @@ def test_bounds_go_to_the_runners_of_the_hypervisors_datacenter(world: World):
     hosts = {world.hypervisor(each)["id"]: each["id"] for each in (here, there)}
     told_where = {message.hypervisor_id: topology.datacenter_id for topology, message in Bounds().due(0.0)}
     assert told_where == hosts
+
+
+@pytest.mark.parametrize(("given", "status"), [(3, 201), (None, 201), (0, 422), (257, 422), ("many", 422)])
+def test_a_virtual_datacenter_is_made_with_a_bound_of_its_own(world: World, given: object, status: int):
+    body = {"datacenter_id": world.datacenter()["id"], "name": "v", "hypervisor_type": "fake", "open_sessions": given}
+    answer = world.ask("POST", "/virtualdatacenters", body)
+    assert answer.status_code == status
+    if status == 201:
+        assert answer.json["open_sessions"] == given

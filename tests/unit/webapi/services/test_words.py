@@ -9,7 +9,7 @@ import dataclasses
 
 import pytest
 
-from runner_service.contract.control import Word
+from runner_service.contract.control import Sessions, TenantSessions, Word
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World
@@ -33,8 +33,19 @@ def begin(runner: Runner) -> None:
 
 def test_a_request_that_nobody_has_begun_is_to_be_carried_out(world: World, deploy: dict):
     runner = world.runner(deploy, attempt=2)
-    assert ask(runner) == Word(request_id=runner.request.id, attempt=2, go=True, crashes=0)
+    word = ask(runner)
+    assert (word.request_id, word.attempt, word.go, word.crashes) == (runner.request.id, 2, True, 0)
     assert world.get(f"/tasks/{deploy['id']}")["state"] == "QUEUED"
+
+
+def test_the_word_brings_the_bounds_that_hold_now(world: World, deploy: dict):
+    runner = world.runner(deploy, attempt=2)
+    host, vdc = runner.request.hypervisor.id, runner.request.tenant
+    world.ask("PATCH", f"/hypervisors/{host}", {"open_sessions": 5})
+    world.ask("PATCH", f"/virtualdatacenters/{vdc}", {"open_sessions": 3})
+    word = ask(runner)
+    assert word.sessions == Sessions(hypervisor_id=host, open_sessions=5)
+    assert word.tenant == TenantSessions(tenant=vdc, open_sessions=3)
 
 
 def test_from_the_question_on_an_earlier_attempt_is_not_heard(world: World, deploy: dict):
