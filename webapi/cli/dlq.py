@@ -87,10 +87,23 @@ def show(session: Session, id: str) -> None:
 def requeue(session: Session, /, id: str | None, *, every: bool, **within: str | None) -> None:
     """Have dead letters sent again, once what stopped them is put right.
 
-    A request whose task has ended is refused: ask for the operation anew.
+    Of a request whose task has ended, the same is asked for anew: a new task is made, in your name, if the state of its
+    VM still allows it.
     """
     chosen = _chosen(session, id, every=every, **within)
-    _each(session, chosen, lambda letter: session.client.post(DEAD_LETTER.one(letter["id"], "requeue")), "sent again")
+    made: list[str] = []
+
+    def ask(letter: Json) -> None:
+        answer = session.client.post(DEAD_LETTER.one(letter["id"], "requeue"))
+        if answer.get("new_task_id"):
+            made.append(answer["new_task_id"])
+
+    _each(session, chosen, ask, lambda accepted: _requeued(accepted - len(made), made))
+
+
+def _requeued(sent: int, made: list[str]) -> list[str]:
+    lines = [f"{_counted(sent)} will be sent again."] if sent or not made else []
+    return lines + [f"Task {task_id} asks for the same anew." for task_id in made]
 
 
 @dlq.command()
@@ -102,7 +115,12 @@ def drop(session: Session, /, id: str | None, *, every: bool, yes: bool, **withi
     chosen = _chosen(session, id, every=every, **within)
     if not yes and chosen:
         click.confirm(f"Forget {_counted(len(chosen))} for good?", abort=True, err=True)
-    _each(session, chosen, lambda letter: session.client.delete(DEAD_LETTER.one(letter["id"])), "dropped")
+    were = "was" if len(chosen) == 1 else "were"
+
+    def said(accepted: int) -> list[str]:
+        return [f"{_counted(accepted)} {were} dropped."]
+
+    _each(session, chosen, lambda letter: session.client.delete(DEAD_LETTER.one(letter["id"])), said)
 
 
 def _listing(session: Session, limit: int, *, datacenter: str | None, task: str | None) -> Json:
@@ -126,8 +144,8 @@ def _chosen(session: Session, id: str | None, *, every: bool, **within: str | No
     return [find(session.client, DEAD_LETTER, id)]
 
 
-def _each(session: Session, letters: list[Json], act: Callable[[Json], Any], done: str) -> None:
-    """What is refused is told, and keeps none of the others back."""
+def _each(session: Session, letters: list[Json], act: Callable[[Json], Any], said: Callable[[int], list[str]]) -> None:
+    """What is refused is told, and keeps none of the others back; ``said`` tells how many were not."""
     refused = []
     for letter in letters:
         try:
@@ -137,8 +155,8 @@ def _each(session: Session, letters: list[Json], act: Callable[[Json], Any], don
                 raise
             refused.append(f"{letter['id']}: {error.message}")
     if not session.wants_json:
-        will_be = "will be" if done == "sent again" else "was" if len(letters) == 1 else "were"
-        session.tell(f"{_counted(len(letters) - len(refused))} {will_be} {done}.")
+        for line in said(len(letters) - len(refused)):
+            session.tell(line)
     if refused:
         raise NotAll("\n".join(["the API refused:", *(f"  {line}" for line in refused)]))
 

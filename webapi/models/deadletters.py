@@ -17,6 +17,7 @@ class DeadLetter(Base):
     """One message. ``body`` is as it came, with what is no text replaced; secrets in it are sealed."""
 
     __tablename__ = "dead_letters"
+    __allow_unmapped__ = True
     __table_args__ = table_arguments(
         Index(None, "created_at", "id"), Index(None, "datacenter_id"), Index(None, "requeue_asked_at")
     )
@@ -33,3 +34,6 @@ class DeadLetter(Base):
     #: Somebody asked to send it again; the row goes once the broker has confirmed it.
     requeue_asked_at: Mapped[datetime | None]
     created_at: Mapped[Stamp]
+
+    #: The task that asks for the same anew, made just now; not a column.
+    new_task_id: str | None = None

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from flask import url_for
+
+from ..auth import asker
 from ..models import DeadLetter
 from ..schemas.base import page_of
-from ..schemas.deadletters import DeadLetterList, DeadLetterSchema, DeadLetterSummarySchema
+from ..schemas.deadletters import DeadLetterList, DeadLetterSchema, DeadLetterSummarySchema, RequeuedSchema
 from ..services import deadletters
 from ..services.paging import Page
 from .strict import Blueprint
@@ -33,10 +36,13 @@ def get_deadletter(letter_id: str) -> DeadLetter:
 
 
 @blueprint.post("/<letter_id>/requeue")
-@blueprint.response(202, DeadLetterSummarySchema)
-def requeue_deadletter(letter_id: str) -> DeadLetter:
-    """Have a dead letter sent again. It is gone from here once the broker has it."""
-    return deadletters.ask_to_requeue(letter_id)
+@blueprint.response(202, RequeuedSchema)
+def requeue_deadletter(letter_id: str) -> tuple[DeadLetter, int, dict[str, str]]:
+    """Have a dead letter sent again, or, of a request whose task has ended, the same asked for anew by a new task. It
+    is gone from here once the broker has it, or the task is made."""
+    letter = deadletters.ask_to_requeue(letter_id, asker())
+    task_id = letter.new_task_id
+    return letter, 202, {"Location": url_for("tasks.get_task", task_id=task_id)} if task_id else {}
 
 
 @blueprint.delete("/<letter_id>")

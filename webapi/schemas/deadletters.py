@@ -26,6 +26,14 @@ class DeadLetterSummarySchema(Schema):
     created_at = moment_field()
 
 
+class RequeuedSchema(DeadLetterSummarySchema):
+    """A dead letter that is to be sent again, or that is gone because its operation was asked for anew."""
+
+    new_task_id = fields.String(
+        allow_none=True, metadata={"description": "The task that was made for it; null: the message itself is sent."}
+    )
+
+
 class DeadLetterSchema(DeadLetterSummarySchema):
     """A message that could not be handled."""
 

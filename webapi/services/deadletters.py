@@ -21,7 +21,7 @@ from runner_service.contract.topology import Topology
 from ..database import db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, DeadLetter, Request, Severity
-from . import rows, updates
+from . import anew, rows, updates
 from .events import tell_of_datacenter
 from .outbox import Rejected
 from .paging import DEFAULT_LIMIT, Page, page
@@ -160,8 +160,9 @@ def _message(letter: DeadLetter) -> TaskRequest | Update | None:
 
 
 @transaction
-def ask_to_requeue(letter_id: str) -> DeadLetter:
-    """Let the relay send it again. Raises Refused for what nobody can read, and for a request that has ended."""
+def ask_to_requeue(letter_id: str, by: str) -> DeadLetter:
+    """Let the relay send it again. Of a request that has ended, whose task has ended then, the same is asked for anew:
+    the letter is gone and names the new task. Raises Refused for what nobody can read or may ask for."""
     letter = rows.lock(DeadLetter, letter_id)
     message = _message(letter)
     if message is None:
@@ -169,21 +170,20 @@ def ask_to_requeue(letter_id: str) -> DeadLetter:
             "this is no message that can be read, so it cannot be sent again; look at it, then drop it",
             code="deadletter.unreadable", reason=letter.reason,
         )  # fmt: skip
-    if isinstance(message, TaskRequest):
-        _check_open(message)
-    letter.requeue_asked_at = utc_now()
+    request = _request_of(message) if isinstance(message, TaskRequest) else None
+    if request is not None and request.outcome:
+        letter.new_task_id = anew.ask_anew(request, by).id
+        rows.remove(letter)
+    else:
+        letter.requeue_asked_at = utc_now()
     return letter
 
 
-def _check_open(message: TaskRequest) -> None:
+def _request_of(message: TaskRequest) -> Request:
     request = db.session.scalars(select(Request).filter_by(id=message.id)).one_or_none()
     if request is None:
         raise Refused("this request belongs to no task that is known here", code="deadletter.unreadable")
-    if request.outcome:
-        raise Refused(
-            f"the request's task {request.task_id} has ended; ask for the operation anew instead",
-            code="deadletter.ended", task_id=request.task_id,
-        )  # fmt: skip
+    return request
 
 
 @transaction

@@ -93,6 +93,11 @@ def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
 @transaction
 def ask(vm_id: str, action: Action, by: str, *, timeout: int | None = None) -> Task:
     """Guard, place if it is a deploy, lock and ask, all or nothing. Raises Refused."""
+    return ask_within(vm_id, action, by, timeout=timeout)
+
+
+def ask_within(vm_id: str, action: Action, by: str, *, timeout: int | None = None) -> Task:
+    """The same as part of the caller's transaction."""
     vm = rows.lock(VirtualMachine, vm_id)
     guard(vm, action)
     if action is Action.DEPLOY:

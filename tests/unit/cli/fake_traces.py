@@ -57,7 +57,9 @@ def letter(**fields: Any) -> Json:
 def requeue(row: Json) -> Json:
     if row["kind"] is None:
         raise Refusal(409, "deadletter.unreadable", "this is no message that can be read")
+    if row["kind"] == "request" and row.get("is_of_a_vm_that_is_there"):
+        return listed("deadletters", row) | {"new_task_id": "0a1b2c3d-anew"}
     if row["kind"] == "request":
-        raise Refusal(409, "deadletter.ended", f"the request's task {row['task_id']} has ended")
+        raise Refusal(409, "deadletter.gone", f"what task {row['task_id']} was about is not there any more")
     row["requeue_asked_at"] = now()
-    return listed("deadletters", row)
+    return listed("deadletters", row) | {"new_task_id": None}

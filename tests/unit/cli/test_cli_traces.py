@@ -87,10 +87,15 @@ def test_one_is_sent_again(ok, as_json, letters):
 
 
 def test_one_that_is_refused_is_told_with_its_code(millwright, letters):
-    for id, code in ((letters[1], "deadletter.ended"), (letters[2], "deadletter.unreadable")):
+    for id, code in ((letters[1], "deadletter.gone"), (letters[2], "deadletter.unreadable")):
         result = millwright("dlq", "requeue", id)
         assert (result.exit_code, result.stdout) == (1, "")
         assert f"[{code}]" in result.stderr
+
+
+def test_a_task_that_asks_for_the_same_anew_is_named(ok, api, letters):
+    api.rows["deadletters"][letters[1]]["is_of_a_vm_that_is_there"] = True
+    assert ok("dlq", "requeue", letters[1]) == "Task 0a1b2c3d-anew asks for the same anew.\n"
 
 
 def test_of_all_those_that_can_be_are_sent_again_and_the_others_told(millwright, letters):

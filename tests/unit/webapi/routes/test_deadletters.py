@@ -10,7 +10,7 @@ import pytest
 from runner_service.contract.messages import TaskRequest
 from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
-from tests.webapi_world import World
+from tests.webapi_world import Runner, World, small
 from webapi.database import db, utc_now
 from webapi.models import DeadLetter
 from webapi.services import deadletters
@@ -120,13 +120,65 @@ def test_a_request_that_has_not_ended_is_sent_again(world: World, deploy: dict, 
     assert message == request
 
 
-def test_a_request_whose_task_has_ended_is_not_sent_again(world: World, deploy: dict, topology: Topology):
-    [request] = world.requests(deploy)
-    letter = deadletters.bury_request(topology, request.encode(), "no such operation")
-    code, message = _refusal(world, letter.id)
-    assert code == "deadletter.ended"
-    assert "ask for the operation anew" in message and deploy["id"] in message
+def _buried(world: World, topology: Topology, task: dict) -> str:
+    [request] = world.requests(task)
+    return deadletters.bury_request(topology, request.encode(), "no such operation").id
+
+
+def test_of_a_request_whose_task_has_ended_the_same_is_asked_for_anew(world: World, deploy: dict, topology: Topology):
+    letter_id = _buried(world, topology, deploy)
+    answer = world.ask("POST", f"/deadletters/{letter_id}/requeue")
+    assert answer.status_code == 202
+    assert answer.headers["Location"].endswith(f"/tasks/{answer.json['new_task_id']}")
+    task = world.get(f"/tasks/{answer.json['new_task_id']}")
+    assert (task["type"], task["owner"], task["requested_by"]) == ("DEPLOY", deploy["owner"], "tester")
+    assert world.get("/deadletters")["items"] == []
     assert _sent_again() == []
+    assert world.carry_out(task)["state"] == "FINISHED_SUCCESSFULLY"
+
+
+def test_a_vms_part_of_an_appliances_task_is_asked_for_of_that_vm_alone(world: World, topology: Topology):
+    [datacenter] = world.get("/datacenters")["items"]
+    vapp = world.appliance(world.vdc(datacenter), small("a"), small("b"))
+    deploy = world.post(f"/virtualappliances/{vapp['id']}/deploy")
+    first, second = world.requests(deploy)
+    letter_id = deadletters.bury_request(topology, second.encode(), "no such operation").id
+    Runner(first).work()
+    task = world.get(f"/tasks/{world.post(f'/deadletters/{letter_id}/requeue')['new_task_id']}")
+    assert task["owner"]["id"] == second.task.children[0].children[0].vm_id
+
+
+def test_a_discovery_is_asked_for_anew(world: World, topology: Topology):
+    [host] = world.get("/hypervisors")["items"]
+    letter_id = _buried(world, topology, world.post(f"/hypervisors/{host['id']}/discover"))
+    task = world.get(f"/tasks/{world.post(f'/deadletters/{letter_id}/requeue')['new_task_id']}")
+    assert (task["type"], task["owner"]["id"]) == ("DISCOVER", host["id"])
+
+
+def test_what_the_vms_state_does_not_allow_any_more_is_refused_and_the_letter_stays(
+    world: World, deploy: dict, topology: Topology
+):
+    letter_id, vm = _buried(world, topology, deploy), deploy["owner"]["id"]
+    again = world.post(f"/vms/{vm}/deploy")
+    assert _refusal(world, letter_id)[0] == "vm.locked"
+    world.carry_out(again)
+    assert _refusal(world, letter_id)[0] == "vm.state"
+    assert world.get(f"/deadletters/{letter_id}")["requeue_asked_at"] is None
+
+
+def test_of_a_vm_that_is_gone_nothing_is_asked(world: World, deploy: dict, topology: Topology):
+    letter_id = _buried(world, topology, deploy)
+    assert world.ask("DELETE", f"/vms/{deploy['owner']['id']}").status_code == 204
+    assert _refusal(world, letter_id)[0] == "deadletter.gone"
+
+
+def test_a_change_of_a_definition_is_not_asked_for_anew(world: World, deploy: dict, topology: Topology):
+    world.carry_out(deploy)
+    vm = deploy["owner"]["id"]
+    world.carry_out(world.post(f"/vms/{vm}/power", {"action": "off"}))
+    change = world.ask("PUT", f"/vms/{vm}", {"definition": small("web", memory_mib=128)}).json
+    code, message = _refusal(world, _buried(world, topology, change))
+    assert (code, "ask for the change anew" in message) == ("deadletter.ended", True)
 
 
 def test_a_request_of_nobody_is_not_sent_again(world: World, deploy: dict, topology: Topology):
