@@ -71,9 +71,15 @@ def _was_to_fail(task: TaskSeen, dark: frozenset[str]) -> bool:
 def _unexplained(seen: Snapshot) -> Iterator[Finding]:
     for vm in seen.vms:
         tasks = sorted((task for task in seen.tasks if task.vm_id == vm.id), key=lambda task: task.created_at)
-        if vm.state == "UNKNOWN" and not any(task.state == "FINISHED_UNSUCCESSFULLY" for task in tasks[-1:]):
+        if vm.state == "UNKNOWN" and not any(_went_wrong(task) for task in tasks[-1:]):
             last = f"{tasks[-1].type} is {tasks[-1].state}" if tasks else "there was none"
             yield Finding(Kind.UNEXPLAINED, f"VM {vm.native_name} is UNKNOWN; its last task: {last}")
+
+
+def _went_wrong(task: TaskSeen) -> bool:
+    """Of a task that was cancelled, its jobs say what became of them."""
+    failed = any("FAILED" in (job.state, job.rollback_state) for job in task.jobs)
+    return task.state == "FINISHED_UNSUCCESSFULLY" or (task.cancelled and failed)
 
 
 def _disagreeing(seen: Snapshot, host: HostSeen) -> Iterator[Finding]:

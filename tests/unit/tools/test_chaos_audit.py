@@ -67,6 +67,14 @@ def test_an_unknown_vm_may_be_anything_if_its_last_task_told_that_it_failed():
     assert _found(unknown) == [Kind.UNEXPLAINED]
 
 
+def test_so_may_one_whose_cancelled_task_could_not_be_undone():
+    unknown, gone = replace(WEB, state="UNKNOWN"), replace(HOST, machines=())
+    cancelled = replace(DEPLOY, state="CANCELLED", cancelled=True, jobs=(JobSeen("configure", "host-0", "DONE"),))
+    assert _found(unknown, gone, cancelled) == [Kind.UNEXPLAINED]
+    left = replace(cancelled.jobs[0], rollback_state="FAILED")
+    assert _found(unknown, gone, replace(cancelled, jobs=(left,))) == []
+
+
 def test_what_a_hypervisor_has_of_a_vm_that_is_not_there_is_orphaned():
     assert _found(GONE) == [Kind.ORPHANED] * 3
     assert _found(replace(WEB, hypervisor_id="elsewhere")) == [Kind.ORPHANED] * 3
