@@ -29,7 +29,8 @@ STRIKES = 3
 
 class Suspects:
     """``finish`` is given a request that has ended, ``give_up`` one with the reason why it is carried out no more,
-    ``leave`` one that has to come again; ``tell`` brings a call to the orchestrator's thread."""
+    ``try_again`` one that is to be offered again, ``leave`` one that has to come again; ``tell`` brings a call to the
+    orchestrator's thread."""
 
     def __init__(self, companions: Companions, lanes: Lanes, pool: Executor, fence: float):
         """``fence``: seconds after which a process that broke off has surely left nothing that runs."""
@@ -40,6 +41,7 @@ class Suspects:
         self.tell: Callable[[Callable[[], None]], None]
         self.finish: Callable[[Progress], None]
         self.give_up: Callable[[Progress, str], None]
+        self.try_again: Callable[[Progress], None]
         self.leave: Callable[[Progress], None]
 
     def offer(self, progress: Progress) -> None:
@@ -83,6 +85,6 @@ class Suspects:
         with progress.about():
             log.error("brought its own process down, %d of %d", progress.strikes, STRIKES)
         if progress.strikes < STRIKES:
-            self.offer(progress)
+            self.try_again(progress)
         else:
             self.give_up(progress, f"it brought the runner that carried it out down by itself, {STRIKES} times")

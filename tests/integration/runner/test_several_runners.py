@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import pika
 import pytest
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store, most_at_once
-from runner_service.contract.control import Cancel
+from runner_service.contract.control import Cancel, Word
+from runner_service.contract.messages import Update
+from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
+from runner_service.contract.topology import AGAIN_HEADER, REQUESTS_EXCHANGE
 from tests.integration.runner.conftest import Api, RunnerProcess
 from tests.requests import DEPLOY, chain, request
 from tests.waiting import wait_until
@@ -147,3 +151,43 @@ def test_a_hanging_run_is_cancelled_and_undone_within_seconds(
     assert api.wait_for("web.power_on", Event.ERROR, timeout=5).error.code == "task.cancelled"
     assert api.wait_for("web.task").event is Event.CANCELLED
     assert store.read().machines == {}
+
+
+def test_an_undoing_that_hangs_is_given_up_soon_after_a_cancel_and_told(
+    api: Api, new_runner: NewRunner, hypervisors: list[Store]
+) -> None:
+    store = hypervisors[0]
+    store.tell({"delays": {"power_on": 600, "delete": 600}})
+    new_runner(MILLWRIGHT_CANCEL_PATIENCE="1").start()
+    wanted = request(chain("web", *DEPLOY), id=id_in(api, 0), url=f"fake://{store.directory}")
+    api.send(wanted)
+    wait_until(lambda: "power_on" in [span.operation for span in store.operations()], 60, "the hanging operation")
+    api.tell(Cancel(request_id=wanted.id))
+    told = api.wait_for("web.configure", Event.ROLLBACK_ERROR)
+    assert told.error is not None
+    assert told.error.code == "runner.stopped"
+    assert api.wait_for("web.task").event is Event.CANCELLED
+
+
+def test_a_suspect_is_cancelled_in_its_own_process_while_others_go_on(
+    api: Api, runner: RunnerProcess, hypervisors: list[Store], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def suspects(asked: Update) -> None:
+        api.tell(Word(request_id=asked.request_id, attempt=asked.attempt, go=True, crashes=3))
+
+    monkeypatch.setattr(api, "answer", suspects)
+    store = hypervisors[0]
+    store.tell({"delays": {"create": 600}})
+    wanted = request(chain("web", *DEPLOY), id=id_in(api, 0), url=f"fake://{store.directory}")
+    properties = pika.BasicProperties(headers={AGAIN_HEADER: True})
+    api.channel.basic_publish(REQUESTS_EXCHANGE, api.topology.in_queue(0), wanted.encode(), properties, mandatory=True)
+    api.read()
+    wait_until(lambda: api.read() and store.operations(), 60, "the hanging operation of its process")
+    other = request(chain("db", Operation.GET_STATE), id=id_in(api, 0), url=f"fake://{store.directory}")
+    api.send(other)
+    assert api.wait_for("db.task"), "it has ended meanwhile"
+    api.tell(Cancel(request_id=wanted.id))
+    assert api.wait_for("web.task").event is Event.CANCELLED
+    assert store.read().machines == {}
+    wait_until(lambda: api.read() and runner.said.count("has ended") >= 2, 30, "its end at the runner")
+    assert "carried out alone" in runner.said
