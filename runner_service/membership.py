@@ -144,7 +144,7 @@ class Membership:
 
     def lost(self) -> None:
         """The connection is gone, and with it all that was on its way out."""
-        self._peers = self._peers.deaf()
+        self._peers = self._peers.listening_anew()
         self.consumed -= self.draining
         self._leaving.clear()
         self._left = self._releasing = frozenset()

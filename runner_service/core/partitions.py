@@ -17,8 +17,10 @@ from math import ceil
 
 #: Seconds without a heartbeat after which a runner counts as gone. One that works has one every second.
 GONE_AFTER = 5.0
-#: Seconds without an own heartbeat, which come back to us as those of all others, after which we count as deaf.
-DEAF_AFTER = 2.5
+#: So many of our own heartbeats must have come back meanwhile: who hears not even itself calls nobody silent.
+HEARD_MEANWHILE = 4
+#: Seconds between two that count: after a broker hung, many come at once.
+APART = 0.5
 
 
 def partitions_of(runner_id: str, runners: Collection[str], partitions: int) -> frozenset[int]:
@@ -52,17 +54,18 @@ class Peer:
     heard: float
     sequence: int
     stopping: bool
+    #: How often we have heard ourselves since.
+    missed: int = 0
 
 
 @dataclass(frozen=True)
 class Peers:
-    """The other runners of the datacenter that one has heard of. Who is deaf calls nobody silent: after a broker was
-    away, all runners would take, and then drain, everything."""
+    """The other runners of the datacenter that one has heard of. Our own heartbeats come back by the same way as
+    theirs. If silence alone counted, all runners would take, and then drain, everything after the broker was away."""
 
     known: tuple[tuple[str, Peer], ...] = ()
-    #: Since when we have heard without a break, as our own heartbeats show, and the last of these.
-    hearing_since: float | None = None
-    own: float = 0.0
+    #: When we last heard ourselves.
+    own: float = float("-inf")
 
     def heard(self, runner_id: str, *, sequence: int, stopping: bool, now: float) -> Peers:
         """A heartbeat came in; one that was overtaken on its way changes nothing."""
@@ -74,24 +77,24 @@ class Peers:
 
     def heard_ourselves(self, now: float) -> Peers:
         """An own heartbeat came back."""
-        return replace(self, own=now, hearing_since=now if self._deaf(now) else self.hearing_since)
+        if now - self.own < APART:
+            return self
+        known = [(name, replace(peer, missed=peer.missed + 1)) for name, peer in self.known]
+        return Peers(tuple(known), now)
 
-    def deaf(self) -> Peers:
-        """The connection is gone."""
-        return replace(self, hearing_since=None)
-
-    def _deaf(self, now: float) -> bool:
-        return self.hearing_since is None or now - self.own >= DEAF_AFTER
+    def listening_anew(self) -> Peers:
+        """The connection was lost."""
+        return replace(self, known=tuple((name, replace(peer, missed=0)) for name, peer in self.known))
 
     def without_silent(self, now: float) -> Peers:
         """Without those that said nothing for so long although we could have heard it."""
-        if self._deaf(now):
-            return self
-        since = self.hearing_since or 0.0
-        alive = [(name, peer) for name, peer in self.known if now - max(peer.heard, since) < GONE_AFTER]
-        return replace(self, known=tuple(alive))
+        return replace(self, known=tuple((name, peer) for name, peer in self.known if not _is_gone(peer, now)))
 
     @property
     def at_work(self) -> tuple[str, ...]:
         """Those that take work."""
         return tuple(name for name, peer in self.known if not peer.stopping)
+
+
+def _is_gone(peer: Peer, now: float) -> bool:
+    return now - peer.heard >= GONE_AFTER and peer.missed >= HEARD_MEANWHILE
