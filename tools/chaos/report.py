@@ -40,7 +40,10 @@ def line(result: Result) -> str:
     cost = f"{result.seconds:6.1f} s {result.cpu_seconds:6.1f} cpu"
     done = f"{result.vms:>3} VMs {result.operations:>4} operations {result.tasks:>3} tasks"
     verdict = "ok" if not result.findings else f"{len(result.findings)} FINDINGS"
-    lines = [f"seed {result.seed:>4} {result.form:<5} {cost}  {done}  killed {_killed(result)}  {verdict}"]
+    lines = [f"seed {result.seed:>4} {result.form:<5} {cost}  {done}  killed {_counted(result.kills)}  {verdict}"]
+    if result.ended:
+        # No broken promise, as a supervisor starts it again; but somebody should know why.
+        lines.append(f"    ended by themselves: {_counted(result.ended)}")
     lines += [f"    {finding.kind}: {finding.text}" for finding in result.findings]
     if result.findings:
         again = f"python -m tools.chaos --seed {result.seed} --form {result.form}"
@@ -48,8 +51,8 @@ def line(result: Result) -> str:
     return "\n".join(lines)
 
 
-def _killed(result: Result) -> str:
-    return " ".join(f"{name}:{count}" for name, count in result.kills.items()) or "nobody"
+def _counted(processes: dict[str, int]) -> str:
+    return " ".join(f"{name}:{count}" for name, count in processes.items()) or "nobody"
 
 
 def table(results: list[Result]) -> str:

@@ -19,6 +19,10 @@ from webapi.cli.client import Client, Json
 SETUP_TIMEOUT = 120
 
 
+class CannotFurnish(Exception):
+    """A hypervisor could not be registered before the chaos began; the message says why."""
+
+
 class Site:
     """One datacenter with hypervisors of one type."""
 
@@ -36,6 +40,8 @@ class Site:
         here, first = {"datacenter_id": self.datacenter["id"]}, self.hosts[0]
         tasks = [self._register(host, here) for host in self.hosts]
         wait_until(lambda: not self.open_tasks(), SETUP_TIMEOUT, f"the end of {tasks}", every=0.2)
+        for task in tasks:
+            self._require(task)
         template = self._client.post("/templates", {**here, "name": "guest", "path": first.template, "format": "qcow2"})
         vdcs = [self._rent(number, sessions, here) for number, sessions in enumerate(plan.vdcs)]
         for number, names in enumerate(plan.appliances):
@@ -55,6 +61,12 @@ class Site:
         )
         self.appliances.append(appliance)
         self._tenants |= {vm["id"]: (vdc["name"], vdc["open_sessions"]) for vm in appliance["vms"]}
+
+    def _require(self, task: str) -> None:
+        """Without its hypervisors a seed is none."""
+        seen = self._client.get(f"/tasks/{task}")
+        if seen["state"] != "FINISHED_SUCCESSFULLY":
+            raise CannotFurnish(f"{seen['type']} {task} is {seen['state']}: {seen['error']}")
 
     def _register(self, host: Hypervisor, here: Json) -> str:
         sessions = host.told.sessions
