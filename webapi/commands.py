@@ -20,6 +20,7 @@ from . import logs
 from .app import create_app
 from .database import db as tables
 from .errors import ApiError
+from .orphans import end_with_parent
 from .services import health, tokens
 from .settings import InvalidSetting, Settings, explained
 
@@ -91,6 +92,7 @@ def api(bind: str | None, workers: int, threads: int) -> None:
         "worker_class": "gthread",
         "proc_name": "millwright-api",
         "logconfig_dict": _log_configuration(settings),
+        "post_fork": lambda _server, worker: end_with_parent(worker.ppid),
         # It would be a file in the user's home, the same one for all APIs of the user.
         "control_socket_disable": True,
     }

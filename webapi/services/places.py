@@ -87,7 +87,7 @@ def wait_of(job: Waiting, said: Said) -> Wait:
     if job.behind_another:
         return Wait(what=Before.TURN, text="the job before it")
     if not job.published:
-        return Wait(what=Before.RELAY, text="a relay to publish its request")
+        return Wait(what=Before.RELAY, text="its turn to be published by a relay")
     if job.partition not in said.partitions:
         return Wait(what=Before.RUNNER, text=f"a runner: no runner serves partition {job.partition}")
     return Wait(what=Before.QUEUE, text="its runner to take it from the queue")

@@ -59,6 +59,29 @@ def test_the_api_serves_and_ends_when_told(world: World, database_url: str, addr
         assert api.wait(30) == 0
 
 
+def test_an_api_whose_master_was_killed_starts_again_at_once(world: World, database_url: str, address: str):
+    def children(of: subprocess.Popen[bytes]) -> list[int]:
+        return [int(child) for child in Path(f"/proc/{of.pid}/task/{of.pid}/children").read_text().split()]
+
+    with process("api", "--bind", address, DATABASE_URL=database_url) as api:
+        wait_until(lambda: _answer(f"http://{address}/api/v1/health"), 60, "the API")
+        [worker] = children(api)
+        api.kill()
+        # Long before it would notice by itself that it has another parent.
+        wait_until(lambda: not _is_alive(worker), 5, "the worker to end, too")
+    with process("api", "--bind", address, DATABASE_URL=database_url) as api:
+        wait_until(lambda: _answer(f"http://{address}/api/v1/health"), 60, "the next API")
+        assert api.poll() is None
+
+
+def _is_alive(process_id: int) -> bool:
+    """A zombie that nobody has asked about is not."""
+    try:
+        return Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_the_relay_works_as_soon_as_there_is_a_broker_and_ends_when_told(
     world: World, database_url: str, amqp_vhost_url: str
 ):
