@@ -38,6 +38,8 @@ def results_of(plans: Sequence[Plan], directory: Path, kept: Path, jobs: int) ->
     ended: Results = _PROCESSES.Queue()
     for plan in [*plans, *[None] * jobs]:
         waiting.put(plan)
+    # Whoever leaves early does not wait for somebody to take the rest.
+    waiting.cancel_join_thread()
     homes = [directory / f"job-{number}" for number in range(jobs)]
     with _at_work([_PROCESSES.Process(target=_work, args=(waiting, ended, home, kept)) for home in homes]) as processes:
         for _ in plans:
