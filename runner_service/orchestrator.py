@@ -208,6 +208,7 @@ class Orchestrator:
             self._advance(progress, steps.Cancel())
             for run in progress.running.values():
                 self._limit(progress, run)
+        self._resume(progress)
 
     def _limit(self, progress: Progress, run: Run) -> None:
         """The owner of a cancelled task does not wait for ever for what is not stopped at once."""
@@ -244,7 +245,8 @@ class Orchestrator:
         """Consume our share of the partitions, give up the rest, and say so."""
         moves = self._membership.settle(self._is_idle)
         for progress in self._requests_in(moves[Move.PAUSE]):
-            self._hold(progress)
+            if self._is_held(progress):
+                self._hold(progress)
         for progress in self._requests_in(moves[Move.RESUME]):
             self._resume(progress)
         self._park(self._requests_in(moves[Move.GO]))
@@ -263,6 +265,10 @@ class Orchestrator:
         """Nothing is started for it until ``_resume``: its partition may be somebody else's soon."""
         for ticket in (progress.whole, *map(progress.ticket, progress.waiting)):
             self._lanes.withdraw(ticket)
+
+    def _is_held(self, progress: Progress) -> bool:
+        """Nothing of it is started. What its owner wants ended does not wait for a hand-over."""
+        return progress.parked or (self._membership.is_paused(progress.partition) and not progress.cancelled)
 
     def _resume(self, progress: Progress) -> None:
         if progress.has_lane and progress.alone and not progress.running:
@@ -415,7 +421,7 @@ class Orchestrator:
             self._metrics.retried(start.job.operation)
             self._timers.after(start.delay, partial(self._retry, progress, start))
             return
-        if self._membership.is_paused(progress.partition):
+        if self._is_held(progress):
             return
         request = progress.request
         progress.offered_at[start.job.id] = time.monotonic()
@@ -426,7 +432,7 @@ class Orchestrator:
         )  # fmt: skip
 
     def _offer_whole(self, progress: Progress) -> None:
-        if not (progress.parked or self._membership.is_paused(progress.partition)):
+        if not self._is_held(progress):
             self._suspects.offer(progress)
 
     def _retry(self, progress: Progress, start: Start) -> None:

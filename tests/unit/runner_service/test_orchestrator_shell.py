@@ -516,6 +516,28 @@ def test_what_was_held_goes_on_when_the_partition_stays_after_all() -> None:
         shop.stop()
 
 
+def test_a_cancel_does_not_wait_for_a_hand_over() -> None:
+    shop = Shop(partitions=2)
+    try:
+        shop.until(lambda: shop.broker.consumed == {0, 1}, "both partitions")
+        shop.hypervisor.gate.clear()
+        wanted = [request(chain(f"vm{partition}", *DEPLOY), id=f"h{partition}") for partition in (0, 1)]
+        tags = [shop.take(each, partition=partition) for partition, each in enumerate(wanted)]
+        shop.running(2)
+        shop.orchestrator.told(_peer("another"))
+        shop.until(lambda: shop.broker.statuses[-1].draining, "one partition to be on its way out")
+        for each in wanted:
+            shop.orchestrator.told(Cancel(request_id=each.id))
+        for partition in (0, 1):
+            node = f"vm{partition}.configure"
+            shop.until(lambda node=node: "ROLLBACK_START" in shop.broker.events_of(node), "the undoing")
+        shop.hypervisor.gate.set()
+        shop.acknowledged(*tags)
+        assert shop.hypervisor.vms == {}
+    finally:
+        shop.stop()
+
+
 def _deployed(shop: Shop, name: str, partition: int) -> Tag:
     return shop.take(request(chain(name, *DEPLOY), id=f"h{partition}", open_sessions=2), partition=partition)
 
