@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging.config
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import flask_migrate
@@ -23,6 +23,9 @@ from .errors import ApiError
 from .orphans import end_with_parent
 from .services import health, tokens
 from .settings import InvalidSetting, Settings, explained
+
+if TYPE_CHECKING:
+    from .messaging.bell import Bell
 
 _NOT_MIGRATED = "the database has not the tables that this version needs; run `millwright db upgrade` first"
 
@@ -106,7 +109,18 @@ def relay() -> None:
 
     settings = Settings.from_environment()
     logging.config.dictConfig(_log_configuration(settings))
-    Relay(_migrated_app(), settings.amqp_url, window=_window(settings)).run_until_signalled()
+    window, bell = _window(settings), _bell(settings)
+    Relay(_migrated_app(), settings.amqp_url, window=window, bell=bell).run_until_signalled()
+
+
+def _bell(settings: Settings) -> Bell:
+    """Raises ClickException where there can be none."""
+    from .messaging.bell import Bell
+
+    try:
+        return Bell(settings.relay_bell)
+    except (OSError, ValueError, OverflowError) as error:
+        raise click.ClickException(f"MILLWRIGHT_RELAY_BELL cannot be {settings.relay_bell!r}: {error}") from error
 
 
 def _window(settings: Settings) -> int:

@@ -34,6 +34,11 @@ class Settings:
         "How many requests that have not ended the relay gives one queue; no more than MILLWRIGHT_PREFETCH of runners.",
         "500",
     )
+    relay_bell: str = setting(
+        "MILLWRIGHT_RELAY_BELL",
+        "Address and port (UDP) at which APIs ring the relay when there is work; port 0: any that is free.",
+        "127.0.0.1:0",
+    )
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
 
     @property

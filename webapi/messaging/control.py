@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,7 +17,8 @@ from runner_service.contract.topology import CONTROL_EXCHANGE
 from ..services import cancelling, sessions
 from . import broker
 
-_PAUSE_SECONDS = 0.2
+#: How often it looks although nobody has rung.
+_PAUSE_SECONDS = 1.0
 #: How often a runner is told to stop a request that has not ended.
 CANCEL_AGAIN_SECONDS = 2.0
 #: How often bounds are looked at, and how often they are told although they have not changed.
@@ -27,8 +29,9 @@ BOUNDS_AGAIN_SECONDS = 30.0
 class Telling:
     """One connection's work. Several relays may tell the same."""
 
-    def __init__(self, connection: BlockingConnection):
+    def __init__(self, connection: BlockingConnection, *, ear: threading.Event):
         self._connection = connection
+        self._ear = ear
         # Without confirms: nobody may be listening.
         self._channel: BlockingChannel = connection.channel()
         self._channel.exchange_declare(CONTROL_EXCHANGE, exchange_type="direct", durable=True)
@@ -39,10 +42,12 @@ class Telling:
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
+            self._ear.clear()
             self._tell_cancels(time.monotonic())
             for topology, message in self._bounds.due(time.monotonic()):
                 broker.tell(self._channel, topology, message)
-            self._connection.sleep(_PAUSE_SECONDS)
+            self._ear.wait(_PAUSE_SECONDS)
+            self._connection.process_data_events(0)
 
     def _tell_cancels(self, now: float) -> None:
         asked = cancelling.open_requests()

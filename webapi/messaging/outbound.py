@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +19,8 @@ from runner_service.contract.topology import AGAIN_HEADER, REQUESTS_EXCHANGE, UP
 from ..services import deadletters, outbox
 from . import broker
 
-_IDLE_SECONDS = 0.05
+#: How often it looks although nobody has rung.
+_IDLE_SECONDS = 1.0
 #: How a broker answers a message that is larger than it takes.
 _PRECONDITION_FAILED = 406
 #: How often a relay that has nothing to publish says that it lives.
@@ -30,9 +32,11 @@ _REQUEUE_SECONDS = 1.0
 class Outbound:
     """One connection's work: until told to stop, publish what waits and look again."""
 
-    def __init__(self, connection: BlockingConnection, *, window: int):
+    def __init__(self, connection: BlockingConnection, *, window: int, address: str, ear: threading.Event):
         self._connection = connection
         self._window = window
+        self._address = address
+        self._ear = ear
         self._channel: BlockingChannel = connection.channel()
         self._channel.confirm_delivery()
         self._declared: set[str] = set()
@@ -42,8 +46,10 @@ class Outbound:
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
-            if not (self._is_due() and outbox.publish_pending(self._publish, self._window)):
-                self._connection.sleep(_IDLE_SECONDS)
+            self._ear.clear()
+            if not (self._is_due() and outbox.publish_pending(self._publish, self._window, self._address)):
+                self._ear.wait(_IDLE_SECONDS)
+                self._connection.process_data_events(0)
             self._requeue_dead_letters()
 
     def _is_due(self) -> bool:

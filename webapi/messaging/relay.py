@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ..services.outbox import WINDOW
 from . import broker
+from .bell import Bell
 from .control import Telling
 from .inbound import Inbound
 from .outbound import Outbound
@@ -44,22 +45,26 @@ class Work(Protocol):
 class Relay:
     """Publishes and applies until it is stopped. Any number may run; one at a time publishes, and one applies."""
 
-    def __init__(self, app: Flask, amqp_url: str, *, window: int = WINDOW):
+    def __init__(self, app: Flask, amqp_url: str, *, window: int = WINDOW, bell: Bell | None = None):
         self._app = app
         self._amqp_url = amqp_url
         self._stop = threading.Event()
-        works = {"outbound": partial(Outbound, window=window), "inbound": Inbound, "telling": Telling}
+        self._bell = bell or Bell("127.0.0.1:0")
+        outbound = partial(Outbound, window=window, address=self._bell.address, ear=self._bell.ear())
+        works = {"outbound": outbound, "inbound": Inbound, "telling": partial(Telling, ear=self._bell.ear())}
         self._threads = [
             threading.Thread(target=self._keep_on, args=(work,), name=name) for name, work in works.items()
         ]
 
     def start(self) -> None:
+        self._bell.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """End after the message in hand."""
         self._stop.set()
+        self._bell.close()
         for thread in self._threads:
             if thread.ident:
                 thread.join()

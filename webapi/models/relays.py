@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..database import Base, table_arguments
@@ -20,3 +21,5 @@ class Relay(Base):
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     seen_at: Mapped[datetime | None]
+    #: Where its doorbell is (services.doorbell), address:port.
+    bell: Mapped[str | None] = mapped_column(String(64))

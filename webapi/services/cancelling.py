@@ -14,7 +14,7 @@ from runner_service.contract.topology import Topology
 from ..database import db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, Hypervisor, Job, Request, Severity, Task
-from . import events, rows, tasks, updates
+from . import doorbell, events, rows, tasks, updates
 
 
 def cancel(task_id: str, by: str) -> Task:
@@ -37,6 +37,7 @@ def _ask(task_id: str, by: str) -> None:
             state=task.state,
         )  # fmt: skip
     _mark(task, by)
+    doorbell.ring_after_commit()
     for request in requests:
         if not request.outcome:
             _stop(request)

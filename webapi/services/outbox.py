@@ -68,23 +68,24 @@ class Batch:
     fresh: set[str]
 
 
-def publish_pending(publish: Publish, window: int = WINDOW) -> int:
+def publish_pending(publish: Publish, window: int = WINDOW, bell: str | None = None) -> int:
     """Publish those whose turn it is (``turns``), and mark them; how many there were.
 
     One relay at a time does so, the one that has the relay's row locked, so the order within a line is kept. First it
     marks all that it sets about, in a transaction of its own. If it dies before it can write down that they are
     published, the next one finds these marks, and publishes the requests as such that may have been published before.
+    ``bell`` is where whoever has work for it is to ring.
     """
-    batch = _set_about(utc_now(), window)
+    batch = _set_about(utc_now(), window, bell)
     return _publish_marked(batch, publish) if batch and batch.numbers else 0
 
 
 @transaction
-def _set_about(mark: datetime, window: int = WINDOW) -> Batch | None:
+def _set_about(mark: datetime, window: int = WINDOW, bell: str | None = None) -> Batch | None:
     """Mark a batch, which begins with what others have left. None: another relay is at work.
 
     A mark that is there is replaced, so that whoever set it knows that it is not alone."""
-    if not _be_the_relay():
+    if not _be_the_relay(bell):
         return None
     left = _left()
     fresh = _lock(_chosen(window)) if len(left) < _BATCH else []
@@ -170,12 +171,13 @@ def _publish_marked(batch: Batch, publish: Publish) -> int:
     return len(requests)
 
 
-def _be_the_relay() -> bool:
+def _be_the_relay(bell: str | None = None) -> bool:
     relay = db.session.scalars(select(Relay).filter_by(id=1).with_for_update(skip_locked=True)).one_or_none()
     if relay is None:
         return False
     if relay.seen_at is None or utc_now() - relay.seen_at > _SIGN_OF_LIFE:
         relay.seen_at = utc_now()
+    relay.bell = bell or relay.bell
     return True
 
 

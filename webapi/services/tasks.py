@@ -23,7 +23,7 @@ from ..database import db, new_id, utc_now
 from ..errors import TooLarge
 from ..models import Hypervisor, Job, Request, Severity, Task, TaskType, VirtualAppliance, VirtualMachine
 from ..models.tasks import OwnerType
-from . import events, places, replay, rows, sessions
+from . import doorbell, events, places, replay, rows, sessions
 from .guards import ACTIONS, Action
 from .paging import DEFAULT_LIMIT, Page, page
 
@@ -133,6 +133,7 @@ def _ask(root: Task, vms: Mapping[str, VirtualMachine]) -> Task:
     terms = _Terms(sessions.limits(), **_tenant(vms))
     for parts in _by_request(root):
         db.session.add(_outbox_row(root, parts, vms, terms))
+    doorbell.ring_after_commit()
     places.look([root, *root.tasks])
     return root
 

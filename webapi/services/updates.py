@@ -23,7 +23,7 @@ from .. import logs
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
 from ..models.tasks import OwnerType
-from . import events, rows, traces, words
+from . import doorbell, events, rows, traces, words
 from .vm_states import state_after
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,7 @@ def _end_request(request: Request, outcome: Event, at: datetime, error: dict[str
     root = rows.lock(Task, request.task_id)
     request.outcome, request.waits_in, request.body, request.cancel_asked_at = outcome, None, None, None
     db.session.flush()
+    doorbell.ring_after_commit()  # There is room for another one.
     outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
     _end_forgotten(request, at)
     if None not in outcomes:
