@@ -34,7 +34,7 @@ from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Starte
 from .intake import Intake, Requests
 from .logs import about
 from .membership import FENCE, Membership
-from .ports import Broker, Delivery, JobRunner, Work
+from .ports import Batch, Broker, Delivery, JobRunner, Work
 from .progress import Progress, Run
 from .reporting import Reporter, View
 from .suspects import Suspects
@@ -367,15 +367,15 @@ class Orchestrator:
             pass
         hypervisor = progress.request.hypervisor
         work = Work(request_id=progress.id, hypervisor=hypervisor, job=start.job, check=start.check)
-        began = time.monotonic()
+        began, outcomes = time.monotonic(), list[Outcome]()
         with progress.about(start.job.id):
             try:
-                outcome = self._runner.run(work, stop.is_set)
+                self._runner.run(Batch(works=(work,)), stop.is_set, lambda _work, outcome: outcomes.append(outcome))
             except Exception as error:  # the outermost loop: a defect must not leave the job without an end
                 log.exception("the runner failed")
                 what = f"{type(error).__name__} in the runner"
-                outcome = Outcome(error=ErrorReport(code="runner.failed", message=what))
-        self._inbox.put(partial(self._ended, progress, start, outcome, time.monotonic() - began))
+                outcomes.append(Outcome(error=ErrorReport(code="runner.failed", message=what)))
+        self._inbox.put(partial(self._ended, progress, start, outcomes[0], time.monotonic() - began))
 
     def _ended(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
         job_id = start.job.id

@@ -26,14 +26,35 @@ class Work:
     check: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Jobs that are run together: of one request, one operation on one hypervisor, each on a VM of its own."""
+
+    works: tuple[Work, ...]
+    #: How many of them at once, at most; as many have begun when the batch is handed out.
+    sessions: int = 1
+
+    @property
+    def hypervisor(self) -> Hypervisor:
+        return self.works[0].hypervisor
+
+
 class JobRunner(Protocol):
     """Runs jobs; called by several threads at once."""
 
-    def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
-        """Run the job to its end and say how it went. Never later than its deadline, soon once ``cancelled()`` is true.
+    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+        """Run the jobs, and say of each how it went as soon as it has ended: from then on nothing of it works at the
+        hypervisor. Of all it is said before this returns. None runs longer than its deadline; soon once ``cancelled()``
+        is true, none runs.
 
-        Does not raise: what goes wrong is the outcome's error.
+        One job's end does not touch the others. Where it has to, because the process that they share broke off or had
+        to be ended, those that were running are unseen, and of those that had not begun the error is ``NOT_BEGUN``:
+        they can be given to a next batch as they are. Does not raise: what goes wrong is the outcomes' error.
         """
+
+
+#: The code of the error of a job that was in a batch that ended before the job's turn had come.
+NOT_BEGUN = "runner.not_begun"
 
 
 class Tag(NamedTuple):

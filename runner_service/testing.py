@@ -17,7 +17,7 @@ from .contract.control import Heartbeat, RunnerStatus
 from .contract.messages import ErrorReport, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
-from .ports import Delivery, Tag, Work
+from .ports import Batch, Delivery, JobRunner, Tag, Work
 
 _POWER = {
     Operation.POWER_ON: "on",
@@ -27,6 +27,14 @@ _POWER = {
     Operation.RESUME: "on",
     Operation.RESET: "on",
 }
+
+
+def run_one(runner: JobRunner, work: Work, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
+    """How a batch of one job ended."""
+    outcomes: list[Outcome] = []
+    runner.run(Batch(works=(work,)), cancelled, lambda _work, outcome: outcomes.append(outcome))
+    (outcome,) = outcomes
+    return outcome
 
 
 @dataclass
@@ -46,7 +54,12 @@ class MemoryHypervisor:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
+    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+        """One after another, as if the batch had one session."""
+        for work in batch.works:
+            ended(work, self._run(work, cancelled))
+
+    def _run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
         if cancelled():
             return Outcome(error=ErrorReport(code="runner.stopped", message="not begun", begun=False))
         with self._lock:

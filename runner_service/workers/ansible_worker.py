@@ -1,14 +1,13 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The worker: runs one job as a playbook and says how it went."""
+"""The worker: runs a batch of jobs as one playbook, and says of each how it went."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from nacl.public import PrivateKey
@@ -17,13 +16,14 @@ from ..contract.messages import Job
 from ..core.steps import Outcome
 from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
 from ..logs import about
-from ..ports import Work
+from ..ports import Batch, Work
+from .hearing import Hearing, tried
 from .inventory import inventory_of, to_yaml
 from .playbook_run import Playbook, run_playbook
 from .run_directories import RunDirectories
-from .trace import playbook_of, trace_of
-from .verdict import Listening, failed, outcome_of
-from .watch import Watch
+from .trace import playbook_of
+from .verdict import failed
+from .watch import Watch, seconds_for
 
 log = logging.getLogger(__name__)
 
@@ -40,45 +40,74 @@ class AnsibleWorker:
         self._collections_path = collections_path
         self._key = key
 
-    def run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
-        with about(request=work.request_id, job=work.job.id, hypervisor=work.hypervisor.id):
-            return self._run(work, cancelled)
+    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+        first = batch.works[0]
+        with about(request=first.request_id, job=first.job.id, hypervisor=first.hypervisor.id):
+            if cancelled():
+                for work in batch.works:
+                    ended(work, failed("runner.stopped", f"{tried(work)} was not begun: it was stopped", begun=False))
+                return
+            opened, credentials = self._opened(batch, ended)
+            if opened:
+                self._run(replace(batch, works=opened), credentials, cancelled, _of_the_given(batch, ended))
 
-    def _run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
-        if cancelled():
-            return failed("runner.stopped", f"{tried(work)} was not begun: it was stopped before", begun=False)
-        try:
-            credentials = open_credentials(work.hypervisor.sealed_credentials, self._key)
-            opened = replace(work, job=with_user_data(work.job, self._key))
-        except UnreadableSecret as error:
-            return failed(error.code, f"{tried(work)} was not begun: {error}", begun=False)
+    def _opened(self, batch: Batch, ended: Callable[[Work, Outcome], None]) -> tuple[tuple[Work, ...], Credentials]:
+        """The jobs with what came sealed, and the credentials; those that cannot be opened have ended."""
+        opened, credentials = [], Credentials()
+        for work in batch.works:
+            try:
+                credentials = open_credentials(work.hypervisor.sealed_credentials, self._key)
+                opened.append(replace(work, job=with_user_data(work.job, self._key)))
+            except UnreadableSecret as error:
+                ended(work, failed(error.code, f"{tried(work)} was not begun: {error}", begun=False))
+        return tuple(opened), credentials
+
+    def _run(
+        self,
+        batch: Batch,
+        credentials: Credentials,
+        cancelled: Callable[[], bool],
+        ended: Callable[[Work, Outcome], None],
+    ) -> None:
+        hearing = Hearing(batch.works, lambda work: _secrets(work.job, credentials), _task_of(batch), ended)
         with self._directories.new() as directory:
-            return self._run_in(directory, opened, credentials, cancelled)
+            try:
+                _write_files(directory, batch, credentials)
+            except OSError as error:
+                reason = f"was not begun: {error.strerror} in {directory}"
+                hearing.over(lambda job: failed("runner.failed", f"{tried(job.work)} {reason}", begun=False))
+                return
+            watch = Watch(hearing, directory, cancelled)
+            try:
+                run_playbook(directory, self._playbook(batch), hearing.hear, watch.is_over)
+            except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises: the run has no result
+                log.warning("ansible-runner failed: %r", error)
+            hearing.over(lambda job: _broken_off(job.work, watch))
 
-    def _run_in(self, directory: Path, work: Work, credentials: Credentials, cancelled: Callable[[], bool]) -> Outcome:
-        try:
-            _write_files(directory, work, credentials)
-        except OSError as error:
-            return failed("runner.failed", f"{tried(work)} was not begun: {error.strerror} in {directory}", begun=False)
-        heard = Listening(f"Millwright: {work.job.operation}")
-        watch = Watch(work, directory, cancelled)
-        playbook = Playbook(
-            name=playbook_of(work), collections_path=self._collections_path, check=work.check, programs=self._programs
-        )
-        started_at, secrets = datetime.now(UTC), _secrets(work.job, credentials)
-        try:
-            run_playbook(directory, playbook, heard.hear, watch.is_over)
-        except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises: the run has no result
-            log.warning("ansible-runner failed: %r", error)
-        outcome = outcome_of(heard, tried(work), secrets)
-        verdict = _broken_off(work, watch) if outcome.unseen else None
-        return replace(verdict or outcome, trace=trace_of(work, heard, started_at, secrets))
+    def _playbook(self, batch: Batch) -> Playbook:
+        first = batch.works[0]
+        return Playbook(
+            name=playbook_of(first), collections_path=self._collections_path, check=first.check,
+            forks=batch.sessions, programs=self._programs,
+        )  # fmt: skip
+
+
+def _of_the_given(batch: Batch, ended: Callable[[Work, Outcome], None]) -> Callable[[Work, Outcome], None]:
+    """Whoever is told gets the job as it was given, without what was opened here."""
+    given = {work.job.id: work for work in batch.works}
+    return lambda work, outcome: ended(given[work.job.id], outcome)
+
+
+def _task_of(batch: Batch) -> str:
+    """The task of the operation's playbook whose result is the job's."""
+    return f"Millwright: {batch.works[0].job.operation}"
 
 
 def _broken_off(work: Work, watch: Watch) -> Outcome | None:
-    """Why nobody saw how the run ended, where it was us who ended it."""
-    if watch.passed:
-        message = f"{tried(work)} did not end within {watch.seconds} s and was stopped"
+    """Why nobody saw how the job ended, where it was us who ended the run."""
+    if work.job.id in watch.passed:
+        seconds = seconds_for(work.job, check=work.check)
+        message = f"{tried(work)} did not end within {seconds} s and was stopped"
         return failed("runner.deadline", message, unseen=True)
     return failed("runner.stopped", f"{tried(work)} was stopped", unseen=True) if watch.stopped else None
 
@@ -92,19 +121,12 @@ def with_user_data(job: Job, key: PrivateKey | None) -> Job:
     return replace(job, definition={**job.definition, "cloud_init": cloud_init}, sealed_user_data=None)
 
 
-def tried(work: Work) -> str:
-    """What was tried on what, for messages."""
-    name = (work.job.definition or {}).get("name")
-    vm = f" of VM {name!r}" if name else ""
-    return f"{work.job.operation}{vm} on {work.hypervisor.type} {work.hypervisor.url}"
-
-
-def _write_files(directory: Path, work: Work, credentials: Credentials) -> None:
+def _write_files(directory: Path, batch: Batch, credentials: Credentials) -> None:
     credentials_file = None
     if credentials != Credentials():
         credentials_file = directory / "credentials.json"
         _write_private(credentials_file, credentials.to_json())
-    _write_private(directory / "inventory.yml", to_yaml(inventory_of(work, credentials_file)))
+    _write_private(directory / "inventory.yml", to_yaml(inventory_of(batch.works, credentials_file)))
 
 
 def _write_private(path: Path, text: str) -> None:

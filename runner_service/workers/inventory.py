@@ -9,11 +9,13 @@ Ansible trusts the strings of an inventory and would evaluate the templates in t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from ..contract.messages import Job
 from ..ports import Work
 
 
@@ -31,20 +33,29 @@ def _unsafe(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 UnsafeDumper.add_representer(str, _unsafe)
 
 
-def inventory_of(work: Work, credentials_file: Path | None) -> dict[str, Any]:
-    """One host, the VM (the hypervisor itself for a job without one), in one group, the hypervisor."""
-    job, hypervisor = work.job, work.hypervisor
+def host_of(work: Work) -> str:
+    """The host that stands for the job: its VM, or the hypervisor itself for a job without one."""
+    return work.job.vm_id or work.hypervisor.id
+
+
+def inventory_of(works: Sequence[Work], credentials_file: Path | None) -> dict[str, Any]:
+    """A host for each job in one group, the hypervisor that all of them are for."""
+    hypervisor = works[0].hypervisor
     connection: dict[str, Any] = {
         "type": hypervisor.type, "url": hypervisor.url, "validate_certs": hypervisor.validate_certs,
     }  # fmt: skip
     if credentials_file is not None:
         connection["credentials_file"] = str(credentials_file)
+    hosts = {host_of(work): _facts(work.job) for work in works}
+    group = {"hosts": hosts, "vars": {"millwright_hypervisor": connection}}
+    return {"all": {"children": {"hypervisor": group}}}
+
+
+def _facts(job: Job) -> dict[str, Any]:
     facts: dict[str, Any] = {} if job.definition is None else {"millwright_vm": job.definition}
     if job.timeout is not None:
         facts["millwright_timeout"] = job.timeout
-    host = job.vm_id or hypervisor.id
-    group = {"hosts": {host: facts}, "vars": {"millwright_hypervisor": connection}}
-    return {"all": {"children": {"hypervisor": group}}}
+    return facts
 
 
 def to_yaml(inventory: dict[str, Any]) -> str:

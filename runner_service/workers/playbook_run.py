@@ -25,6 +25,8 @@ class Playbook:
     name: str
     collections_path: str
     check: bool = False
+    #: On how many hosts at once.
+    forks: int = 1
     #: Where ansible-playbook is looked for before the place beside this interpreter.
     programs: Path | None = None
 
@@ -42,7 +44,7 @@ def run_playbook(
     ``cancelled`` is asked about twice a second; once it is true the run is killed.
     """
     config = RunnerConfig(
-        private_data_dir=str(directory), playbook=playbook.name, cmdline="--check" if playbook.check else None,
+        private_data_dir=str(directory), playbook=playbook.name, cmdline=_options(playbook),
         inventory=str(directory / "inventory.yml"), fact_cache_type="", quiet=True,
         settings={"pexpect_timeout": 0.5, "suppress_output_file": True},
         suppress_ansible_output=True, envvars={"PATH": _path(playbook.programs)},
@@ -54,6 +56,10 @@ def run_playbook(
     config.suppress_output_file = True
     config.pexpect_timeout = 0.5
     Runner(config, event_handler=hear, cancel_callback=cancelled).run()
+
+
+def _options(playbook: Playbook) -> str:
+    return f"--forks {playbook.forks}{' --check' if playbook.check else ''}"
 
 
 def warm_environment(directory: Path, collections_path: str) -> dict[str, str]:

@@ -112,13 +112,35 @@ def end_processes_of(directory: Path) -> bool:
 
 
 def _kill_marked(directory: Path) -> int:
-    mark, killed = f"\0{MARK}={directory}".encode(), 0
+    killed = 0
+    for process in _marked(directory):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
+            killed += 1
+    return killed
+
+
+def has_workers(directory: Path) -> bool:
+    """Whether a process of the run has been started by another one of it: a playbook that works has one per host."""
+    marked = set(_marked(directory))
+    return any(_parent_of(process) in marked for process in marked)
+
+
+def _parent_of(process: int) -> int | None:
+    """None for one that has ended."""
+    try:
+        state, parent = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return None
+    return None if state in "ZX" else int(parent)
+
+
+def _marked(directory: Path) -> Iterator[int]:
+    mark = f"\0{MARK}={directory}".encode()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if _is_marked(b"\0" + (process / "environ").read_bytes(), mark):
-                os.kill(int(process.name), signal.SIGKILL)
-                killed += 1
-    return killed
+                yield int(process.name)
 
 
 def _is_marked(environment: bytes, mark: bytes) -> bool:

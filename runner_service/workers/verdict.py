@@ -18,8 +18,10 @@ MAX_TEXT = 4_000
 #: Shorter secrets are not looked for in texts: they would be found everywhere.
 MIN_SECRET = 4
 
-#: So many results of a run are kept, the last ones. An operation's playbook has one task or two.
+#: So many results of a host are kept, the last ones. An operation's playbook has one task or two.
 MAX_RESULTS = 100
+#: So many of the lines that Ansible prints.
+MAX_LINES = 40
 
 _RESULTS = {"runner_on_ok": True, "runner_on_failed": False, "runner_on_unreachable": False}
 
@@ -33,30 +35,32 @@ class TaskResult(NamedTuple):
 
 
 class Listening:
-    """Collects from a run's events the results of its tasks, which of them counts, and the last lines that Ansible
-    printed."""
+    """Collects from what is told of one host the results of its tasks, and which of them counts."""
 
-    def __init__(self, task: str):
+    def __init__(self, task: str, said: deque[str] | None = None):
+        """``said``: the last lines that Ansible printed, whichever host they are about."""
         self._task = task
+        self.begun = False
         self.ok = False
         self.result: Mapping[str, Any] | None = None
         self.results: deque[TaskResult] = deque(maxlen=MAX_RESULTS)
-        self.said: deque[str] = deque(maxlen=40)
+        self.said = said if said is not None else deque(maxlen=MAX_LINES)
 
-    def hear(self, event: Mapping[str, Any]) -> bool:
-        """False: no file is written for the event. A failure of an earlier task counts, because nothing follows it."""
-        if event.get("stdout"):
-            self.said.append(event["stdout"])
-        told = event.get("event_data") or {}
-        ok = _RESULTS.get(event.get("event", ""))
-        if ok is not None:
-            self._heard(TaskResult(str(told.get("task")), ok, told.get("res") or {}))
-        return False
+    def hear(self, kind: str, told: Mapping[str, Any]) -> None:
+        """A failure of an earlier task counts, because nothing follows it."""
+        self.begun = True
+        ok = _RESULTS.get(kind)
+        if ok is None:
+            return
+        heard = TaskResult(str(told.get("task")), ok, told.get("res") or {})
+        self.results.append(heard)
+        if not ok or heard.task == self._task:
+            self.ok, self.result = ok, heard.result
 
-    def _heard(self, told: TaskResult) -> None:
-        self.results.append(told)
-        if not told.ok or told.task == self._task:
-            self.ok, self.result = told.ok, told.result
+    @property
+    def is_over(self) -> bool:
+        """The named task has ended, or will not be reached: nothing works for this host any more."""
+        return self.result is not None
 
 
 def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcome:

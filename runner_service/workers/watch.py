@@ -12,40 +12,67 @@ from pathlib import Path
 
 from ..contract.messages import Job
 from ..contract.operations import OPERATIONS, Operation
-from ..ports import Work
+from .hearing import Hearing
 from .playbook_run import progress_file_of
-from .run_directories import end_processes_of
+from .run_directories import end_processes_of, has_workers
 
 #: MiB a second at which disks are copied where it is slowest: a shared network storage that others keep busy.
 COPY_RATE = 10
 #: MiB of a disk that is as large as its template; only the hypervisor knows how large that is.
 TEMPLATE_SIZE = 32 * 1024
+#: Seconds between two looks at whether anybody works for the hosts that have begun.
+LOOK_EVERY = 2.0
 _COPIES = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE})
 
 
 class Watch:
-    """The watch over one run. Progress that the run reports is a sign of life: its time begins anew."""
+    """The watch over one batch. Progress that its run reports is a sign of life of all its jobs: their time begins
+    anew."""
 
-    def __init__(self, work: Work, directory: Path, cancelled: Callable[[], bool]):
-        self.seconds = seconds_for(work.job, check=work.check)
-        #: Why it was ended, if it was.
-        self.passed = False
+    def __init__(self, hearing: Hearing, directory: Path, cancelled: Callable[[], bool]):
+        #: Why it was ended, if it was: a job's time was over, or nobody wanted it any more.
+        self.passed: set[str] = set()
         self.stopped = False
+        #: Or nobody works any more at what has begun. Ansible does not see it when a worker dies whose place it has
+        #: given to the next host.
+        self.deserted = False
+        self._hearing = hearing
         self._directory = directory
         self._cancelled = cancelled
         self._progress = 0
-        self._end = time.monotonic() + self.seconds
+        self._alive_at = self._began_at = self._looked_at = time.monotonic()
+        self._was_empty = False
 
     def is_over(self) -> bool:
         """Once it is, nothing of the run is left."""
         self._look_for_progress()
         self.stopped = self.stopped or self._cancelled()
-        self.passed = self.passed or time.monotonic() > self._end
-        if not (self.passed or self.stopped):
+        self._look_at_the_clock()
+        self._look_for_workers()
+        if not (self.passed or self.stopped or self.deserted):
             return False
         # Here and not after the run, because ansible-runner waits for all who hold the terminal.
         end_processes_of(self._directory)
         return True
+
+    def _look_at_the_clock(self) -> None:
+        """Of jobs that have begun; and of the run itself, which may hang before the first one has."""
+        now = time.monotonic()
+        for job in self._hearing.waiting_for:
+            seconds = seconds_for(job.work.job, check=job.work.check)
+            if now - max(job.since or self._began_at, self._alive_at) > seconds:
+                self.passed.add(job.work.job.id)
+
+    def _look_for_workers(self) -> None:
+        """Twice, as there is none for a moment between two hosts; and not before somebody could have come."""
+        now = time.monotonic()
+        begun = [job for job in self._hearing.waiting_for if job.listening.begun]
+        if now - self._looked_at < LOOK_EVERY or not begun:
+            return
+        self._looked_at = now
+        is_empty = not has_workers(self._directory)
+        self.deserted = self._was_empty and is_empty and now - max(job.since for job in begun) > LOOK_EVERY
+        self._was_empty = is_empty
 
     def _look_for_progress(self) -> None:
         try:
@@ -53,7 +80,7 @@ class Watch:
         except FileNotFoundError:
             return
         if changed != self._progress:
-            self._progress, self._end = changed, time.monotonic() + self.seconds
+            self._progress, self._alive_at = changed, time.monotonic()
 
 
 def seconds_for(job: Job, *, check: bool) -> int:

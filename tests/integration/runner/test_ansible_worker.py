@@ -29,6 +29,7 @@ from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.core.steps import Outcome
 from runner_service.ports import Work
+from runner_service.testing import run_one
 from runner_service.workers.ansible_worker import AnsibleWorker
 from runner_service.workers.run_directories import MARK, RunDirectories, end_processes_of, sweep
 from tests.requests import definition, vm_id
@@ -67,7 +68,7 @@ def seal(username: str, password: str) -> str:
 
 
 def run(directories: RunDirectories, work: Work, cancelled: bool = False) -> Outcome:
-    return AnsibleWorker(directories, COLLECTIONS, KEY).run(work, lambda: cancelled)
+    return run_one(AnsibleWorker(directories, COLLECTIONS, KEY), work, lambda: cancelled)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +147,7 @@ def test_credentials_for_another_key_fail_the_job_before_it_begins(
     directories: RunDirectories, hypervisor: Store
 ) -> None:
     asked = work(hypervisor, "configure", sealed=seal("admin", CANARY))
-    outcome = AnsibleWorker(directories, COLLECTIONS, PrivateKey.generate()).run(asked, lambda: False)
+    outcome = run_one(AnsibleWorker(directories, COLLECTIONS, PrivateKey.generate()), asked)
     assert outcome.error is not None
     assert (outcome.error.code, outcome.error.begun) == ("credentials.unreadable", False)
     assert hypervisor.operations() == []
@@ -257,7 +258,9 @@ def test_a_run_that_hangs_is_stopped_soon_and_nothing_of_it_is_left(
     outcomes: list[Outcome] = []
     stop = threading.Event()
     worker = AnsibleWorker(directories, COLLECTIONS, KEY)
-    thread = threading.Thread(target=lambda: outcomes.append(worker.run(work(hypervisor, "configure"), stop.is_set)))
+    thread = threading.Thread(
+        target=lambda: outcomes.append(run_one(worker, work(hypervisor, "configure"), stop.is_set))
+    )
     with hanging(hypervisor):
         thread.start()
         wait_until(hypervisor.operations, 60, "the module's first call")
@@ -328,7 +331,7 @@ def test_the_trace_of_a_run_has_the_modules_result_and_no_secret(
 
 def test_a_run_that_cannot_begin_says_what_ansible_said(directories: RunDirectories, tmp_path: Path) -> None:
     hypervisor = Store(tmp_path)
-    outcome = AnsibleWorker(directories, str(tmp_path), KEY).run(work(hypervisor, "configure"), lambda: False)
+    outcome = run_one(AnsibleWorker(directories, str(tmp_path), KEY), work(hypervisor, "configure"))
     assert outcome.error is not None
     assert outcome.error.code == "runner.no_result"
     assert "millwright.virt.configure" in outcome.error.detail

@@ -15,7 +15,7 @@ from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import Operation
 from runner_service.core.steps import Outcome
 from runner_service.ports import JobRunner, Work
-from runner_service.testing import MemoryHypervisor
+from runner_service.testing import MemoryHypervisor, run_one
 from runner_service.workers.ansible_worker import AnsibleWorker
 from runner_service.workers.run_directories import RunDirectories
 from tests.requests import definition, job, vm_id
@@ -39,7 +39,7 @@ class Runs:
     def run_job(self, job: Job, *, check: bool = False) -> Outcome:
         hypervisor = Hypervisor(id="hypervisor-1", type="fake", url=self.url)
         work = Work(request_id="request-1", hypervisor=hypervisor, job=job, check=check)
-        return self.runner.run(work, lambda: False)
+        return run_one(self.runner, work)
 
 
 @pytest.fixture(params=["memory", "ansible"])

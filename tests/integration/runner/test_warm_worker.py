@@ -24,6 +24,7 @@ from runner_service.contract.operations import Operation
 from runner_service.core.steps import Outcome
 from runner_service.ports import Work
 from runner_service.settings import Settings
+from runner_service.testing import run_one
 from runner_service.workers import ansible_worker
 from runner_service.workers.ansible_worker import AnsibleWorker
 from tests.requests import definition, vm_id
@@ -45,7 +46,7 @@ class Runs:
     directory: Path
 
     def run(self, work: Work) -> Outcome:
-        return self.worker.run(work, lambda: False)
+        return run_one(self.worker, work)
 
 
 @contextmanager
@@ -98,13 +99,13 @@ def test_events_and_outcomes_are_the_same(
     tmp_path: Path, hypervisor: Store, warm: Runs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def said(by: Runs, heard: list[Any]) -> list[Any]:
-        def hear(listening: Any, event: dict[str, Any]) -> bool:
+        def hear(hearing: Any, event: dict[str, Any]) -> bool:
             heard.append(essence(event))
-            return was(listening, event)
+            return was(hearing, event)
 
-        was = ansible_worker.Listening.hear
+        was = ansible_worker.Hearing.hear
         with monkeypatch.context() as patched:
-            patched.setattr(ansible_worker.Listening, "hear", hear)
+            patched.setattr(ansible_worker.Hearing, "hear", hear)
             outcomes = [by.run(asked) for asked in asked_for]
         return [(one.ok, one.changed, one.error, one.vm, one.before) for one in outcomes]
 
@@ -145,7 +146,7 @@ def test_a_cancelled_run_leaves_no_process(warm: Runs, hypervisor: Store) -> Non
             begun.set()
         return begun.is_set() and len(processes_of(warm.directory, "run-")) >= 3
 
-    outcome = warm.worker.run(work(hypervisor, "configure"), cancelled)
+    outcome = run_one(warm.worker, work(hypervisor, "configure"), cancelled)
     assert outcome.unseen
     assert outcome.error is not None
     assert outcome.error.code == "runner.stopped"

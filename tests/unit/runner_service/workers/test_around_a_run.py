@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from ansible_collections.millwright.virt.plugins.modules.vm_power import OPTIONS
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.ports import Work
-from runner_service.workers.inventory import inventory_of, to_yaml
+from runner_service.workers.hearing import Hearing
+from runner_service.workers.inventory import host_of, inventory_of, to_yaml
 from runner_service.workers.playbook_run import Playbook, environment_of, progress_file_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
 from runner_service.workers.watch import COPY_RATE, TEMPLATE_SIZE, Watch, seconds_for
@@ -60,13 +62,17 @@ def test_every_string_of_an_inventory_is_data(value: Any) -> None:
 
 
 def work(**fields: Any) -> Work:
+    return work_on("web", **fields)
+
+
+def work_on(name: str, **fields: Any) -> Work:
     hypervisor = Hypervisor(id="h-1", type="fake", url="fake:///x", validate_certs=False)
-    return Work(request_id="r", hypervisor=hypervisor, job=job("web", "shutdown", **fields))
+    return Work(request_id="r", hypervisor=hypervisor, job=job(name, "shutdown", **fields))
 
 
 def test_an_inventory_has_the_vm_as_host_in_the_hypervisor_as_group() -> None:
     asked = work(timeout=30)
-    group = inventory_of(asked, Path("/run/x"))["all"]["children"]["hypervisor"]
+    group = inventory_of([asked], Path("/run/x"))["all"]["children"]["hypervisor"]
     assert group["hosts"] == {asked.job.vm_id: {"millwright_vm": asked.job.definition, "millwright_timeout": 30}}
     assert group["vars"]["millwright_hypervisor"] == {
         "type": "fake", "url": "fake:///x", "validate_certs": False, "credentials_file": "/run/x",
@@ -75,7 +81,7 @@ def test_an_inventory_has_the_vm_as_host_in_the_hypervisor_as_group() -> None:
 
 def test_a_job_without_a_vm_has_the_hypervisor_as_host() -> None:
     asked = Work(request_id="r", hypervisor=work().hypervisor, job=Job(id="j", operation=Operation.DISCOVER))
-    assert inventory_of(asked, None)["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
+    assert inventory_of([asked], None)["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
 
 
 @pytest.mark.parametrize("timeout", [None, 1, 600])
@@ -95,13 +101,35 @@ def test_a_run_that_copies_disks_has_the_time_for_it_and_looking_has_not() -> No
     assert seconds_for(replace(asked, operation=Operation.UNCONFIGURE), check=False) == 300
 
 
-def test_progress_begins_the_time_anew_and_only_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = [0.0]
-    monkeypatch.setattr("runner_service.workers.watch.time.monotonic", lambda: now[0])
-    watch = Watch(work(), tmp_path, lambda: False)
+def hearing_of(*works: Work) -> Hearing:
+    return Hearing(works, lambda _work: (), "Millwright: shutdown", lambda _work, _outcome: None)
+
+
+def on_host(kind: str, asked: Work, **told: Any) -> dict[str, Any]:
+    return {"event": kind, "event_data": {"host": host_of(asked), "task": "Millwright: shutdown", **told}}
+
+
+class Clock:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch):
+        self.now = 0.0
+        for module in ("watch", "hearing"):
+            monkeypatch.setattr(f"runner_service.workers.{module}.time.monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+SECONDS = seconds_for(job("web", "shutdown"), check=False)
+
+
+def test_progress_begins_the_time_anew_and_only_progress(tmp_path: Path, clock: Clock) -> None:
+    asked = work()
+    watch = Watch(hearing_of(asked), tmp_path, lambda: False)
 
     def is_over(at: float) -> bool:
-        now[0] = at * watch.seconds
+        clock.now = at * SECONDS
         return watch.is_over()
 
     assert not is_over(0.9)
@@ -112,13 +140,28 @@ def test_progress_begins_the_time_anew_and_only_progress(tmp_path: Path, monkeyp
     assert not is_over(1.94)
     assert not is_over(2.9)
     assert is_over(2.95), "an old report is no sign of life"
-    assert (watch.passed, watch.stopped) == (True, False)
+    assert (watch.passed, watch.stopped) == ({asked.job.id}, False)
+
+
+def test_each_job_of_a_batch_has_its_own_time(tmp_path: Path, clock: Clock) -> None:
+    first, second, third = (work_on(name) for name in ("a", "b", "c"))
+    hearing = hearing_of(first, second, third)
+    watch = Watch(hearing, tmp_path, lambda: False)
+    hearing.hear(on_host("runner_on_start", first))
+    clock.now = 0.9 * SECONDS
+    hearing.hear(on_host("runner_on_start", second))
+    hearing.hear(on_host("runner_on_ok", first))
+    clock.now = 1.8 * SECONDS
+    assert not watch.is_over()
+    clock.now = 2.0 * SECONDS
+    assert watch.is_over()
+    assert watch.passed == {second.job.id}, "the third one's time has not even begun"
 
 
 def test_a_run_that_nobody_wants_is_over(tmp_path: Path) -> None:
-    watch = Watch(work(), tmp_path, lambda: True)
+    watch = Watch(hearing_of(work()), tmp_path, lambda: True)
     assert watch.is_over()
-    assert (watch.passed, watch.stopped) == (False, True)
+    assert (watch.passed, watch.stopped) == (set(), True)
 
 
 def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
@@ -135,14 +178,14 @@ def test_a_run_inherits_nothing_that_is_not_on_the_list() -> None:
     assert environment["MILLWRIGHT_PROGRESS_FILE"] == "/run/1/progress"
 
 
-def event(kind: str, task: str = TASK, **result: Any) -> dict[str, Any]:
-    return {"event": kind, "stdout": "line", "event_data": {"task": task, "res": result}}
+def event(kind: str, task: str = TASK, **result: Any) -> tuple[str, dict[str, Any]]:
+    return kind, {"task": task, "res": result}
 
 
-def heard(*events: dict[str, Any]) -> Listening:
-    listening = Listening(TASK)
-    for told in events:
-        assert listening.hear(told) is False, "no event is written to a file"
+def heard(*events: tuple[str, dict[str, Any]], said: tuple[str, ...] = ()) -> Listening:
+    listening = Listening(TASK, deque(said))
+    for kind, told in events:
+        listening.hear(kind, told)
     return listening
 
 
@@ -169,27 +212,27 @@ def test_a_failure_keeps_its_code_and_the_hypervisors_words() -> None:
     "events",
     [
         [],
-        [{"event": "verbose", "stdout": "line"}],
+        [("verbose", {})],
         [event("runner_on_ok", "other", changed=True)],
         [event("runner_on_skipped")],
         [event("runner_on_failed", "other", msg="line: no such module")],
         [event("runner_on_unreachable", msg="line: gone")],
     ],
 )
-def test_a_run_without_a_result_is_an_error_with_what_was_said(events: list[dict[str, Any]]) -> None:
-    outcome = outcome_of(heard(*events), "configure of VM 'web'", ())
+def test_a_run_without_a_result_is_an_error_with_what_was_said(events: list[tuple[str, dict[str, Any]]]) -> None:
+    outcome = outcome_of(heard(*events, said=("line",)), "configure of VM 'web'", ())
     error = outcome.error
     assert error is not None
     assert outcome.unseen
     assert (error.code, error.message) == ("runner.no_result", "configure of VM 'web' ended without a result")
-    assert error.detail.startswith("line" if events else "")
+    assert error.detail.startswith("line")
 
 
 def test_secrets_are_not_in_errors() -> None:
     told = {"msg": "login hunter2 failed", "code": "driver.failed", "detail": "hunter2", "left": ["hunter2.iso"]}
     error = outcome_of(heard(event("runner_on_failed", **told)), "x", ("hunter2",)).error
     assert "hunter2" not in repr(error)
-    assert "hunter2" not in repr(outcome_of(heard({"event": "verbose", "stdout": "hunter2"}), "x", ("hunter2",)))
+    assert "hunter2" not in repr(outcome_of(heard(said=("hunter2",)), "x", ("hunter2",)))
 
 
 def test_texts_are_bounded_and_keep_their_end() -> None:

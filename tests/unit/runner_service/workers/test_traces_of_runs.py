@@ -25,7 +25,7 @@ def event(kind: str, task: str = "t", **result: Any) -> dict[str, Any]:
 def trace(*events: dict[str, Any], secrets: tuple[str, ...] = (), check: bool = False) -> dict[str, Any]:
     heard = Listening("t")
     for told in events:
-        heard.hear(told)
+        heard.hear(told["event"], told["event_data"])
     hypervisor = Hypervisor(id="h-1", type="fake", url="fake:///x")
     work = Work(request_id="r-1", hypervisor=hypervisor, job=job("web", "configure"), check=check)
     told = trace_of(work, heard, STARTED, secrets)

@@ -1,0 +1,100 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is heard of a batch while its playbook runs, job by job."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from ..core.steps import Outcome
+from ..ports import NOT_BEGUN, Work
+from .inventory import host_of
+from .trace import trace_of
+from .verdict import MAX_LINES, Listening, failed, outcome_of
+
+
+@dataclass
+class Heard:
+    """One job of the batch."""
+
+    work: Work
+    #: What is left out of all texts.
+    secrets: tuple[str, ...]
+    listening: Listening
+    #: When its turn came; ``since``: the same by the monotonic clock.
+    began_at: datetime | None = None
+    since: float = 0.0
+    is_told: bool = False
+
+
+class Hearing:
+    """Tells the outcome of each job as soon as it is heard. For one thread."""
+
+    def __init__(
+        self,
+        works: Sequence[Work],
+        secrets: Callable[[Work], tuple[str, ...]],
+        task: str,
+        tell: Callable[[Work, Outcome], None],
+    ):
+        """``task``: whose result is the job's."""
+        self._said: deque[str] = deque(maxlen=MAX_LINES)
+        self._jobs = {host_of(work): Heard(work, secrets(work), Listening(task, self._said)) for work in works}
+        self._tell_of = tell
+
+    def hear(self, event: Mapping[str, Any]) -> bool:
+        """False: no file is written for the event."""
+        if event.get("stdout"):
+            self._said.append(event["stdout"])
+        told = event.get("event_data") or {}
+        job = self._jobs.get(str(told.get("host")))
+        if job is not None and not job.is_told:
+            self._heard(job, str(event.get("event", "")), told)
+        return False
+
+    def _heard(self, job: Heard, kind: str, told: Mapping[str, Any]) -> None:
+        if not job.listening.begun:
+            job.began_at, job.since = datetime.now(UTC), time.monotonic()
+        job.listening.hear(kind, told)
+        if job.listening.is_over:
+            self._tell(job, outcome_of(job.listening, tried(job.work), job.secrets))
+
+    @property
+    def waiting_for(self) -> list[Heard]:
+        """Jobs that have begun and of which no end was heard; before the first one has begun, all."""
+        begun = [job for job in self._jobs.values() if job.listening.begun]
+        return [job for job in begun or self._jobs.values() if not job.is_told]
+
+    def over(self, why: Callable[[Heard], Outcome | None]) -> None:
+        """Nothing more will be heard: tell the outcome of the rest. ``why`` says why one was ended, if it was us."""
+        any_begun = any(job.listening.begun for job in self._jobs.values())
+        for job in self._jobs.values():
+            if not job.is_told:
+                self._tell(job, self._unheard(job, why(job), any_begun=any_begun))
+
+    def _unheard(self, job: Heard, why: Outcome | None, *, any_begun: bool) -> Outcome:
+        if any_begun and not job.listening.begun:
+            return failed(NOT_BEGUN, f"{tried(job.work)} was not begun: its batch ended before", begun=False)
+        return why or outcome_of(job.listening, tried(job.work), job.secrets)
+
+    def _tell(self, job: Heard, outcome: Outcome) -> None:
+        job.is_told = True
+        self._tell_of(job.work, _traced(job, outcome))
+
+
+def _traced(job: Heard, outcome: Outcome) -> Outcome:
+    began_at = job.began_at or datetime.now(UTC)
+    return replace(outcome, trace=trace_of(job.work, job.listening, began_at, job.secrets))
+
+
+def tried(work: Work) -> str:
+    """What was tried on what, for messages."""
+    name = (work.job.definition or {}).get("name")
+    vm = f" of VM {name!r}" if name else ""
+    return f"{work.job.operation}{vm} on {work.hypervisor.type} {work.hypervisor.url}"
