@@ -28,15 +28,17 @@ from .core import steps
 from .core.lanes import Lanes, priority_of
 from .core.leaving import Move
 from .core.orchestrator import after, begin
+from .core.pace import Pace
 from .core.patience import Patience
 from .core.retry import RetryRule
 from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
 from .intake import Intake, Requests
 from .logs import about
 from .membership import FENCE, Membership
-from .ports import Batch, Broker, Delivery, JobRunner, Work
+from .ports import NOT_BEGUN, Broker, Delivery, JobRunner
 from .progress import Progress, Run
 from .reporting import Reporter, View
+from .runs import Runs, Team, kind_of, teams_of
 from .suspects import Suspects
 from .timers import Timers
 
@@ -44,8 +46,6 @@ log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the connection and the other runners, and two heartbeats.
 TICK = 1.0
-#: Seconds between two looks at whether a run is still wanted.
-_POLL = 0.1
 #: Seconds without a sign of life from the broker, or from ourselves, after which what runs is ended: so long before the
 #: broker gives our requests to somebody else (after two heartbeats, connection.HEARTBEAT) that it has ended by then.
 CUT_OFF_AFTER = 10.0
@@ -72,7 +72,6 @@ class Orchestrator:
     ):
         companions = companions or Companions()
         self._broker = broker
-        self._runner = runner
         self._rules = rules
         self._alive = companions.alive
         self._metrics = companions.metrics
@@ -82,7 +81,10 @@ class Orchestrator:
         self._requests = Requests()
         self._membership = Membership(broker, rules, self._inbox.put)
         self._reporter = Reporter(rules.runner_id, rules.name, rules.max_runs)
-        self._pool = ThreadPoolExecutor(rules.max_runs, thread_name_prefix="run")
+        # A run still holds its thread for a moment when its last job has ended and the sessions are free.
+        self._pool = ThreadPoolExecutor(2 * rules.max_runs, thread_name_prefix="run")
+        self._runs = Runs(runner, self._pool, self._tell_ended)
+        self._pace = Pace()
         self._suspects = Suspects(companions, self._lanes, self._pool, rules.fence)
         self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
         self._suspects.give_up, self._suspects.leave = self._give_up, self._forget_if_idle
@@ -332,24 +334,32 @@ class Orchestrator:
     def _start_runs(self) -> None:
         if self._stopping:
             return
+        taken: list[tuple[Progress, Start]] = []
         while (ticket := self._lanes.take()) is not None:
             progress = self._requests[ticket.request_id]
-            with progress.about(ticket.job_id):
-                if progress.alone:
+            if progress.alone:
+                with progress.about(ticket.job_id):
                     self._suspects.start(progress)
-                else:
-                    self._start(progress, progress.waiting.pop(ticket.job_id))
+            else:
+                taken.append((progress, progress.waiting.pop(ticket.job_id)))
+        for team in teams_of(taken, self._lanes, self._pace):
+            self._start(team)
 
-    def _start(self, progress: Progress, start: Start) -> None:
-        log.info("starts %s", _named(start))
+    def _start(self, team: Team) -> None:
         self._alive()
-        now, job = time.monotonic(), start.job
+        for start in team.starts:
+            with team.progress.about(start.job.id):
+                self._started(team, start)
+        self._runs.begin(team, self._known(team.progress))
+
+    def _started(self, team: Team, start: Start) -> None:
+        log.info("starts %s", _named(start))
+        progress, now, job = team.progress, time.monotonic(), start.job
         self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
-        run = progress.running[job.id] = Run(threading.Event(), start)
+        run = progress.running[job.id] = Run(team.stop, start)
         if progress.cancelled:
             self._limit(progress, run)
         self._advance(progress, Started(job.id, start.run))
-        self._pool.submit(self._run_job, progress, start, run.stop, self._known(progress))
 
     def _known(self, progress: Progress) -> threading.Event:
         """Set once the broker knows what has been reported. A request that comes again is begun only then, so that the
@@ -361,33 +371,48 @@ class Orchestrator:
             known.set()
         return known
 
-    def _run_job(self, progress: Progress, start: Start, stop: threading.Event, known: threading.Event) -> None:
-        """On a thread of the pool."""
-        while not (known.wait(_POLL) or stop.is_set()):
-            pass
-        hypervisor = progress.request.hypervisor
-        work = Work(request_id=progress.id, hypervisor=hypervisor, job=start.job, check=start.check)
-        began, outcomes = time.monotonic(), list[Outcome]()
-        with progress.about(start.job.id):
-            try:
-                self._runner.run(Batch(works=(work,)), stop.is_set, lambda _work, outcome: outcomes.append(outcome))
-            except Exception as error:  # the outermost loop: a defect must not leave the job without an end
-                log.exception("the runner failed")
-                what = f"{type(error).__name__} in the runner"
-                outcomes.append(Outcome(error=ErrorReport(code="runner.failed", message=what)))
-        self._inbox.put(partial(self._ended, progress, start, outcomes[0], time.monotonic() - began))
-
     def _ended(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
         job_id = start.job.id
         self._lanes.release(progress.ticket(job_id))
         del progress.running[job_id]
-        self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
         with progress.about(job_id):
-            log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))
-            if not progress.is_void:
-                progress.ran(job_id, outcome)
-                self._advance(progress, Ended(job_id, outcome, start.run))
+            if outcome.error and outcome.error.code == NOT_BEGUN and not progress.is_void:
+                self._put_back(progress, start, outcome)
+            else:
+                self._judge(progress, start, outcome, seconds)
         self._forget_if_idle(progress)
+
+    def _tell_ended(self, team: Team, start: Start, outcome: Outcome, seconds: float) -> None:
+        """On a thread of the pool."""
+        self._inbox.put(partial(self._ended, team.progress, start, outcome, seconds))
+
+    def _judge(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
+        log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))
+        self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
+        if not outcome.unseen:
+            self._pace.took(kind_of(progress, start), seconds)
+        if not progress.is_void:
+            progress.ran(start.job.id, outcome)
+            self._advance(progress, Ended(start.job.id, outcome, start.run))
+
+    def _put_back(self, progress: Progress, start: Start, outcome: Outcome) -> None:
+        """Its batch ended before its turn. It waits again, as if it had not been taken, if it is still wanted."""
+        if progress.cancelled:
+            self._advance(progress, Ended(start.job.id, outcome, start.run))
+            return
+        log.info("was not begun: waits again")
+        progress.waiting[start.job.id] = start
+        self._offer(progress, start)
+
+    def _stop_run(self, progress: Progress, job_id: str) -> None:
+        if (run := progress.running.get(job_id)) is not None:
+            run.stop.set()
+            return
+        # It has been put back: for the core it has started.
+        start = progress.waiting.pop(job_id)
+        self._lanes.withdraw(progress.ticket(job_id))
+        error = ErrorReport(code=NOT_BEGUN, message="was stopped before it had begun", begun=False)
+        self._inbox.put(partial(self._advance, progress, Ended(job_id, Outcome(error=error), start.run)))
 
     # -- what is done about it ----------------------------------------------------------------------------------------
 
@@ -407,7 +432,7 @@ class Orchestrator:
                     progress.waiting.pop(job_id, None)
                     self._lanes.withdraw(progress.ticket(job_id))
                 case Stop(job_id):
-                    progress.running[job_id].stop.set()
+                    self._stop_run(progress, job_id)
                 case Report():
                     self._broker.publish(progress.update(step, self._rules.name))
                 case Finish():

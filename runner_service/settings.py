@@ -48,7 +48,7 @@ class Settings:
         "MILLWRIGHT_COLLECTIONS_PATH", "Where the collection millwright.virt is found.", _COLLECTIONS
     )
     name: str = setting("MILLWRIGHT_RUNNER_NAME", "What the runner calls itself in reports.", socket.gethostname())
-    max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many playbooks run at once, over all hypervisors.", 8)
+    max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many operations run at once, over all hypervisors.", 16)
     prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 500)
     warm: bool = setting(
         "MILLWRIGHT_WARM", "yes or no: keep Ansible loaded, so that runs begin at once, for some 80 MB.", default=True

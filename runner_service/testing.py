@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -55,9 +56,11 @@ class MemoryHypervisor:
         self.gate.set()
 
     def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
-        """One after another, as if the batch had one session."""
-        for work in batch.works:
+        def run(work: Work) -> None:
             ended(work, self._run(work, cancelled))
+
+        with ThreadPoolExecutor(batch.sessions) as pool:
+            list(pool.map(run, batch.works))
 
     def _run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
         if cancelled():

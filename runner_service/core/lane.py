@@ -18,6 +18,9 @@ jobs has the T-th of these turns at the latest:
 whatever comes meanwhile, and however much of it. Likewise a request that comes while R - 1 others of its tenant wait
 starts a job after at most R T (N + 2) - 1 other starts, where T is the most tenants that have waited meanwhile. A
 tenant that is held back by its own bound counts anew once it is not.
+
+A start may be that of a batch: jobs of the same request that share a run, and take its sessions one after another. Only
+jobs that are so short that the batch takes about a second are put together (``pace``).
 """
 
 from __future__ import annotations
@@ -85,6 +88,10 @@ class Line:
             self._requests[request_id] = jobs
         self._length -= 1
         return ticket
+
+    def first_of(self, request_id: str) -> Ticket | None:
+        """The request's next job, whosever turn it is."""
+        return next(iter(self._requests.get(request_id, ())), None)
 
     def remove(self, ticket: Ticket) -> None:
         jobs = self._requests[ticket.request_id]
@@ -208,6 +215,16 @@ class Lane:
             tenant.in_use += 1
         self._seat_all(name)
         return ticket
+
+    def first_of(self, seat: Seat, request_id: str) -> Ticket | None:
+        """The request's next job at the seat, whosever turn it is."""
+        tenant = self.tenants.get(seat.tenant)
+        line = tenant.lines.get(seat.priority) if tenant else None
+        return line.first_of(request_id) if line else None
+
+    def hand_on(self, ticket: Ticket, to: Ticket) -> None:
+        """What the one has, the other has now."""
+        self.runs[to] = self.runs.pop(ticket)
 
     def release(self, ticket: Ticket) -> None:
         name = self.runs.pop(ticket)

@@ -11,6 +11,7 @@ jobs that wait (but for the rare call in which one of Python's hash tables is co
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -43,14 +44,16 @@ class Lanes:
         self._waiting: dict[Ticket, Seat] = {}
         #: By tenant: the bound that was told last, which is newer than what offers say.
         self._tenant_bounds: dict[str, int | None] = {}
-        #: What runs, and on which hypervisor.
-        self._running: dict[Ticket, str] = {}
+        #: What has a session, and where it waited.
+        self._running: dict[Ticket, Seat] = {}
+        #: By job of a batch: those of the batch that have no session yet, and get one when another job ends.
+        self._behind: dict[Ticket, dict[Ticket, None]] = {}
         #: Lanes that can start a job, the one that has waited longest for its turn first.
         self._turns: OrderedDict[str, None] = OrderedDict()
 
     @property
     def running(self) -> int:
-        """How many runs are under way, over all lanes."""
+        """How many sessions are in use, over all lanes."""
         return len(self._running)
 
     def open(self, hypervisor_id: str, sessions: int, *, power_passes: bool = False) -> None:
@@ -68,7 +71,8 @@ class Lanes:
         self._refresh(hypervisor_id)
 
     def set_sessions(self, hypervisor_id: str, sessions: int, *, power_passes: bool | None = None) -> None:
-        """The bound has changed (``power_passes`` only if given). Nothing happens for a lane that is not open."""
+        """The bound has changed (``power_passes`` only if given). Nothing happens for a lane that is not open; a batch
+        under way keeps the sessions that it has."""
         lane = self._lanes.get(hypervisor_id)
         if lane is None:
             return
@@ -101,7 +105,7 @@ class Lanes:
         ``tenant_sessions`` (at least 1) bounds the tenant within the lane, as its latest offer says, unless
         ``set_tenant_sessions`` has said so.
         """
-        assert ticket not in self._running, f"{ticket} runs"
+        assert ticket not in self._running and ticket not in self._behind, f"{ticket} runs"
         lane = self._lanes[hypervisor_id]
         if ticket not in self._waiting:
             bound = self._tenant_bounds.get(tenant, tenant_sessions)
@@ -121,16 +125,39 @@ class Lanes:
             return None
         hypervisor_id, _ = self._turns.popitem(last=False)
         ticket = self._lanes[hypervisor_id].take()
-        del self._waiting[ticket]
-        self._running[ticket] = hypervisor_id
+        self._running[ticket] = self._waiting.pop(ticket)
         self._refresh(hypervisor_id)
         return ticket
 
+    def follow(self, leaders: Sequence[Ticket], fits: Callable[[Ticket], bool]) -> Ticket | None:
+        """The next job of the same request, if it fits: it shares the run of the leaders, which have just been taken,
+        and gets a session of theirs when one of the batch has ended. It runs until ``release``."""
+        seat = self._running[leaders[0]]
+        ticket = self._lanes[seat.hypervisor_id].first_of(seat, leaders[0].request_id)
+        if ticket is None or not fits(ticket):
+            return None
+        self.withdraw(ticket)
+        behind = self._behind.setdefault(leaders[0], {})
+        for one in (*leaders, ticket):
+            self._behind[one] = behind
+        behind[ticket] = None
+        return ticket
+
     def release(self, ticket: Ticket) -> None:
-        """The run is over."""
-        hypervisor_id = self._running.pop(ticket)
-        self._lanes[hypervisor_id].release(ticket)
-        self._refresh(hypervisor_id)
+        """The job has ended. Its session is the next one's of its batch, if there is one."""
+        behind = self._behind.pop(ticket, {})
+        if ticket not in self._running:
+            del behind[ticket]
+            return
+        seat = self._running.pop(ticket)
+        if behind:
+            successor = next(iter(behind))
+            del behind[successor]
+            self._running[successor] = seat
+            self._lanes[seat.hypervisor_id].hand_on(ticket, successor)
+        else:
+            self._lanes[seat.hypervisor_id].release(ticket)
+            self._refresh(seat.hypervisor_id)
 
     def place(self, ticket: Ticket) -> int | None:
         """Place of a waiting job in the order of its lane, from 1. None: it does not wait."""

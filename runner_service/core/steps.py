@@ -27,6 +27,8 @@ class Outcome:
     unseen: bool = False
     #: What Ansible said of the run (workers/trace.py), without secrets.
     trace: dict[str, Any] | None = None
+    #: How long the job was at work; None: not known.
+    seconds: float | None = field(default=None, compare=False)
 
     @property
     def ok(self) -> bool:

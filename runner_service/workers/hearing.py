@@ -90,7 +90,8 @@ class Hearing:
 
 def _traced(job: Heard, outcome: Outcome) -> Outcome:
     began_at = job.began_at or datetime.now(UTC)
-    return replace(outcome, trace=trace_of(job.work, job.listening, began_at, job.secrets))
+    seconds = time.monotonic() - job.since if job.began_at else None
+    return replace(outcome, trace=trace_of(job.work, job.listening, began_at, job.secrets), seconds=seconds)
 
 
 def tried(work: Work) -> str:

@@ -1,0 +1,209 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which jobs the orchestrator puts together, and what becomes of those whose batch ends before their turn."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from runner_service.contract.control import Cancel
+from runner_service.contract.messages import ErrorReport, Mode, Task, TaskRequest
+from runner_service.core.retry import RetryRule
+from runner_service.core.steps import Outcome
+from runner_service.orchestrator import Orchestrator, OrchestratorRules
+from runner_service.ports import NOT_BEGUN, Batch, Delivery, Tag, Work
+from runner_service.testing import MemoryBroker
+from tests.requests import job, request
+from tests.waiting import wait_until
+
+NEVER_BEGUN = Outcome(error=ErrorReport(code=NOT_BEGUN, message="not begun", begun=False))
+UNSEEN = Outcome(error=ErrorReport(code="runner.stopped", message="stopped"), unseen=True)
+DONE = Outcome(changed=True, seconds=0.01)
+
+
+@dataclass
+class Course:
+    """A batch under way; the test says how it goes on."""
+
+    batch: Batch
+    stopped: Callable[[], bool]
+    ended: Callable[[Work, Outcome], None]
+    over: threading.Event = field(default_factory=threading.Event)
+    told: set[str] = field(default_factory=set)
+
+    @property
+    def jobs(self) -> list[str]:
+        return [work.job.id for work in self.batch.works]
+
+    def end(self, job_id: str, outcome: Outcome = DONE) -> None:
+        (work,) = (work for work in self.batch.works if work.job.id == job_id)
+        self.told.add(job_id)
+        self.ended(work, outcome)
+
+    def close(self) -> None:
+        """The rest ends unseen."""
+        for job_id in set(self.jobs) - self.told:
+            self.end(job_id, UNSEEN)
+        self.over.set()
+
+
+class Track:
+    """A JobRunner that does nothing by itself, beside an orchestrator with one."""
+
+    def __init__(self) -> None:
+        self.courses: list[Course] = []
+        self.broker = MemoryBroker()
+        self.orchestrator = Orchestrator(
+            self.broker, self, OrchestratorRules(name="r", max_runs=4, retry=RetryRule(max_tries=1, first_delay=0.01))
+        )
+        self.thread = threading.Thread(target=self.orchestrator.run)
+        self.thread.start()
+
+    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+        course = Course(batch, cancelled, ended)
+        self.courses.append(course)
+        course.over.wait(30)
+
+    def course(self, number: int) -> Course:
+        wait_until(lambda: len(self.courses) > number, 10, f"batch {number}", every=0.005)
+        return self.courses[number]
+
+    def take(self, wanted: TaskRequest) -> None:
+        self.orchestrator.take(Delivery(request=wanted, attempt=1, tag=Tag(1, 1)))
+
+    def events_of(self, job_id: str) -> list[str]:
+        return self.broker.events_of(job_id)
+
+    def until(self, predicate: Callable[[], object], what: str) -> None:
+        wait_until(predicate, 10, what, every=0.005)
+
+    def ended(self) -> None:
+        self.until(lambda: self.broker.acknowledged, "the request's end")
+
+    def stop(self) -> None:
+        self.orchestrator.cancel_runs()
+        self.orchestrator.stop()
+        for course in self.courses:
+            course.close()
+        self.thread.join(10)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def track() -> Iterator[Track]:
+    track = Track()
+    yield track
+    track.stop()
+
+
+def configures(count: int, mode: Mode = Mode.CONCURRENT) -> TaskRequest:
+    return request(Task(id="t", mode=mode, children=tuple(job(f"vm{number}", "configure") for number in range(count))))
+
+
+def ids(wanted: TaskRequest) -> list[str]:
+    return [one.id for one in wanted.task.jobs()]
+
+
+def run_the_first_two(track: Track, wanted: TaskRequest) -> list[str]:
+    """Nobody knows yet how long they take: each has a run of its own. What is left."""
+    track.take(wanted)
+    first, second, *rest = ids(wanted)
+    for job_id, course in ((first, track.course(0)), (second, track.course(1))):
+        assert (course.jobs, course.batch.sessions) == ([job_id], 1)
+    track.courses[0].end(first)
+    return rest
+
+
+def test_short_jobs_share_a_run_once_they_are_known_to_be_short(track: Track) -> None:
+    wanted = configures(6)
+    rest = run_the_first_two(track, wanted)
+    batch = track.course(2)
+    assert (batch.jobs, batch.batch.sessions) == (rest, 1), "one session was free"
+    assert all(track.events_of(job_id) == ["START"] for job_id in rest)
+    for job_id in rest:
+        batch.end(job_id)
+        track.until(lambda job_id=job_id: track.events_of(job_id)[-1] == "DONE", "its end, before that of the batch")
+    track.courses[1].end(ids(wanted)[1])
+    track.ended()
+
+
+def test_long_jobs_do_not(track: Track) -> None:
+    wanted = configures(4)
+    track.take(wanted)
+    first, _, third, _ = ids(wanted)
+    track.course(0).end(first, Outcome(changed=True, seconds=5.0))
+    assert track.course(2).jobs == [third]
+
+
+def test_those_whose_turn_did_not_come_are_run_again_as_if_nothing_had_been(track: Track) -> None:
+    wanted = configures(5)
+    third, fourth, fifth = run_the_first_two(track, wanted)
+    batch = track.course(2)
+    batch.end(third)
+    batch.end(fourth, NEVER_BEGUN)
+    batch.end(fifth, NEVER_BEGUN)
+    batch.close()
+    again = track.course(3)
+    assert set(again.jobs) <= {fourth, fifth}
+    for number in range(3, 5):
+        course = track.course(number) if len(again.jobs) == 1 else again
+        for job_id in course.jobs:
+            if "DONE" not in track.events_of(job_id):
+                course.end(job_id)
+                track.until(lambda job_id=job_id: "DONE" in track.events_of(job_id), "its end")
+        if len(again.jobs) == 2:
+            break
+    track.courses[1].end(ids(wanted)[1])
+    track.ended()
+    assert track.events_of(fourth) == track.events_of(fifth) == ["START", "DONE"], "no failure, no second start"
+
+
+def test_a_cancel_ends_the_batch_and_those_that_never_began_are_not_run_again(track: Track) -> None:
+    wanted = configures(5)
+    third, fourth, fifth = run_the_first_two(track, wanted)
+    batch = track.course(2)
+    track.orchestrator.told(Cancel(request_id=wanted.id))
+    track.until(batch.stopped, "the batch is to be stopped")
+    batch.end(third, UNSEEN)
+    batch.end(fourth, NEVER_BEGUN)
+    batch.end(fifth, NEVER_BEGUN)
+    track.until(lambda: "ERROR" in track.events_of(fourth) and "ERROR" in track.events_of(fifth), "their ends")
+    track.until(lambda: "ROLLBACK_START" in track.events_of(third), "the undoing of what may have begun")
+    assert track.events_of(fourth) == ["START", "ERROR"], "there is nothing to undo"
+    assert not any(job_id in course.jobs for course in track.courses[3:] for job_id in (fourth, fifth))
+
+
+def test_a_job_that_was_put_back_is_cancelled_where_it_waits(track: Track) -> None:
+    wanted = configures(4)
+    third, fourth = run_the_first_two(track, wanted)
+    batch = track.course(2)
+    # Both sessions are taken when it is put back: one by the second job, one by the third that goes on.
+    batch.end(fourth, NEVER_BEGUN)
+    track.orchestrator.told(Cancel(request_id=wanted.id))
+    track.until(lambda: "ERROR" in track.events_of(fourth), "its end")
+    batch.end(third, UNSEEN)
+
+
+def test_jobs_of_two_requests_never_share_a_run(track: Track) -> None:
+    run_the_first_two(track, configures(3))
+    track.course(2)
+    assert {len({work.request_id for work in course.batch.works}) for course in track.courses} == {1}
+
+
+def test_a_defect_of_the_worker_ends_all_jobs_of_the_batch(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = configures(5)
+    track.take(wanted)
+    track.course(1)
+
+    def defect(*_: object) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(track, "run", defect)
+    track.courses[0].end(ids(wanted)[0])
+    for job_id in ids(wanted)[2:]:
+        track.until(lambda job_id=job_id: "ERROR" in track.events_of(job_id), "its end")
