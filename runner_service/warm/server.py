@@ -101,7 +101,10 @@ class Server:
     def _live(self) -> None:
         """Answer a question of whoever started the server; without them it has no reason to be."""
         assert self._lifeline is not None
-        data = os.read(self._lifeline, 4096)
+        try:
+            data = os.read(self._lifeline, 4096)
+        except ConnectionResetError:  # it has gone without reading what we said last
+            data = b""
         if not data:
             self.stop()
             return

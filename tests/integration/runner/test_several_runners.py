@@ -103,10 +103,10 @@ POISON = """
 import os, signal
 from runner_service.workers.ansible_worker import AnsibleWorker
 run = AnsibleWorker.run
-def deadly(self, work, cancelled):
-    if (work.job.definition or {}).get("name") == "poison":
+def deadly(self, batch, *rest):
+    if any((work.job.definition or {}).get("name") == "poison" for work in batch.works):
         os.kill(os.getpid(), signal.SIGKILL)
-    return run(self, work, cancelled)
+    return run(self, batch, *rest)
 AnsibleWorker.run = deadly
 """
 
