@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from runner_service import logs
-from runner_service.logs import JsonForm, TextForm, about
+from runner_service.contract.log_lines import JsonForm, TextForm, about
 from runner_service.settings import InvalidSetting
 
 ROOT = Path(__file__).parents[3]
@@ -53,8 +53,8 @@ def test_a_program_reads_one_object_a_line() -> None:
     assert line.pop("at").endswith("Z")
     assert line.pop("exception").endswith("KeyError: 'x'")
     assert line == {
-        "level": "INFO", "logger": "millwright", "message": "two\nlines", "request": "r-1", "job": "j-1",
-        "hypervisor": "h-1",
+        "level": "INFO", "logger": "millwright", "thread": "MainThread", "message": "two\nlines",
+        "request": "r-1", "job": "j-1", "hypervisor": "h-1",
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from datetime import datetime
 import pytest
 from click.testing import CliRunner
 
-from runner_service import logs as runner_logs
+from runner_service.contract.log_lines import JsonForm, TextForm
 from tests.webapi_world import World
 from webapi import logs
 from webapi.commands import api, relay
@@ -29,7 +29,7 @@ def said() -> Iterator[io.StringIO]:
     """What is logged, in JSON."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(logs.JsonForm())
+    handler.setFormatter(JsonForm())
     logger = logging.getLogger("webapi")
     before = logger.level
     logger.addHandler(handler)
@@ -77,14 +77,7 @@ def test_another_thread_is_about_nothing(said: io.StringIO):
 def test_text_says_it_at_the_end_of_the_line():
     record = logging.LogRecord("webapi.test", logging.INFO, "", 0, "asked", (), None)
     with logs.about(task="t1", request="r1"):
-        assert logs.TextForm().format(record).endswith("INFO webapi.test: asked task=t1 request=r1")
-
-
-def test_the_runner_means_the_same_by_it():
-    record = logging.LogRecord("x", logging.INFO, "", 0, "asked", (), None)
-    ours, theirs = (json.loads(form().format(record)) for form in (logs.JsonForm, runner_logs.JsonForm))
-    assert {key: ours[key] for key in theirs} == theirs
-    assert set(logs.FORMS) == set(runner_logs.FORMS)
+        assert TextForm().format(record).endswith("INFO webapi.test: asked task=t1 request=r1")
 
 
 def test_the_way_of_a_task_is_found_by_its_id(world: World, said: io.StringIO):
