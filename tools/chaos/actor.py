@@ -143,7 +143,9 @@ class Actor:
         try:
             self._try(lambda: self._client.post(f"/tasks/{task}/cancel"))
         except Refused as refused:
-            self.cancelled.discard(task)
+            # The client asks again when an answer was lost: what refuses the second time may be what the first one did.
+            if self.read(f"/tasks/{task}")["state"] != "CANCELLED":
+                self.cancelled.discard(task)
             self._count(refused.code)
         except Lost:
             self.odd.append(f"whether task {task} was cancelled is not known")
