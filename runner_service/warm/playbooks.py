@@ -31,6 +31,8 @@ _MODULES = (
     "ansible.executor.playbook_executor",
     "ansible.executor.process.worker",
     "ansible.executor.task_executor",
+    "ansible.module_utils._internal._json._profiles._module_legacy_c2m",
+    "ansible.module_utils._internal._json._profiles._module_legacy_m2c",
     "ansible.module_utils.basic",
     "ansible.parsing.yaml.loader",
     "ansible.plugins.action.normal",
@@ -120,9 +122,18 @@ def _load() -> None:
     loader.callback_loader.get(importlib.import_module("ansible.constants").DEFAULT_STDOUT_CALLBACK, class_only=True)
     # This loader keeps instances: a class would be taken for one.
     loader.vars_loader.get("host_group_vars")
+    _template_once()
     for name in _OURS:
         with suppress(ImportError):
             importlib.import_module(name)
+
+
+def _template_once() -> None:
+    """So that filters and tests are loaded, and what templating keeps is there."""
+    tags: Any = importlib.import_module("ansible.template")
+    loader: Any = importlib.import_module("ansible.parsing.dataloader").DataLoader()
+    text = "{{ {'a': 1} | dict2items | rejectattr('key', 'equalto', 'b') | items2dict | combine({'b': c | default(2)}) }}"
+    tags.Templar(loader).template(tags.trust_as_template(text))
 
 
 def _configuration() -> tuple[str | None, int | None]:
