@@ -132,7 +132,7 @@ def _template_once() -> None:
     """So that filters and tests are loaded, and what templating keeps is there."""
     tags: Any = importlib.import_module("ansible.template")
     loader: Any = importlib.import_module("ansible.parsing.dataloader").DataLoader()
-    text = "{{ {'a': 1} | dict2items | rejectattr('key', 'equalto', 'b') | items2dict | combine({'b': c | default(2)}) }}"
+    text = "{{ {'a': 1} | dict2items | rejectattr('key', 'equalto', 'b') | items2dict | combine(c | default({})) }}"
     tags.Templar(loader).template(tags.trust_as_template(text))
 
 
