@@ -25,7 +25,7 @@ from .contract.control import Cancel, Control, Heartbeat, RunnerStatus, Sessions
 from .contract.messages import ErrorReport
 from .contract.states import Event
 from .core import steps
-from .core.lanes import Lanes, priority_of
+from .core.lanes import Lanes, Ticket, priority_of
 from .core.leaving import Move
 from .core.orchestrator import after, begin
 from .core.pace import Pace
@@ -38,7 +38,7 @@ from .membership import FENCE, Membership
 from .ports import NOT_BEGUN, Broker, Delivery, JobRunner
 from .progress import Progress, Run
 from .reporting import Reporter, View
-from .runs import Runs, Team, kind_of, teams_of
+from .runs import Member, Runs, Team, Teams, kind_of, member
 from .suspects import Suspects
 from .timers import Timers
 
@@ -85,6 +85,7 @@ class Orchestrator:
         self._pool = ThreadPoolExecutor(2 * rules.max_runs, thread_name_prefix="run")
         self._runs = Runs(runner, self._pool, self._tell_ended)
         self._pace = Pace()
+        self._teams = Teams(self._lanes, self._pace, self._waiting)
         self._suspects = Suspects(companions, self._lanes, self._pool, rules.fence)
         self._suspects.tell, self._suspects.finish = self._inbox.put, self._finish
         self._suspects.give_up, self._suspects.leave = self._give_up, self._forget_if_idle
@@ -334,38 +335,45 @@ class Orchestrator:
     def _start_runs(self) -> None:
         if self._stopping:
             return
-        taken: list[tuple[Progress, Start]] = []
+        taken: list[Member] = []
         while (ticket := self._lanes.take()) is not None:
+            if (one := self._waiting(ticket)) is not None:
+                taken.append(one)
+                continue
             progress = self._requests[ticket.request_id]
-            if progress.alone:
-                with progress.about(ticket.job_id):
-                    self._suspects.start(progress)
-            else:
-                taken.append((progress, progress.waiting.pop(ticket.job_id)))
-        for team in teams_of(taken, self._lanes, self._pace):
+            with progress.about(ticket.job_id):
+                self._suspects.start(progress)
+        for team in self._teams.of(taken):
             self._start(team)
+
+    def _waiting(self, ticket: Ticket) -> Member | None:
+        """A job that waits by itself, and not a whole request."""
+        progress = self._requests[ticket.request_id]
+        return None if progress.alone else member(progress, progress.waiting[ticket.job_id])
 
     def _start(self, team: Team) -> None:
         self._alive()
-        for start in team.starts:
-            with team.progress.about(start.job.id):
-                self._started(team, start)
-        self._runs.begin(team, self._known(team.progress))
+        for one in team.members:
+            with one.progress.about(one.start.job.id):
+                self._started(one)
+        self._runs.begin(team, self._known(team))
 
-    def _started(self, team: Team, start: Start) -> None:
+    def _started(self, one: Member) -> None:
+        progress, start, stop = one
         log.info("starts %s", _named(start))
-        progress, now, job = team.progress, time.monotonic(), start.job
+        now, job = time.monotonic(), start.job
+        del progress.waiting[job.id]
         self._metrics.waited(job.operation, now - progress.offered_at.pop(job.id, now))
-        run = progress.running[job.id] = Run(team.stop, start)
+        run = progress.running[job.id] = Run(stop, start)
         if progress.cancelled:
             self._limit(progress, run)
         self._advance(progress, Started(job.id, start.run))
 
-    def _known(self, progress: Progress) -> threading.Event:
+    def _known(self, team: Team) -> threading.Event:
         """Set once the broker knows what has been reported. A request that comes again is begun only then, so that the
         API can count how often that brought a runner down, however fast it does."""
         known = threading.Event()
-        if progress.attempt > 1:
+        if any(one.progress.attempt > 1 for one in team.members):
             self._broker.after_published(known.set)
         else:
             known.set()
@@ -382,9 +390,9 @@ class Orchestrator:
                 self._judge(progress, start, outcome, seconds)
         self._forget_if_idle(progress)
 
-    def _tell_ended(self, team: Team, start: Start, outcome: Outcome, seconds: float) -> None:
+    def _tell_ended(self, one: Member, outcome: Outcome, seconds: float) -> None:
         """On a thread of the pool."""
-        self._inbox.put(partial(self._ended, team.progress, start, outcome, seconds))
+        self._inbox.put(partial(self._ended, one.progress, one.start, outcome, seconds))
 
     def _judge(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
         log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))

@@ -28,7 +28,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Jobs that are run together: of one request, one operation on one hypervisor, each on a VM of its own."""
+    """Jobs that are run together: one operation on one hypervisor, by the same login, each on a VM of its own."""
 
     works: tuple[Work, ...]
     #: How many of them at once, at most; as many have begun when the batch is handed out.

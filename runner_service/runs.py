@@ -8,10 +8,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .contract.messages import ErrorReport
@@ -24,14 +23,18 @@ from .progress import Progress
 
 log = logging.getLogger(__name__)
 
-#: Seconds between two looks at whether a run is still wanted.
+#: Seconds between two looks at whether a run may begin.
 _POLL = 0.1
+#: Seconds that those of a run who are not to be stopped have to end, before it is ended for the sake of one that is.
+STOP_PATIENCE = 2.0
 
 
 class Alike(NamedTuple):
-    """Jobs of one request that may share a run."""
+    """What jobs have in common that may share a run."""
 
-    request_id: str
+    #: Whose sessions they are, and what leads to the hypervisor.
+    tenant: str
+    hypervisor: tuple[str, str, str, bool, str | None]
     operation: Operation
     undo: bool
     check: bool
@@ -39,58 +42,87 @@ class Alike(NamedTuple):
     job_id: str | None
 
 
+class Member(NamedTuple):
+    """One job of a run."""
+
+    progress: Progress
+    start: Start
+    #: It is to be stopped.
+    stop: threading.Event
+
+    @property
+    def ticket(self) -> Ticket:
+        return self.progress.ticket(self.start.job.id)
+
+    def work(self) -> Work:
+        request, start = self.progress.request, self.start
+        return Work(request_id=request.id, hypervisor=request.hypervisor, job=start.job, check=start.check)
+
+
+def member(progress: Progress, start: Start) -> Member:
+    return Member(progress, start, threading.Event())
+
+
 @dataclass
 class Team:
     """Jobs that share a run."""
 
-    progress: Progress
-    starts: list[Start]
+    members: list[Member]
     #: How many of them have a session.
     sessions: int
-    stop: threading.Event = field(default_factory=threading.Event)
 
 
 def alike(progress: Progress, start: Start) -> Alike:
-    job = start.job
-    return Alike(progress.id, job.operation, start.undo, start.check, None if job.vm_id else job.id)
+    there, job = progress.request.hypervisor, start.job
+    hypervisor = (there.id, there.type, there.url, there.validate_certs, there.sealed_credentials)
+    alone = None if job.vm_id else job.id
+    return Alike(progress.request.tenant, hypervisor, job.operation, start.undo, start.check, alone)
 
 
 def kind_of(progress: Progress, start: Start) -> Kind:
     return Kind(progress.request.hypervisor.id, start.job.operation, start.check)
 
 
-def teams_of(taken: Iterable[tuple[Progress, Start]], lanes: Lanes, pace: Pace) -> list[Team]:
-    """Put those together that have just got a session, and let more of their requests follow them, where such jobs are
-    short; each job in one team."""
-    groups: dict[Alike, list[tuple[Progress, Start]]] = {}
-    for progress, start in taken:
-        groups.setdefault(alike(progress, start), []).append((progress, start))
-    return [team for group in groups.values() for team in _teams(group, lanes, pace)]
+class Teams:
+    """Puts jobs together that have just got a session, and lets those follow that wait behind them, where such jobs are
+    short."""
+
+    def __init__(self, lanes: Lanes, pace: Pace, waiting: Callable[[Ticket], Member | None]):
+        """``waiting`` gives a job that waits; None for what cannot share a run."""
+        self._lanes = lanes
+        self._pace = pace
+        self._waiting = waiting
+
+    def of(self, taken: Iterable[Member]) -> list[Team]:
+        """Each job is in one team."""
+        groups: dict[Alike, list[Member]] = {}
+        for one in taken:
+            groups.setdefault(alike(one.progress, one.start), []).append(one)
+        return [team for kind, group in groups.items() for team in self._teams(kind, group)]
+
+    def _teams(self, kind: Alike, group: list[Member]) -> list[Team]:
+        size = self._pace.batch(kind_of(group[0].progress, group[0].start), len(group))
+        if size == 1 or kind.job_id is not None:
+            return [Team([one], 1) for one in group]
+        return [Team(group + self._followers(kind, group, size - len(group)), len(group))]
+
+    def _followers(self, kind: Alike, group: list[Member], most: int) -> list[Member]:
+        leaders, followers = [one.ticket for one in group], list[Member]()
+
+        def fits(ticket: Ticket) -> bool:
+            one = self._waiting(ticket)
+            if one is None or alike(one.progress, one.start) != kind:
+                return False
+            followers.append(one)
+            return True
+
+        while len(followers) < most and self._lanes.follow(leaders, fits) is not None:
+            pass
+        return followers
 
 
-def _teams(group: Sequence[tuple[Progress, Start]], lanes: Lanes, pace: Pace) -> list[Team]:
-    progress, first = group[0]
-    starts = [start for _, start in group]
-    size = pace.batch(kind_of(progress, first), len(starts))
-    if size == 1 or first.job.vm_id is None:
-        return [Team(progress, [start], 1) for start in starts]
-    return [Team(progress, starts + _followers(progress, starts, lanes, size), len(starts))]
-
-
-def _followers(progress: Progress, leaders: list[Start], lanes: Lanes, size: int) -> list[Start]:
-    kind = alike(progress, leaders[0])
-
-    def fits(ticket: Ticket) -> bool:
-        return alike(progress, progress.waiting[ticket.job_id]) == kind
-
-    tickets, followers = [progress.ticket(start.job.id) for start in leaders], list[Start]()
-    while len(leaders) + len(followers) < size and (ticket := lanes.follow(tickets, fits)) is not None:
-        followers.append(progress.waiting.pop(ticket.job_id))
-    return followers
-
-
-#: Is told of a job of a team how it ended, and after how many seconds.
-Told = Callable[[Team, Start, Outcome, float], None]
+#: Is told of a job how it ended, and after how many seconds.
+Told = Callable[[Member, Outcome, float], None]
 
 
 class Runs:
@@ -103,28 +135,51 @@ class Runs:
 
     def begin(self, team: Team, known: threading.Event) -> None:
         """The team is carried out once the event is set."""
-        self._pool.submit(self._run, team, known)
+        self._pool.submit(_Course(team, self._ended).run, self._runner, known)
 
-    def _run(self, team: Team, known: threading.Event) -> None:
-        while not (known.wait(_POLL) or team.stop.is_set()):
+
+class _Course:
+    """A run on its way; for one thread."""
+
+    def __init__(self, team: Team, ended: Told):
+        self._team = team
+        self._ended = ended
+        self._left = {one.start.job.id: one for one in team.members}
+        self._unwanted_since: float | None = None
+        self._began = time.monotonic()
+
+    def run(self, runner: JobRunner, known: threading.Event) -> None:
+        while not (known.wait(_POLL) or self.is_unwanted()):
             pass
-        waiting, began = {start.job.id: start for start in team.starts}, time.monotonic()
+        self._began = time.monotonic()
+        batch = Batch(works=tuple(one.work() for one in self._team.members), sessions=self._team.sessions)
+        try:
+            runner.run(batch, self.is_unwanted, lambda work, outcome: self._end(work.job.id, outcome))
+        except Exception as error:  # the outermost loop: a defect must not leave a job without an end
+            log.exception("the runner failed")
+            what = f"{type(error).__name__} in the runner"
+            for job_id in list(self._left):
+                self._end(job_id, Outcome(error=ErrorReport(code="runner.failed", message=what)))
 
-        def ended(job_id: str, outcome: Outcome) -> None:
-            seconds = time.monotonic() - began if outcome.seconds is None else outcome.seconds
-            self._ended(team, waiting.pop(job_id), outcome, seconds)
+    def is_unwanted(self) -> bool:
+        """Nobody wants what is left of it; or somebody wants it stopped, and the others have had time to end."""
+        stopped = [one for one in self._left.values() if one.stop.is_set()]
+        if not stopped:
+            return False
+        now = time.monotonic()
+        self._unwanted_since = self._unwanted_since or now
+        return len(stopped) == len(self._left) or now - self._unwanted_since > STOP_PATIENCE
 
-        with team.progress.about(team.starts[0].job.id):
-            try:
-                self._runner.run(_batch(team), team.stop.is_set, lambda work, outcome: ended(work.job.id, outcome))
-            except Exception as error:  # the outermost loop: a defect must not leave a job without an end
-                log.exception("the runner failed")
-                what = f"{type(error).__name__} in the runner"
-                for job_id in list(waiting):
-                    ended(job_id, Outcome(error=ErrorReport(code="runner.failed", message=what)))
+    def _end(self, job_id: str, outcome: Outcome) -> None:
+        one = self._left.pop(job_id)
+        seconds = time.monotonic() - self._began if outcome.seconds is None else outcome.seconds
+        with one.progress.about(job_id):
+            self._ended(one, outcome if one.stop.is_set() else _not_its_fault(outcome), seconds)
 
 
-def _batch(team: Team) -> Batch:
-    work = partial(Work, request_id=team.progress.id, hypervisor=team.progress.request.hypervisor)
-    works = tuple(work(job=start.job, check=start.check) for start in team.starts)
-    return Batch(works=works, sessions=team.sessions)
+def _not_its_fault(outcome: Outcome) -> Outcome:
+    """A job that broke off because another one of its run was stopped is tried again."""
+    error = outcome.error
+    if error is None or not outcome.unseen or error.code != "runner.stopped":
+        return outcome
+    return replace(outcome, error=replace(error, code="runner.no_result", retryable=True))

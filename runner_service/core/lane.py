@@ -19,8 +19,9 @@ whatever comes meanwhile, and however much of it. Likewise a request that comes 
 starts a job after at most R T (N + 2) - 1 other starts, where T is the most tenants that have waited meanwhile. A
 tenant that is held back by its own bound counts anew once it is not.
 
-A start may be that of a batch: jobs of the same request that share a run, and take its sessions one after another. Only
-jobs that are so short that the batch takes about a second are put together (``pace``).
+A start may be that of a batch: jobs of a tenant and a priority that share a run, in the order of their turns, and take
+its sessions one after another. Only jobs that are so short that the batch takes about a second are put together
+(``pace``).
 """
 
 from __future__ import annotations
@@ -88,10 +89,6 @@ class Line:
             self._requests[request_id] = jobs
         self._length -= 1
         return ticket
-
-    def first_of(self, request_id: str) -> Ticket | None:
-        """The request's next job, whosever turn it is."""
-        return next(iter(self._requests.get(request_id, ())), None)
 
     def remove(self, ticket: Ticket) -> None:
         jobs = self._requests[ticket.request_id]
@@ -216,11 +213,18 @@ class Lane:
         self._seat_all(name)
         return ticket
 
-    def first_of(self, seat: Seat, request_id: str) -> Ticket | None:
-        """The request's next job at the seat, whosever turn it is."""
+    def first_at(self, seat: Seat) -> Ticket | None:
+        """Who has the next turn of those that wait at the seat."""
         tenant = self.tenants.get(seat.tenant)
         line = tenant.lines.get(seat.priority) if tenant else None
-        return line.first_of(request_id) if line else None
+        return next(iter(line), None) if line else None
+
+    def follow(self, seat: Seat) -> Ticket:
+        """The next job at the seat; it has no session of its own. Only if there is one."""
+        ticket = self.tenants[seat.tenant].lines[seat.priority].take()
+        self.waiting -= 1
+        self._seat_all(seat.tenant)
+        return ticket
 
     def hand_on(self, ticket: Ticket, to: Ticket) -> None:
         """What the one has, the other has now."""

@@ -130,13 +130,17 @@ class Lanes:
         return ticket
 
     def follow(self, leaders: Sequence[Ticket], fits: Callable[[Ticket], bool]) -> Ticket | None:
-        """The next job of the same request, if it fits: it shares the run of the leaders, which have just been taken,
-        and gets a session of theirs when one of the batch has ended. It runs until ``release``."""
+        """The job that waits next where the leaders have waited, if it fits: it shares their run (they have just been
+        taken, and all waited at one seat), and gets a session of theirs when one of the batch has ended. It runs until
+        ``release``."""
         seat = self._running[leaders[0]]
-        ticket = self._lanes[seat.hypervisor_id].first_of(seat, leaders[0].request_id)
+        lane = self._lanes[seat.hypervisor_id]
+        ticket = lane.first_at(seat)
         if ticket is None or not fits(ticket):
             return None
-        self.withdraw(ticket)
+        assert lane.follow(seat) == ticket
+        del self._waiting[ticket]
+        self._refresh(seat.hypervisor_id)
         behind = self._behind.setdefault(leaders[0], {})
         for one in (*leaders, ticket):
             self._behind[one] = behind

@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from runner_service import runs
 from runner_service.contract.control import Cancel
 from runner_service.contract.messages import ErrorReport, Mode, Task, TaskRequest
 from runner_service.core.retry import RetryRule
@@ -82,16 +85,25 @@ class Track:
     def until(self, predicate: Callable[[], object], what: str) -> None:
         wait_until(predicate, 10, what, every=0.005)
 
+    def settled(self) -> None:
+        """All that it was told is done with."""
+        done = threading.Event()
+        self.orchestrator._inbox.put(done.set)
+        assert done.wait(10)
+
     def ended(self) -> None:
         self.until(lambda: self.broker.acknowledged, "the request's end")
 
     def stop(self) -> None:
         self.orchestrator.cancel_runs()
         self.orchestrator.stop()
-        for course in self.courses:
+        wait_until(self._is_over, 10, "the end of the orchestrator's thread", every=0.005)
+
+    def _is_over(self) -> bool:
+        """What was just begun is ended, too."""
+        for course in list(self.courses):
             course.close()
-        self.thread.join(10)
-        assert not self.thread.is_alive()
+        return not self.thread.is_alive()
 
 
 @pytest.fixture
@@ -189,10 +201,63 @@ def test_a_job_that_was_put_back_is_cancelled_where_it_waits(track: Track) -> No
     batch.end(third, UNSEEN)
 
 
-def test_jobs_of_two_requests_never_share_a_run(track: Track) -> None:
-    run_the_first_two(track, configures(3))
-    track.course(2)
-    assert {len({work.request_id for work in course.batch.works}) for course in track.courses} == {1}
+def vm_request(name: str, **fields: Any) -> TaskRequest:
+    """As an appliance has one for each of its VMs."""
+    return request(Task(id=f"{name}.task", children=(job(name, "configure"),)), **fields)
+
+
+def known_to_be_short(track: Track, **fields: Any) -> Course:
+    """Afterwards one session is busy, and whatever comes waits for it."""
+    track.take(vm_request("first", open_sessions=1, **fields))
+    track.course(0).end("first.configure")
+    track.ended()
+    track.take(vm_request("busy", open_sessions=1, **fields))
+    return track.course(1)
+
+
+def test_jobs_of_several_requests_share_a_run(track: Track) -> None:
+    busy = known_to_be_short(track)
+    for name in ("a", "b", "c"):
+        track.take(vm_request(name, open_sessions=1))
+    track.settled()
+    busy.end("busy.configure")
+    batch = track.course(2)
+    assert batch.jobs == ["a.configure", "b.configure", "c.configure"]
+    assert len({work.request_id for work in batch.batch.works}) == 3
+    for job_id in batch.jobs:
+        batch.end(job_id)
+        track.until(lambda job_id=job_id: track.events_of(job_id)[-1:] == ["DONE"], "its end")
+
+
+def test_another_login_has_another_run(track: Track) -> None:
+    busy = known_to_be_short(track)
+    for name, sealed in (("a", None), ("b", "sealed otherwise"), ("c", None)):
+        track.take(vm_request(name, open_sessions=1, sealed_credentials=sealed))
+    track.settled()
+    busy.end("busy.configure")
+    assert track.course(2).jobs == ["a.configure"], "b has its turn before c"
+
+
+def test_who_is_cancelled_does_not_take_the_others_of_its_run_along_before_they_had_time_to_end(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "STOP_PATIENCE", 0.2)
+    busy = known_to_be_short(track)
+    wanted = {name: vm_request(name, open_sessions=1) for name in ("a", "b", "c")}
+    for one in wanted.values():
+        track.take(one)
+    track.settled()
+    busy.end("busy.configure")
+    batch = track.course(2)
+    track.orchestrator.told(Cancel(request_id=wanted["b"].id))
+    time.sleep(0.05)
+    assert not batch.stopped(), "a and c may be about to end"
+    batch.end("a.configure")
+    track.until(batch.stopped, "its patience has an end")
+    batch.end("c.configure", UNSEEN)
+    batch.end("b.configure", UNSEEN)
+    track.until(lambda: "ERROR" in track.events_of("b.configure"), "the end of what was cancelled")
+    assert "ERROR" not in track.events_of("c.configure"), "it is tried again"
 
 
 def test_a_defect_of_the_worker_ends_all_jobs_of_the_batch(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:

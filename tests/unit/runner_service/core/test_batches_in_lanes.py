@@ -71,15 +71,17 @@ def test_sessions_come_back_when_fewer_jobs_are_left_than_the_batch_has_of_them(
     assert lanes.take() == ("r", "y")
 
 
-def test_only_the_requests_own_jobs_follow_in_their_order_and_only_if_they_fit() -> None:
+def test_the_tenants_requests_take_turns_in_a_batch_too_and_only_what_fits_follows() -> None:
     lanes = lanes_with("ab")
     lanes.offer("h", Ticket("other", "x"), priority=Priority.ORDINARY)
+    lanes.offer("h", Ticket("strange", "y"), priority=Priority.ORDINARY, tenant="t")
     leader = lanes.take()
-    assert leader is not None
+    assert leader == ("r", "a")
     assert lanes.follow([leader], lambda _ticket: False) is None
+    assert lanes.follow([leader], anything) == ("other", "x")
     assert lanes.follow([leader], anything) == ("r", "b")
-    assert lanes.follow([leader], anything) is None
-    assert lanes.place(Ticket("other", "x")) == 1
+    assert lanes.follow([leader], anything) is None, "another tenant's session is its own"
+    assert lanes.place(Ticket("strange", "y")) == 1
 
 
 def test_jobs_of_another_priority_do_not_follow() -> None:
