@@ -25,6 +25,11 @@ class Work:
     #: Only say what would be done (Ansible's check mode).
     check: bool = False
 
+    @property
+    def id(self) -> tuple[str, str]:
+        """Of all that a runner is given. Whoever writes a message names its jobs; two may have a name in common."""
+        return self.request_id, self.job.id
+
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:

@@ -144,7 +144,7 @@ class _Course:
     def __init__(self, team: Team, ended: Told):
         self._team = team
         self._ended = ended
-        self._left = {one.start.job.id: one for one in team.members}
+        self._left = {(one.ticket.request_id, one.ticket.job_id): one for one in team.members}
         self._unwanted_since: float | None = None
         self._began = time.monotonic()
 
@@ -154,12 +154,12 @@ class _Course:
         self._began = time.monotonic()
         batch = Batch(works=tuple(one.work() for one in self._team.members), sessions=self._team.sessions)
         try:
-            runner.run(batch, self.is_unwanted, lambda work, outcome: self._end(work.job.id, outcome))
+            runner.run(batch, self.is_unwanted, lambda work, outcome: self._end(work.id, outcome))
         except Exception as error:  # the outermost loop: a defect must not leave a job without an end
             log.exception("the runner failed")
             what = f"{type(error).__name__} in the runner"
-            for job_id in list(self._left):
-                self._end(job_id, Outcome(error=ErrorReport(code="runner.failed", message=what)))
+            for work_id in list(self._left):
+                self._end(work_id, Outcome(error=ErrorReport(code="runner.failed", message=what)))
 
     def is_unwanted(self) -> bool:
         """Nobody wants what is left of it; or somebody wants it stopped, and the others have had time to end."""
@@ -170,10 +170,10 @@ class _Course:
         self._unwanted_since = self._unwanted_since or now
         return len(stopped) == len(self._left) or now - self._unwanted_since > STOP_PATIENCE
 
-    def _end(self, job_id: str, outcome: Outcome) -> None:
-        one = self._left.pop(job_id)
+    def _end(self, work_id: tuple[str, str], outcome: Outcome) -> None:
+        one = self._left.pop(work_id)
         seconds = time.monotonic() - self._began if outcome.seconds is None else outcome.seconds
-        with one.progress.about(job_id):
+        with one.progress.about(one.start.job.id):
             self._ended(one, outcome if one.stop.is_set() else _not_its_fault(outcome), seconds)
 
 

@@ -94,8 +94,8 @@ class AnsibleWorker:
 
 def _of_the_given(batch: Batch, ended: Callable[[Work, Outcome], None]) -> Callable[[Work, Outcome], None]:
     """Whoever is told gets the job as it was given, without what was opened here."""
-    given = {work.job.id: work for work in batch.works}
-    return lambda work, outcome: ended(given[work.job.id], outcome)
+    given = {work.id: work for work in batch.works}
+    return lambda work, outcome: ended(given[work.id], outcome)
 
 
 def _task_of(batch: Batch) -> str:
@@ -105,7 +105,7 @@ def _task_of(batch: Batch) -> str:
 
 def _broken_off(work: Work, watch: Watch) -> Outcome | None:
     """Why nobody saw how the job ended, where it was us who ended the run."""
-    if work.job.id in watch.passed:
+    if work.id in watch.passed:
         seconds = seconds_for(work.job, check=work.check)
         message = f"{tried(work)} did not end within {seconds} s and was stopped"
         return failed("runner.deadline", message, unseen=True)

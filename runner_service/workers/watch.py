@@ -31,7 +31,7 @@ class Watch:
 
     def __init__(self, hearing: Hearing, directory: Path, cancelled: Callable[[], bool]):
         #: Why it was ended, if it was: a job's time was over, or nobody wanted it any more.
-        self.passed: set[str] = set()
+        self.passed: set[tuple[str, str]] = set()
         self.stopped = False
         #: Or nobody works any more at what has begun. Ansible does not see it when a worker dies whose place it has
         #: given to the next host.
@@ -61,7 +61,7 @@ class Watch:
         for job in self._hearing.waiting_for:
             seconds = seconds_for(job.work.job, check=job.work.check)
             if now - max(job.since or self._began_at, self._alive_at) > seconds:
-                self.passed.add(job.work.job.id)
+                self.passed.add(job.work.id)
 
     def _look_for_workers(self) -> None:
         """Twice, as there is none for a moment between two hosts; and not before somebody could have come."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -227,6 +227,28 @@ def test_jobs_of_several_requests_share_a_run(track: Track) -> None:
     for job_id in batch.jobs:
         batch.end(job_id)
         track.until(lambda job_id=job_id: track.events_of(job_id)[-1:] == ["DONE"], "its end")
+
+
+def test_jobs_of_the_same_name_are_told_apart(track: Track) -> None:
+    """An id is whatever the writer of a message says; within one message it is unique."""
+    busy = known_to_be_short(track)
+    requests = [
+        request(Task(id="t", children=(replace(job(name, "configure"), id="j"),)), open_sessions=1) for name in "ab"
+    ]
+    for one in requests:
+        track.take(one)
+    track.settled()
+    busy.end("busy.configure")
+    batch = track.course(2)
+    assert batch.jobs == ["j", "j"]
+    first, second = batch.batch.works
+    batch.ended(first, DONE)
+    batch.ended(second, Outcome(error=ErrorReport(code="driver.failed", message="no")))
+    batch.told.add("j")
+    track.until(lambda: {"DONE", "ERROR"} <= set(track.events_of("j")), "both ends")
+    of_jobs = [update for update in track.broker.updates if update.node_id == "j"]
+    ends = {update.request_id: update.event for update in of_jobs if update.event in ("DONE", "ERROR")}
+    assert ends == {requests[0].id: "DONE", requests[1].id: "ERROR"}
 
 
 def test_another_login_has_another_run(track: Track) -> None:

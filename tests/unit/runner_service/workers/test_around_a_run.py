@@ -140,7 +140,7 @@ def test_progress_begins_the_time_anew_and_only_progress(tmp_path: Path, clock: 
     assert not is_over(1.94)
     assert not is_over(2.9)
     assert is_over(2.95), "an old report is no sign of life"
-    assert (watch.passed, watch.stopped) == ({asked.job.id}, False)
+    assert (watch.passed, watch.stopped) == ({asked.id}, False)
 
 
 def test_each_job_of_a_batch_has_its_own_time(tmp_path: Path, clock: Clock) -> None:
@@ -155,7 +155,7 @@ def test_each_job_of_a_batch_has_its_own_time(tmp_path: Path, clock: Clock) -> N
     assert not watch.is_over()
     clock.now = 2.0 * SECONDS
     assert watch.is_over()
-    assert watch.passed == {second.job.id}, "the third one's time has not even begun"
+    assert watch.passed == {second.id}, "the third one's time has not even begun"
 
 
 def test_a_run_that_nobody_wants_is_over(tmp_path: Path) -> None:
