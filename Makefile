@@ -4,7 +4,7 @@
 # `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core chaos
+.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core bench chaos
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -27,7 +27,7 @@ stop: ## Stop the demo: its guests are powered off, no process stays
 	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo stop; fi
 
 clean: ## Remove the demo's VMs, disks and data, and all that make has made here
-	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && for job in .run/chaos/job-*; do $(PYTHON) -m tools.services remove $$job/servers; done; fi
+	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && for place in .run/bench .run/chaos/job-*; do $(PYTHON) -m tools.services remove $$place/servers; done; fi
 	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -52,6 +52,12 @@ check: lint types unit ## What to run before a commit: under a minute, no servic
 
 bench-core: ## Measure the core: transitions, memory, one decision; writes build/bench-core.json and .svg
 	$(PYTHON) -m tools.bench_core
+
+# A part: make bench ARGS="--case zero-cost --rounds 3".
+ARGS :=
+
+bench: setup ## Measure Millwright beside raw libvirt and community.libvirt: ARGS="--case one-vm"; writes build/bench.json and .svg
+	@$(AS) $(PYTHON) -m tools.bench_all $(ARGS)
 
 # Three at once on two cores, as much of the time goes by waiting; a process that has run out of tests takes another's.
 test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU

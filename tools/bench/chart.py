@@ -36,7 +36,12 @@ def svg(charts: Sequence[Chart]) -> str:
     parts = [
         f'<g transform="translate({number * WIDTH},0)">{_chart(chart, up)}</g>' for number, chart in enumerate(charts)
     ]
-    size = f'width="{WIDTH * len(charts)}" height="{HEIGHT}"'
+    return document(WIDTH * len(charts), HEIGHT, parts)
+
+
+def document(width: float, height: float, parts: Sequence[str]) -> str:
+    """A whole picture of this size."""
+    size = f'width="{width:g}" height="{height:g}"'
     style = "<style>text{font:12px sans-serif}</style><rect width='100%' height='100%' fill='white'/>"
     return f'<svg xmlns="http://www.w3.org/2000/svg" {size}>{style}{"".join(parts)}</svg>\n'
 
@@ -76,26 +81,26 @@ def _chart(chart: Chart, up: range) -> str:
 
 def _frame(chart: Chart) -> Iterator[str]:
     middle = (LEFT + WIDTH - RIGHT) / 2
-    yield _text(middle, 20, chart.title, "middle")
-    yield _text(middle, HEIGHT - 12, chart.across, "middle")
-    yield f'<g transform="translate(14,{HEIGHT / 2}) rotate(-90)">{_text(0, 0, chart.up, "middle")}</g>'
+    yield text(middle, 20, chart.title, "middle")
+    yield text(middle, HEIGHT - 12, chart.across, "middle")
+    yield f'<g transform="translate(14,{HEIGHT / 2}) rotate(-90)">{text(0, 0, chart.up, "middle")}</g>'
 
 
 def _grid(axes: _Axes) -> Iterator[str]:
     for decade in axes.across:
         x = axes.x(10.0**decade)
-        yield _line((x, TOP), (x, HEIGHT - BOTTOM), GRID)
-        yield _text(x, HEIGHT - BOTTOM + 16, _number(decade), "middle")
+        yield line((x, TOP), (x, HEIGHT - BOTTOM), GRID)
+        yield text(x, HEIGHT - BOTTOM + 16, _number(decade), "middle")
     for decade in axes.up:
         y = axes.y(10.0**decade)
-        yield _line((LEFT, y), (WIDTH - RIGHT, y), GRID)
-        yield _text(LEFT - 6, y + 4, _number(decade), "end")
+        yield line((LEFT, y), (WIDTH - RIGHT, y), GRID)
+        yield text(LEFT - 6, y + 4, _number(decade), "end")
 
 
 def _target(axes: _Axes, target: float) -> Iterator[str]:
     y = axes.y(target)
-    yield _line((LEFT, y), (WIDTH - RIGHT, y), 'stroke="#208020" stroke-dasharray="5,4"')
-    yield _text(WIDTH - RIGHT + 8, y + 4, "target", "start", "#208020")
+    yield line((LEFT, y), (WIDTH - RIGHT, y), 'stroke="#208020" stroke-dasharray="5,4"')
+    yield text(WIDTH - RIGHT + 8, y + 4, "target", "start", "#208020")
 
 
 def _lines(axes: _Axes, lines: Mapping[str, Points]) -> Iterator[str]:
@@ -104,16 +109,16 @@ def _lines(axes: _Axes, lines: Mapping[str, Points]) -> Iterator[str]:
         way = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         yield f'<polyline points="{way}" fill="none" stroke="{colour}" stroke-width="2"/>'
         yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{colour}"/>' for x, y in places)
-        yield _text(places[-1][0] + 8, places[-1][1] + 4, name, "start", colour)
+        yield text(places[-1][0] + 8, places[-1][1] + 4, name, "start", colour)
 
 
 def _number(decade: int) -> str:
     return f"{10**decade:,}" if decade >= 0 else f"{10.0**decade:g}"
 
 
-def _line(start: tuple[float, float], end: tuple[float, float], stroke: str) -> str:
+def line(start: tuple[float, float], end: tuple[float, float], stroke: str) -> str:
     return f'<path d="M{start[0]:.1f},{start[1]:.1f} L{end[0]:.1f},{end[1]:.1f}" {stroke}/>'
 
 
-def _text(x: float, y: float, text: str, anchor: str, colour: str = "black") -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+def text(x: float, y: float, words: str, anchor: str, colour: str = "black") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(words)}</text>'

@@ -22,14 +22,14 @@ def processor_seconds() -> float:
 
 
 def _of_the_living(ancestor: int) -> list[float]:
-    parents, costs = _processes()
+    parents, costs = processes()
     below = {ancestor}
     while more := {pid for pid, parent in parents.items() if parent in below} - below:
         below |= more
     return [costs[pid] for pid in below - {ancestor}]
 
 
-def _processes() -> tuple[dict[int, int], dict[int, float]]:
+def processes() -> tuple[dict[int, int], dict[int, float]]:
     """Every process's parent, and its processor time with that of its children that have ended."""
     parents, costs = {}, {}
     for path in Path("/proc").glob("[0-9]*/stat"):
