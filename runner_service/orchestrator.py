@@ -405,7 +405,7 @@ class Orchestrator:
 
     def _put_back(self, progress: Progress, start: Start, outcome: Outcome) -> None:
         """Its batch ended before its turn. It waits again, as if it had not been taken, if it is still wanted."""
-        if progress.cancelled:
+        if progress.cancelled and not start.undo:
             self._advance(progress, Ended(start.job.id, outcome, start.run))
             return
         log.info("was not begun: waits again")

@@ -178,8 +178,8 @@ class _Course:
 
 
 def _not_its_fault(outcome: Outcome) -> Outcome:
-    """A job that broke off because another one of its run was stopped is tried again."""
+    """A job that broke off because another one of its run was stopped is run again."""
     error = outcome.error
     if error is None or not outcome.unseen or error.code != "runner.stopped":
         return outcome
-    return replace(outcome, error=replace(error, code="runner.no_result", retryable=True))
+    return replace(outcome, innocent=True, error=replace(error, code="runner.no_result"))

@@ -18,7 +18,7 @@ from .contract.control import Heartbeat, RunnerStatus
 from .contract.messages import ErrorReport, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
-from .ports import Batch, Delivery, JobRunner, Tag, Work
+from .ports import NOT_BEGUN, Batch, Delivery, JobRunner, Tag, Work
 
 _POWER = {
     Operation.POWER_ON: "on",
@@ -64,7 +64,7 @@ class MemoryHypervisor:
 
     def _run(self, work: Work, cancelled: Callable[[], bool]) -> Outcome:
         if cancelled():
-            return Outcome(error=ErrorReport(code="runner.stopped", message="not begun", begun=False))
+            return Outcome(error=ErrorReport(code=NOT_BEGUN, message="not begun", begun=False))
         with self._lock:
             self._running += 1
             self.most_at_once = max(self.most_at_once, self._running)

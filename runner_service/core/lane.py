@@ -82,6 +82,12 @@ class Line:
         jobs[ticket] = None
         self._length += 1
 
+    @property
+    def first(self) -> Ticket | None:
+        """Who is taken next."""
+        jobs = next(iter(self._requests.values()), None)
+        return next(iter(jobs)) if jobs else None
+
     def take(self) -> Ticket:
         request_id, jobs = self._requests.popitem(last=False)
         ticket, _ = jobs.popitem(last=False)
@@ -217,7 +223,7 @@ class Lane:
         """Who has the next turn of those that wait at the seat."""
         tenant = self.tenants.get(seat.tenant)
         line = tenant.lines.get(seat.priority) if tenant else None
-        return next(iter(line), None) if line else None
+        return line.first if line else None
 
     def follow(self, seat: Seat) -> Ticket:
         """The next job at the seat; it has no session of its own. Only if there is one."""

@@ -25,6 +25,8 @@ class Outcome:
     host: dict[str, Any] | None = None
     #: Of an error: nobody saw how the run ended, because it was ended from outside or gave no result.
     unseen: bool = False
+    #: Of an unseen end: it was ended for the sake of another job that shared its run. That is not one of its tries.
+    innocent: bool = False
     #: What Ansible said of the run (workers/trace.py), without secrets.
     trace: dict[str, Any] | None = None
     #: How long the job was at work; None: not known.

@@ -128,13 +128,14 @@ class Turn(Draft):
         """What was cancelled is not, but its undoing is."""
         node = self._node(number)
         forward = node.phase is RUNNING
-        delay = self._state.retry.delay_after(outcome, self._job(number).id, node.tries + 1)
+        tries = node.tries if outcome.innocent else node.tries + 1
+        delay = 0.0 if outcome.innocent else self._state.retry.delay_after(outcome, self._job(number).id, tries)
         if delay is None or (forward and self._cancelled):
             return False
         touched = node.touched or (outcome.error is not None and outcome.error.begun)
         self._hand_out(
             number, node.undo or self._job(number), undo=node.undo is not None, check=node.check, delay=delay,
-            phase=READY if forward else UNDO_READY, tries=node.tries + 1, touched=touched,
+            phase=READY if forward else UNDO_READY, tries=tries, touched=touched,
         )  # fmt: skip
         return True
 

@@ -16,7 +16,7 @@ from ..contract.messages import Job
 from ..core.steps import Outcome
 from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
 from ..logs import about
-from ..ports import Batch, Work
+from ..ports import NOT_BEGUN, Batch, Work
 from .hearing import Hearing, tried
 from .inventory import inventory_of, to_yaml
 from .playbook_run import Playbook, run_playbook
@@ -45,7 +45,7 @@ class AnsibleWorker:
         with about(request=first.request_id, job=first.job.id, hypervisor=first.hypervisor.id):
             if cancelled():
                 for work in batch.works:
-                    ended(work, failed("runner.stopped", f"{tried(work)} was not begun: it was stopped", begun=False))
+                    ended(work, failed(NOT_BEGUN, f"{tried(work)} was not begun: it was stopped", begun=False))
                 return
             opened, credentials = self._opened(batch, ended)
             if opened:
@@ -109,7 +109,12 @@ def _broken_off(work: Work, watch: Watch) -> Outcome | None:
         seconds = seconds_for(work.job, check=work.check)
         message = f"{tried(work)} did not end within {seconds} s and was stopped"
         return failed("runner.deadline", message, unseen=True)
-    return failed("runner.stopped", f"{tried(work)} was stopped", unseen=True) if watch.stopped else None
+    if watch.stopped:
+        return failed("runner.stopped", f"{tried(work)} was stopped", unseen=True)
+    if watch.passed:
+        ended = failed("runner.no_result", f"{tried(work)} was ended with another job of its run", unseen=True)
+        return replace(ended, innocent=True)
+    return None
 
 
 def with_user_data(job: Job, key: PrivateKey | None) -> Job:

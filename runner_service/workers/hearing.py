@@ -45,7 +45,10 @@ class Hearing:
     ):
         """``task``: whose result is the job's."""
         self._said: deque[str] = deque(maxlen=MAX_LINES)
-        self._jobs = {host_of(work): Heard(work, secrets(work), Listening(task, self._said)) for work in works}
+        # Of all: what Ansible prints may be about any of them.
+        hidden = tuple({secret for work in works for secret in secrets(work)})
+        self._jobs = {host_of(work): Heard(work, hidden, Listening(task, self._said)) for work in works}
+        self._told_at: float | None = None
         self._tell_of = tell
 
     def hear(self, event: Mapping[str, Any]) -> bool:
@@ -71,6 +74,13 @@ class Hearing:
         begun = [job for job in self._jobs.values() if job.listening.begun]
         return [job for job in begun or self._jobs.values() if not job.is_told]
 
+    @property
+    def done_for(self) -> float:
+        """Seconds since the last job was told; 0 while one is left."""
+        if self._told_at is None or not all(job.is_told for job in self._jobs.values()):
+            return 0.0
+        return time.monotonic() - self._told_at
+
     def over(self, why: Callable[[Heard], Outcome | None]) -> None:
         """Nothing more will be heard: tell the outcome of the rest. ``why`` says why one was ended, if it was us."""
         any_begun = any(job.listening.begun for job in self._jobs.values())
@@ -84,7 +94,7 @@ class Hearing:
         return why or outcome_of(job.listening, tried(job.work), job.secrets)
 
     def _tell(self, job: Heard, outcome: Outcome) -> None:
-        job.is_told = True
+        job.is_told, self._told_at = True, time.monotonic()
         self._tell_of(job.work, _traced(job, outcome))
 
 

@@ -20,6 +20,8 @@ from .run_directories import end_processes_of, has_workers
 COPY_RATE = 10
 #: MiB of a disk that is as large as its template; only the hypervisor knows how large that is.
 TEMPLATE_SIZE = 32 * 1024
+#: Seconds that a run has to end when the last of its jobs has. It holds no session any more, but a thread of ours.
+LAST_WORDS = 10.0
 #: Seconds between two looks at whether anybody works for the hosts that have begun.
 LOOK_EVERY = 2.0
 _COPIES = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE})
@@ -49,7 +51,8 @@ class Watch:
         self.stopped = self.stopped or self._cancelled()
         self._look_at_the_clock()
         self._look_for_workers()
-        if not (self.passed or self.stopped or self.deserted):
+        is_late = self._hearing.done_for > LAST_WORDS
+        if not (self.passed or self.stopped or self.deserted or is_late):
             return False
         # Here and not after the run, because ansible-runner waits for all who hold the terminal.
         end_processes_of(self._directory)

@@ -279,7 +279,7 @@ def test_a_run_that_hangs_is_stopped_soon_and_nothing_of_it_is_left(
 def test_a_run_that_is_not_wanted_any_more_is_not_begun(directories: RunDirectories, hypervisor: Store) -> None:
     outcome = run(directories, work(hypervisor, "configure"), cancelled=True)
     assert outcome.error is not None
-    assert (outcome.error.code, outcome.error.begun, outcome.unseen) == ("runner.stopped", False, False)
+    assert (outcome.error.code, outcome.error.begun, outcome.unseen) == ("runner.not_begun", False, False)
     assert hypervisor.operations() == []
 
 

@@ -279,7 +279,53 @@ def test_who_is_cancelled_does_not_take_the_others_of_its_run_along_before_they_
     batch.end("c.configure", UNSEEN)
     batch.end("b.configure", UNSEEN)
     track.until(lambda: "ERROR" in track.events_of("b.configure"), "the end of what was cancelled")
-    assert "ERROR" not in track.events_of("c.configure"), "it is tried again"
+
+    def goes_on() -> bool:
+        """The undoing of b comes first: it is urgent."""
+        for course in track.courses[3:]:
+            for one in set(course.jobs) - course.told:
+                course.end(one)
+        return track.events_of("c.configure")[-1] == "DONE"
+
+    track.until(goes_on, "its end")
+    assert track.events_of("c.configure") == ["START", "DONE"], "although no job has more than one try here"
+
+
+def test_undoings_whose_turn_did_not_come_are_done_all_the_same(track: Track) -> None:
+    """Of a task that was cancelled, too: what was made is to be taken away."""
+    busy = known_to_be_short(track)
+    busy.end("busy.configure")
+    track.until(lambda: len(track.broker.acknowledged) == 2, "both ends")
+    names = ("a", "b")
+    parts = tuple(Task(id=f"{name}.task", children=(job(name, "configure"), job(name, "power_on"))) for name in names)
+    wanted = request(Task(id="t", mode=Mode.CONCURRENT, children=parts), open_sessions=1)
+    track.take(wanted)
+    made = track.course(2)
+    assert made.jobs == ["a.configure", "b.configure"]
+    for name in names:
+        made.end(f"{name}.configure")
+    hanging = track.course(3)
+    track.orchestrator.told(Cancel(request_id=wanted.id))
+    track.until(hanging.stopped, "its stop")
+    for one in hanging.jobs:
+        hanging.end(one, NEVER_BEGUN)
+    hanging.close()
+    undone: set[str] = set()
+
+    def undo() -> bool:
+        """The first undoing is never begun, in the way of a batch that breaks off."""
+        for course in track.courses[4:]:
+            for one in set(course.jobs) - course.told:
+                never = course is track.courses[4]
+                course.end(one, NEVER_BEGUN if never else DONE)
+                if not never:
+                    undone.add(one)
+        return {f"{name}.configure" for name in names} <= undone
+
+    track.until(undo, "the undoing of both")
+    track.until(lambda: len(track.broker.acknowledged) == 3, "the end")
+    for name in names:
+        assert track.events_of(f"{name}.configure")[-2:] == ["ROLLBACK_START", "ROLLBACK_DONE"]
 
 
 def test_a_defect_of_the_worker_ends_all_jobs_of_the_batch(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 
 import pytest
@@ -139,6 +140,28 @@ def test_whatever_ends_when_the_bound_holds_and_nothing_is_lost(data: st.DataObj
         ended.append(ticket)
     assert sorted(ended) == sorted(jobs)
     assert (lanes.running, lanes.overview()) == (0, [])
+
+
+def test_who_follows_is_found_at_once_however_many_wait() -> None:
+    """Counted in looks at waiting jobs, as time would depend on the machine."""
+    lanes = Lanes(max_runs=10)
+    lanes.open("h", 1)
+    for number in range(2_000):
+        lanes.offer("h", Ticket(f"r{number}", "j"), priority=Priority.ORDINARY)
+    leader = lanes.take()
+    assert leader is not None
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        assert lanes.follow([leader], anything) == ("r1", "j")
+    finally:
+        sys.setprofile(None)
+    assert calls < 50
 
 
 KIND = Kind("h", Operation.CONFIGURE, check=False)
