@@ -10,8 +10,8 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -76,12 +76,20 @@ class Relay:
         self._stop.wait()
         self.stop()
 
+    @contextmanager
+    def _connected(self) -> Iterator[BlockingConnection]:
+        connection = broker.connect(self._amqp_url)
+        try:
+            yield connection
+        finally:
+            broker.cut(connection)
+
     def _keep_on(self, work: Callable[[BlockingConnection], Work]) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                with closing(broker.connect(self._amqp_url)) as connection, self._app.app_context():
+                with self._connected() as connection, self._app.app_context():
                     log.info("connected to the broker")
                     work(connection).run(self._stop.is_set)
             except _GONE as error:

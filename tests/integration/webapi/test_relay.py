@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pika
 import pytest
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 
 from runner_service.contract.control import (
     Cancel,
@@ -26,7 +29,7 @@ from runner_service.contract.control import (
     decode_control,
     encode_control,
 )
-from runner_service.contract.messages import Job, Task, TaskRequest
+from runner_service.contract.messages import Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.contract.topology import (
@@ -320,6 +323,37 @@ def test_what_an_earlier_version_put_into_the_rubbish_queue_becomes_dead_letters
         letter = _letter(world, "not JSON in UTF-8")
     assert (letter["body"], letter["queue"]) == ("old", site.topology.rubbish_queue)
     assert world.get("/events?severity=CRITICAL")["items"] == []
+
+
+@pytest.mark.parametrize("how", ["the database goes", "it is stopped"])
+def test_updates_are_applied_in_order_however_often_the_relay_breaks_off_in_a_backlog(
+    world: World, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch, how: str
+):
+    """One that came behind the next one would be taken for an old one, and what it said would be lost."""
+    heard: list[int] = []
+    trouble = iter(number in (1, 3, 8, 40, 41, 90) for number in count())
+
+    def apply(update: Any) -> None:
+        if next(trouble):
+            if how == "the database goes":
+                raise OperationalError("SELECT 1", {}, Exception("gone"))
+            relays[-1]._stop.set()
+        heard.append(update.sequence)
+
+    monkeypatch.setattr(updates, "apply", apply)
+    said = Update(request_id="r", node_id="n", event=Event.START, attempt=1, sequence=1, runner="r-1", at="now")
+    numbers = list(range(1, 61))
+    for number in numbers:
+        site.send_update(replace(said, sequence=number).encode())
+    relays: list[Relay] = []
+    while len(set(heard)) < len(numbers):
+        relays.append(Relay(world.app, amqp_vhost_url))
+        relays[-1].start()
+        try:
+            wait_until(lambda: set(heard) >= set(numbers) or relays[-1]._stop.is_set(), DEADLINE, "all updates")
+        finally:
+            relays[-1].stop()
+    assert heard == sorted(heard)
 
 
 def test_updates_wait_while_the_relay_is_down(world: World, shop: Json, site: Site, amqp_vhost_url: str):
