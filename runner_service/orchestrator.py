@@ -28,7 +28,7 @@ from .core import steps
 from .core.lanes import Lanes, Ticket, priority_of
 from .core.leaving import Move
 from .core.orchestrator import after, begin
-from .core.pace import Pace
+from .core.pace import Pace, kind_of
 from .core.patience import Patience
 from .core.retry import RetryRule
 from .core.steps import Ended, Finish, Happening, Outcome, Report, Start, Started, Step, Stop, Withdraw
@@ -38,7 +38,7 @@ from .membership import FENCE, Membership
 from .ports import NOT_BEGUN, Broker, Delivery, JobRunner
 from .progress import Progress, Run
 from .reporting import Reporter, View
-from .runs import Member, Runs, Team, Teams, kind_of, member
+from .runs import Member, Runs, Team, Teams, member
 from .suspects import Suspects
 from .timers import Timers
 
@@ -202,7 +202,10 @@ class Orchestrator:
 
     def _cancelled(self, request_id: str) -> None:
         progress = self._requests.get(request_id)
-        if progress is None or progress.parked or progress.cancelled:
+        if progress is None or progress.cancelled:
+            return
+        if progress.parked:
+            self._stop_forward(progress)
             return
         with progress.about():
             log.info("is to be cancelled")
@@ -212,6 +215,12 @@ class Orchestrator:
             for run in progress.running.values():
                 self._limit(progress, run)
         self._resume(progress)
+
+    def _stop_forward(self, progress: Progress) -> None:
+        """It will come again, to whomever, and be undone there; but nobody waits for what hangs here."""
+        for run in progress.running.values():
+            if run.start is not None and not run.start.undo:
+                run.stop.set()
 
     def _limit(self, progress: Progress, run: Run) -> None:
         """The owner of a cancelled task does not wait for ever for what is not stopped at once."""
@@ -397,8 +406,8 @@ class Orchestrator:
     def _judge(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
         log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))
         self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
-        if not outcome.unseen:
-            self._pace.took(kind_of(progress, start), seconds)
+        if outcome.ok and (start.check or outcome.changed):
+            self._pace.took(kind_of(progress.request.hypervisor.id, start.job, check=start.check), seconds)
         if not progress.is_void:
             progress.ran(start.job.id, outcome)
             self._advance(progress, Ended(start.job.id, outcome, start.run))

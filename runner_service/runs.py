@@ -14,9 +14,8 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .contract.messages import ErrorReport
-from .contract.operations import Operation
 from .core.lanes import Lanes, Ticket
-from .core.pace import Kind, Pace
+from .core.pace import Kind, Pace, kind_of
 from .core.steps import Outcome, Start
 from .ports import Batch, JobRunner, Work
 from .progress import Progress
@@ -35,9 +34,8 @@ class Alike(NamedTuple):
     #: Whose sessions they are, and what leads to the hypervisor.
     tenant: str
     hypervisor: tuple[str, str, str, bool, str | None]
-    operation: Operation
+    kind: Kind
     undo: bool
-    check: bool
     #: Of a job that is alone anyway: it has no VM of its own that tells it from others.
     job_id: str | None
 
@@ -76,11 +74,8 @@ def alike(progress: Progress, start: Start) -> Alike:
     there, job = progress.request.hypervisor, start.job
     hypervisor = (there.id, there.type, there.url, there.validate_certs, there.sealed_credentials)
     alone = None if job.vm_id else job.id
-    return Alike(progress.request.tenant, hypervisor, job.operation, start.undo, start.check, alone)
-
-
-def kind_of(progress: Progress, start: Start) -> Kind:
-    return Kind(progress.request.hypervisor.id, start.job.operation, start.check)
+    kind = kind_of(there.id, job, check=start.check)
+    return Alike(progress.request.tenant, hypervisor, kind, start.undo, alone)
 
 
 class Teams:
@@ -101,18 +96,20 @@ class Teams:
         return [team for kind, group in groups.items() for team in self._teams(kind, group)]
 
     def _teams(self, kind: Alike, group: list[Member]) -> list[Team]:
-        size = self._pace.batch(kind_of(group[0].progress, group[0].start), len(group))
-        if size == 1 or kind.job_id is not None:
+        size = self._pace.batch(kind.kind, len(group))
+        if size == 1 or kind.job_id is not None or len({one.start.job.vm_id for one in group}) < len(group):
             return [Team([one], 1) for one in group]
         return [Team(group + self._followers(kind, group, size - len(group)), len(group))]
 
     def _followers(self, kind: Alike, group: list[Member], most: int) -> list[Member]:
         leaders, followers = [one.ticket for one in group], list[Member]()
+        vms = {one.start.job.vm_id for one in group}
 
         def fits(ticket: Ticket) -> bool:
             one = self._waiting(ticket)
-            if one is None or alike(one.progress, one.start) != kind:
+            if one is None or alike(one.progress, one.start) != kind or one.start.job.vm_id in vms:
                 return False
+            vms.add(one.start.job.vm_id)
             followers.append(one)
             return True
 
@@ -157,9 +154,12 @@ class _Course:
             runner.run(batch, self.is_unwanted, lambda work, outcome: self._end(work.id, outcome))
         except Exception as error:  # the outermost loop: a defect must not leave a job without an end
             log.exception("the runner failed")
-            what = f"{type(error).__name__} in the runner"
-            for work_id in list(self._left):
-                self._end(work_id, Outcome(error=ErrorReport(code="runner.failed", message=what)))
+            self._end_rest(f"{type(error).__name__} in the runner")
+        self._end_rest("nobody said how it ended")
+
+    def _end_rest(self, why: str) -> None:
+        for work_id in list(self._left):
+            self._end(work_id, Outcome(error=ErrorReport(code="runner.failed", message=why)))
 
     def is_unwanted(self) -> bool:
         """Nobody wants what is left of it; or somebody wants it stopped, and the others have had time to end."""

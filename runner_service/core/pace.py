@@ -9,18 +9,22 @@ meanwhile would have to wait for all of them, and when a run breaks off, all tha
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import NamedTuple
 
+from ..contract.messages import Job
 from ..contract.operations import Operation
 
 #: Seconds that a batch should take, and jobs that it has at most.
 BATCH_SECONDS = 1.0
 MAX_BATCH = 50
-#: How much the newest job counts in the mean.
-_WEIGHT = 0.3
-#: Kinds of jobs that are remembered, the last ones.
-_KINDS = 10_000
+#: So many of the last jobs of a kind are remembered, and of so many kinds.
+_JOBS, _KINDS = 5, 10_000
+
+#: What of a disk says how long it takes to make.
+_OF_A_DISK = ("template", "clone", "size_mib", "pool", "format")
+#: Operations that make or change disks.
+_ON_DISKS = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE})
 
 
 class Kind(NamedTuple):
@@ -29,26 +33,40 @@ class Kind(NamedTuple):
     hypervisor_id: str
     operation: Operation
     check: bool
+    #: The disks that are worked on: a VM with others may take a thousand times as long.
+    disks: str = ""
+
+
+def kind_of(hypervisor_id: str, job: Job, *, check: bool) -> Kind:
+    disks = "" if check or job.operation not in _ON_DISKS else f"{_recipe(job.previous)} {_recipe(job.definition)}"
+    return Kind(hypervisor_id, job.operation, check, disks)
+
+
+def _recipe(definition: dict[str, object] | None) -> str:
+    disks = (definition or {}).get("disks") or ()
+    assert isinstance(disks, (list, tuple))
+    return repr([[disk.get(name) for name in _OF_A_DISK] for disk in disks])
 
 
 class Pace:
-    """The mean duration of jobs by kind; newer ones count more."""
+    """How long the slowest of the last few jobs of a kind took."""
 
     def __init__(self) -> None:
-        self._means: OrderedDict[Kind, float] = OrderedDict()
+        self._seen: OrderedDict[Kind, deque[float]] = OrderedDict()
 
     def took(self, kind: Kind, seconds: float) -> None:
-        """A job of this kind has ended after so many seconds at work."""
-        mean = self._means.pop(kind, seconds)
-        self._means[kind] = mean + _WEIGHT * (seconds - mean)
-        if len(self._means) > _KINDS:
-            self._means.popitem(last=False)
+        """A job of this kind has done its work in so many seconds. What failed, or had nothing to do, says nothing."""
+        seen = self._seen.pop(kind, None) or deque(maxlen=_JOBS)
+        seen.append(seconds)
+        self._seen[kind] = seen
+        if len(self._seen) > _KINDS:
+            self._seen.popitem(last=False)
 
     def batch(self, kind: Kind, sessions: int) -> int:
         """So many jobs make a good batch that has so many sessions. 1, if a batch is none: they take too long, or
         nobody knows how long they take."""
-        mean = self._means.get(kind)
-        if mean is None:
+        seen = self._seen.get(kind)
+        if not seen:
             return 1
-        jobs = min(MAX_BATCH, int(BATCH_SECONDS * sessions / max(mean, 1e-6)))
+        jobs = min(MAX_BATCH, int(BATCH_SECONDS * sessions / max(*seen, 1e-6)))
         return jobs if jobs > sessions else 1

@@ -14,14 +14,15 @@ from hypothesis import strategies as st
 
 from runner_service.contract.operations import Operation
 from runner_service.core.lanes import Lanes, Priority, Ticket
-from runner_service.core.pace import BATCH_SECONDS, MAX_BATCH, Kind, Pace
+from runner_service.core.pace import BATCH_SECONDS, MAX_BATCH, Kind, Pace, kind_of
+from tests.requests import definition, job
 
 
 def lanes_with(jobs: Iterable[str], sessions: int = 1, request: str = "r", **options: object) -> Lanes:
     lanes = Lanes(max_runs=100)
     lanes.open("h", sessions)
-    for job in jobs:
-        lanes.offer("h", Ticket(request, job), priority=Priority.ORDINARY)
+    for name in jobs:
+        lanes.offer("h", Ticket(request, name), priority=Priority.ORDINARY)
     return lanes
 
 
@@ -107,8 +108,8 @@ def test_a_job_that_has_ended_can_wait_again_while_its_batch_goes_on() -> None:
 def test_the_tenants_bound_holds_for_its_batches() -> None:
     lanes = Lanes(max_runs=100)
     lanes.open("h", 3)
-    for job in "abc":
-        lanes.offer("h", Ticket("r", job), priority=Priority.ORDINARY, tenant="t", tenant_sessions=1)
+    for name in "abc":
+        lanes.offer("h", Ticket("r", name), priority=Priority.ORDINARY, tenant="t", tenant_sessions=1)
     leader = lanes.take()
     assert leader is not None
     assert lanes.follow([leader], anything) == ("r", "b")
@@ -193,14 +194,27 @@ def test_a_batch_takes_about_a_second_or_is_none(seconds: float, sessions: int, 
         assert jobs * seconds / sessions == pytest.approx(BATCH_SECONDS)
 
 
-def test_it_follows_what_it_sees() -> None:
+def test_the_slowest_of_the_last_few_counts() -> None:
     pace = Pace()
-    for seconds in (0.01, *[5.0] * 10):
+    for seconds in (*[0.01] * 20, 5.0):
         pace.took(KIND, seconds)
     assert pace.batch(KIND, 2) == 1
-    for _ in range(30):
+    for _ in range(5):
         pace.took(KIND, 0.05)
-    assert pace.batch(KIND, 2) > 30
+    assert pace.batch(KIND, 2) == 40
+
+
+def test_what_is_copied_makes_another_kind() -> None:
+    def kind(**disk: object) -> Kind:
+        return kind_of(
+            "h", job("web", "configure", definition=definition("web", disks=[{"name": "a", **disk}])), check=False
+        )
+
+    small, large, copied = kind(size_mib=8), kind(size_mib=800_000), kind(template="/t.qcow2", clone="full")
+    assert len({small, large, copied}) == 3
+    assert kind(size_mib=8) == small
+    asked = job("web", "configure", definition=definition("web", disks=[{"name": "a", "size_mib": 800_000}]))
+    assert kind_of("h", asked, check=True) == Kind("h", Operation.CONFIGURE, check=True), "to look copies nothing"
 
 
 def test_it_does_not_grow_with_all_it_has_ever_seen() -> None:
