@@ -17,13 +17,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from .places import ROOM_FOR_ARGUMENTS, ROOM_FOR_ENVIRONMENT
+
 log = logging.getLogger(__name__)
 
 #: Seconds for a server to load Ansible, and then between question and answer, before it is thought to hang.
 _STARTS_WITHIN = 60.0
 _ANSWERS_WITHIN = 10.0
-#: Bytes that the server has left of arguments and environment for what its runs show in /proc.
-ROOM_FOR_ARGUMENTS, ROOM_FOR_ENVIRONMENT = 512, 4096
 _ROOT = Path(__file__).parents[2]
 
 
@@ -35,6 +35,15 @@ def ordinary_playbook() -> str | None:
 
 def write_shim(directory: Path, server: Path, ordinary: str) -> Path:
     """Make ``directory/ansible-playbook``, which has the server run what it is asked to, else becomes ``ordinary``."""
+    return _write(directory, f"main({str(server)!r}, {ordinary!r})")
+
+
+def write_shim_for_people(directory: Path, ordinary: str) -> Path:
+    """Make ``directory/ansible-playbook``, which finds or starts the caller's own server, else becomes ``ordinary``."""
+    return _write(directory, f"main_for_people({ordinary!r})")
+
+
+def _write(directory: Path, call: str) -> Path:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     shim = directory / "ansible-playbook"
     made = shim.with_name(f"{shim.name}.{os.getpid()}")
@@ -43,8 +52,8 @@ def write_shim(directory: Path, server: Path, ordinary: str) -> Path:
         f"#!{sys.executable} -IS\n"
         f"import sys\n"
         f"sys.path.append({str(_ROOT)!r})\n"
-        f"from {__package__}.shim import main\n"
-        f"main({str(server)!r}, {ordinary!r})\n",
+        f"from {__package__} import shim\n"
+        f"shim.{call}\n",
         encoding="utf-8",
     )
     made.chmod(stat.S_IRWXU)

@@ -19,11 +19,11 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
+from .configuration import frozen
 from .wire import Request
 
 #: What runs load beside ``ansible.cli.playbook``, which Ansible would only load when a run needs it.
@@ -60,25 +60,31 @@ _OURS = (
     "libvirt",
 )
 
-#: Ansible reads these once, when it is loaded; a run that wants them otherwise is not for this server.
-_FROZEN = ("ANSIBLE_", "PYTHON", "HOME=", "LC_ALL=", "LANG=")
-#: But for these, which are read anew for each run, by Ansible or here.
-_PER_RUN = frozenset({"ANSIBLE_HOME", "ANSIBLE_LOCAL_TEMP", "ANSIBLE_REMOTE_TEMP", "ANSIBLE_CONFIG"})
-
 
 class Preloaded:
     """Ansible, loaded with the settings of this process's environment."""
 
+    #: As which a run knows itself: `ansible-playbook --version` tells where it is.
+    program = str(Path(sys.executable).with_name("ansible-playbook"))
+
     def __init__(self) -> None:
-        _load()
-        self._settings = frozen(os.environ)
+        self._said = _load()
+        self.settings = frozen(os.environ)
         self._config = _configuration()
-        self._files = _loaded_files()
+        self._files = {file: _changed_at(file) for file in _sources()}
+        if self._config[0]:
+            self._files[self._config[0]] = self._config[1]
         gc.collect()
         gc.freeze()
 
+    @property
+    def file(self) -> str | None:
+        """Of the configuration."""
+        return self._config[0]
+
     def is_stale(self) -> bool:
-        """Whether a file that was loaded from a collection has changed since."""
+        """Whether what was loaded has changed since: a plugin, a collection, Ansible, the configuration; or what there
+        is to load."""
         return any(_changed_at(file) != changed_at for file, changed_at in self._files.items())
 
     def become(self, request: Request) -> bool:
@@ -90,24 +96,27 @@ class Preloaded:
             os.environb[name] = value
         os.umask(request.umask)
         os.chdir(request.directory)
-        sys.argv = ["ansible-playbook", *(os.fsdecode(argument) for argument in request.arguments)]
-        return frozen(os.environ) == self._settings and _configuration() == self._config
+        sys.argv = [self.program, *(os.fsdecode(argument) for argument in request.arguments)]
+        return frozen(os.environ) == self.settings and _configuration() == self._config
 
     def run(self) -> int:
         """Run the playbook that sys.argv names; the exit code."""
         with _fresh_state():
+            sys.stderr.write(self._said)
             return _run()
 
 
-def frozen(environment: Mapping[str, str]) -> dict[str, str]:
-    """What of an environment counts only when Ansible is loaded."""
-    return {
-        name: value for name, value in environment.items() if name not in _PER_RUN and f"{name}=".startswith(_FROZEN)
-    }
+def _load() -> str:
+    """What Ansible had to say of its configuration meanwhile: each run is to say it."""
+    with tempfile.TemporaryFile("w+") as said, redirect_stderr(said):
+        importlib.import_module("ansible.cli.playbook")
+        said.seek(0)
+        warnings_of_configuration = said.read()
+    _load_what_runs_need()
+    return warnings_of_configuration
 
 
-def _load() -> None:
-    importlib.import_module("ansible.cli.playbook")
+def _load_what_runs_need() -> None:
     loader = importlib.import_module("ansible.plugins.loader")
     loader.init_plugin_loader([])
     # Each run says it again, to no effect.
@@ -158,9 +167,18 @@ def _changed_at(file: str) -> int | None:
         return None
 
 
-def _loaded_files() -> dict[str, int | None]:
-    files = {getattr(module, "__file__", None) for name, module in sys.modules.items() if "ansible_collections" in name}
-    return {file: _changed_at(file) for file in files if file}
+def _sources() -> set[str]:
+    """Files that were loaded from elsewhere than this Python, and Ansible's version; directories where one could be
+    that would have been loaded."""
+    constants: Any = importlib.import_module("ansible.constants")
+    loader: Any = importlib.import_module("ansible.plugins.loader")
+    files = {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
+    roots = (sys.prefix, sys.base_prefix)
+    own = {file for file in files if not file.startswith(roots) or "ansible_collections" in file}
+    collections = [Path(path).expanduser() / "ansible_collections" for path in constants.COLLECTIONS_PATHS]
+    searched = {str(path) for kind in (*_KINDS, *_PLUGINS) for path in getattr(loader, kind).config or ()}
+    namespaces = {str(path / name) for path in collections for name in ("", "millwright")}
+    return own | searched | namespaces | {importlib.import_module("ansible.release").__file__ or ""}
 
 
 class _fresh_state:  # noqa: N801  # used like a function
@@ -170,9 +188,8 @@ class _fresh_state:  # noqa: N801  # used like a function
         locale.setlocale(locale.LC_ALL, "")
         time.tzset()
         tempfile.tempdir = None
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
         ansible_vars: Any = importlib.import_module("ansible.utils.vars")
         ansible_vars.random_int = f"{secrets.randbits(32):08x}"
         self._directory = _own_directories()
@@ -195,8 +212,10 @@ def _own_directories() -> str:
 
 
 def _colour_as_terminal_can() -> None:
-    """Ansible asks the terminal when it is loaded, and the server has none."""
+    """Ansible asks the terminal for colours and its width when it is loaded, and the server has none."""
     importlib.reload(importlib.import_module("ansible.utils.color"))
+    display: Any = importlib.import_module("ansible.utils.display")
+    display.Display()._set_column_width()
 
 
 def _events_to_their_run() -> None:
@@ -209,7 +228,16 @@ def _events_to_their_run() -> None:
 def _run() -> int:
     cli = importlib.import_module("ansible.cli.playbook").PlaybookCLI
     try:
+        importlib.import_module("ansible.cli").check_blocking_io()
         cli.cli_executor(sys.argv)
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+        return _code_of(end)
     return 0
+
+
+def _code_of(end: SystemExit) -> int:
+    """As Python ends itself: a text is said."""
+    if end.code is None or isinstance(end.code, int):
+        return end.code or 0
+    sys.stderr.write(f"{end.code}\n")
+    return 1

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-_PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_NAME, _PR_SET_CHILD_SUBREAPER = 15, 36
 #: Seconds that killed processes may take to be gone.
 _PATIENCE = 2.0
 _PAUSE = 0.005
@@ -70,6 +70,7 @@ def show_as(arguments: list[bytes], environment: list[bytes], first: bytes) -> N
     room; of the environment what begins with ``first`` before all else.
 
     The environment must have been set anew before: the text that it was read from is overwritten."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_NAME, arguments[0])
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     _write(fields, _ENVIRONMENT, sorted(environment, key=lambda variable: not variable.startswith(first)))
     _write(fields, _ARGUMENTS, arguments)

@@ -13,14 +13,17 @@ from __future__ import annotations
 import logging
 import os
 import select
+import signal
 import socket
 import struct
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, Protocol
 
+from .caller import Caller, Different
 from .processes import end_with_descendants, keep_descendants, show_as
 from .wire import Broken, Line, Request, address_of
 
@@ -30,6 +33,8 @@ log = logging.getLogger(__name__)
 _PATIENCE = 10.0
 _PEER = struct.Struct("3i")
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
+#: What the server handles or ignores, and a run is not to inherit.
+_HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
 #: Of a run's environment /proc shows as much as there is room for in the server's own: this first, by which runs are
 #: found.
 _MARK = b"AWX_ISOLATED_DATA_DIR="
@@ -57,10 +62,26 @@ class Run:
 
 
 class Server:
-    """Serves until ``lifeline`` ends, or nothing was asked for ``idle`` seconds (0: for ever), or it is out of date."""
+    """Serves until ``lifeline`` ends, or nothing was asked for ``idle`` seconds (0: for ever), or it is out of date, or
+    SIGUSR1 comes: then runs that have begun go on to their end, and another server can take its place meanwhile.
 
-    def __init__(self, path: Path, playbooks: Playbooks, *, lifeline: int | None = None, idle: float = 0.0):
+    ``lock`` is a descriptor to close then; ``tell`` hears of each run how many there were, and how many there are.
+    """
+
+    def __init__(  # noqa: PLR0913  # all but two are for who needs them
+        self,
+        path: Path,
+        playbooks: Playbooks,
+        *,
+        lifeline: int | None = None,
+        idle: float = 0.0,
+        lock: int | None = None,
+        tell: Callable[[int, int], None] = lambda _served, _running: None,
+    ):
         self._playbooks = playbooks
+        self._lock = lock
+        self._tell = tell
+        self._served = 0
         self._lifeline = lifeline
         self._idle = idle
         self._path = path
@@ -70,7 +91,9 @@ class Server:
         self._poll.register(self._listener, select.POLLIN)
         if lifeline is not None:
             self._poll.register(lifeline, select.POLLIN)
-        self._ended = False
+        self._signals, self._waker = _signals()
+        self._poll.register(self._signals, select.POLLIN)
+        self._ended = self._retired = False
 
     def serve(self) -> None:
         """Afterwards nothing listens at the path, and no run is left."""
@@ -81,17 +104,37 @@ class Server:
             for run in list(self._runs.values()):
                 end_with_descendants(run.process)
             self._listener.close()
+            signal.set_wakeup_fd(-1)
+            self._signals.close()
+            self._waker.close()
 
     def stop(self) -> None:
         self._ended = True
 
+    def retire(self) -> None:
+        """Take nothing on any more. First the path, then the lock: whoever has it next has made the path anew."""
+        if self._retired:
+            return
+        self._retired = True
+        self._poll.unregister(self._listener)
+        self._listener.close()
+        self._path.unlink(missing_ok=True)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
     def _turn(self) -> None:
+        if self._retired and not self._runs:
+            self.stop()
+            return
         may_idle = self._idle and not self._runs
         events = self._poll.poll(self._idle * 1000 if may_idle else None)
         if not events and may_idle:
-            self.stop()
+            self.retire()
         for descriptor, _event in events:
-            if descriptor == self._listener.fileno():
+            if descriptor == self._signals.fileno():
+                self._hear_signals()
+            elif descriptor == self._listener.fileno():
                 self._accept()
             elif descriptor == self._lifeline:
                 self._live()
@@ -111,6 +154,10 @@ class Server:
         with suppress(OSError):
             os.write(self._lifeline, data[-1:])
 
+    def _hear_signals(self) -> None:
+        if signal.SIGUSR1 in self._signals.recv(4096):
+            self.retire()
+
     def _accept(self) -> None:
         try:
             client, _ = self._listener.accept()
@@ -120,10 +167,9 @@ class Server:
         if not _is_ours(client):
             client.close()
         elif self._playbooks.is_stale():
-            log.info("a collection has changed: this server has had its time")
+            log.info("a collection or the configuration has changed: this server has had its time")
             client.close()
-            if not self._runs:
-                self.stop()
+            self.retire()
         else:
             self._fork(client)
 
@@ -140,6 +186,13 @@ class Server:
         self._runs[run.pidfd] = self._runs[client.fileno()] = run
         self._poll.register(run.pidfd, select.POLLIN)
         self._poll.register(client, _GONE)
+        self._served += 1
+        self._say()
+
+    def _say(self) -> None:
+        """To whoever looks; once retired, another server may be the one to say it."""
+        if not self._retired:
+            self._tell(self._served, sum(1 for descriptor, run in self._runs.items() if descriptor == run.pidfd))
 
     def _look_at(self, descriptor: int) -> None:
         run = self._runs.get(descriptor)
@@ -163,6 +216,7 @@ class Server:
             with suppress(Broken):
                 Line(run.client).say(b"signal", b"%d" % os.WTERMSIG(status))
         run.close()
+        self._say()
 
     def _be_the_run(self, client: socket.socket) -> NoReturn:
         """In the forked process. Whatever happens, it does not come back."""
@@ -179,9 +233,14 @@ class Server:
             os._exit(code)
 
     def _close_what_is_the_servers(self) -> None:
-        self._listener.close()
-        if self._lifeline is not None:
-            os.close(self._lifeline)
+        signal.set_wakeup_fd(-1)
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        for one in (self._listener, self._signals, self._waker):
+            one.close()
+        for descriptor in (self._lifeline, self._lock):
+            if descriptor is not None:
+                os.close(descriptor)
         for run in set(self._runs.values()):
             run.close()
 
@@ -193,6 +252,12 @@ def _run(client: socket.socket, playbooks: Playbooks) -> int:
     if not playbooks.become(request):
         line.say(b"refused", b"the server was started with other settings")
         return 1
+    caller = Caller(_peer(client)[0])
+    try:
+        caller.become_like()
+    except Different as error:
+        line.say(b"refused", str(error).encode())
+        return 1
     show_as([b"ansible-playbook", *request.arguments], request.environment, _MARK)
     line.say(b"ready", b"%d" % os.getpid())
     word, fds = line.hear_with_fds()
@@ -200,6 +265,8 @@ def _run(client: socket.socket, playbooks: Playbooks) -> int:
         raise Broken("it did not say go")
     client.settimeout(None)
     _take_streams(fds)
+    caller.lend_terminal()
+    caller.take_signals()
     code = playbooks.run()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -234,5 +301,21 @@ def _listener(path: Path) -> socket.socket:
 
 
 def _is_ours(client: socket.socket) -> bool:
-    _pid, uid, _gid = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-    return bool(uid == os.getuid())
+    process, user, _group = _peer(client)
+    return process > 0 and user == os.getuid()
+
+
+def _peer(client: socket.socket) -> tuple[int, int, int]:
+    """Process, user and group of who is at the other end; no process where it is in a namespace that we cannot see."""
+    process, user, group = _PEER.unpack(client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    return process, user, group
+
+
+def _signals() -> tuple[socket.socket, socket.socket]:
+    """The first is readable when a signal has come, so that it is dealt with between turns and never within one."""
+    ours, theirs = socket.socketpair()
+    for one in (ours, theirs):
+        one.settimeout(0)
+    signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+    signal.signal(signal.SIGUSR1, lambda _number, _frame: None)
+    return ours, theirs
