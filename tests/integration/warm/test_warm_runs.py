@@ -10,6 +10,7 @@ import re
 import signal
 import stat
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -135,10 +136,18 @@ def test_a_signal_does_what_it_does_the_ordinary_way(warm: Warm, number: int) ->
 
 
 def test_a_playbook_that_is_killed_is_a_run_that_is_killed(warm: Warm) -> None:
-    process, _ = sleeping(warm)
+    process, asleep = sleeping(warm)
+    workers = {parent_of(sleeper) for sleeper in asleep}
     os.kill(playbook_of(warm), signal.SIGKILL)
     process.communicate(timeout=30)
     assert process.returncode == -signal.SIGKILL
+    for left in (*workers, *asleep):  # as with the ordinary ansible-playbook, which nobody can clean up behind
+        with suppress(ProcessLookupError):
+            os.kill(left, signal.SIGKILL)
+
+
+def parent_of(process: int) -> int:
+    return int(Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def playbook_of(warm: Warm) -> int:
