@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -100,15 +100,15 @@ def _define_and_start(url: str, wanted: Sequence[str]) -> None:
 @contextmanager
 def zero_cost(place: Path) -> Iterator[LibvirtHost]:
     """libvirtd's shared test driver, in a private daemon that is gone afterwards."""
-    daemon = _start_daemon(place)
+    daemon, url = _start_daemon(place), f"test+unix:///default?socket={place}/libvirt-sock"
     try:
-        url = f"test+unix:///default?socket={place}/libvirt-sock"
         wait_until(lambda: _answers(url), READY_TIMEOUT, f"an answer of the private libvirtd, see {daemon.log}")
-        host = LibvirtHost(url, 16)
-        yield host
-        host.close()
+        with closing(LibvirtHost(url, 16)) as host:
+            yield host
     finally:
         daemon.stop(timeout=10)
+    if _answers(url):
+        raise NotDone(f"a libvirtd that is not ours answers at {url}")
 
 
 def _start_daemon(place: Path) -> Background:
@@ -135,9 +135,8 @@ def qemu(place: Path) -> Iterator[LibvirtHost]:
     """This machine's QEMU. A guest without disks finds nothing to boot and sleeps: it costs what starting costs."""
     libvirtd.ensure(place)
     try:
-        host = LibvirtHost(libvirtd.URI, 32)
-        host.clear()
-        yield host
-        host.close()
+        with closing(LibvirtHost(libvirtd.URI, 32)) as host:
+            host.clear()
+            yield host
     finally:
         libvirtd.stop(place)
