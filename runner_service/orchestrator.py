@@ -429,7 +429,12 @@ class Orchestrator:
         start = progress.waiting.pop(job_id)
         self._lanes.withdraw(progress.ticket(job_id))
         error = ErrorReport(code=NOT_BEGUN, message="was stopped before it had begun", begun=False)
-        self._inbox.put(partial(self._advance, progress, Ended(job_id, Outcome(error=error), start.run)))
+        self._inbox.put(partial(self._ended_unrun, progress, Ended(job_id, Outcome(error=error), start.run)))
+
+    def _ended_unrun(self, progress: Progress, end: Ended) -> None:
+        """Its connection may have been lost since, and it with it."""
+        if self._requests.knows(progress) and not progress.is_void:
+            self._advance(progress, end)
 
     # -- what is done about it ----------------------------------------------------------------------------------------
 
