@@ -58,9 +58,19 @@ options:
   session_file:
     description:
       - File with a session that M(millwright.virt.hypervisor_login) keeps there.
-        A session that was made by another login, or has ended, is not used.
+        A session that was made by another login, or has ended, is not used. See also O(keep_session).
       - Environment variable E(MILLWRIGHT_SESSION_FILE) is used if it is not given.
     type: path
+  keep_session:
+    description:
+      - Whether a module that had to log in leaves its session in O(session_file) for the next ones, also in check mode,
+        if the hypervisor has sessions.
+      - Of several modules that log in at once one leaves its session; the others end theirs. So does one that cannot
+        write the file. A session of another login that is in the file stays there.
+      - The file belongs into a directory of your own. End the session with M(millwright.virt.hypervisor_logout).
+      - Environment variable E(MILLWRIGHT_KEEP_SESSION) is used if it is not given.
+    type: bool
+    default: false
 requirements:
   - python >= 3.11
   - libvirt-python, for O(hypervisor_type=libvirt)

@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
 
-from .drivers.base import Connection, VmDriver
+from .drivers.base import Capability, Connection, VmDriver
 from .drivers.errors import AuthenticationFailed, DriverError, deciding
 from .drivers.registry import DRIVERS, open_driver
-from .sessions import read_session
+from .sessions import alone_with, is_free, keep_session, read_session
 from .vm.schema import InvalidData
 
 
@@ -37,14 +37,17 @@ CONNECTION: dict[str, dict[str, Any]] = {
     "ca_path": _option("ca_path", "path"),
     "connect_timeout": _option("connect_timeout", "int", default=10),
     "session_file": _option("session_file", "path"),
+    "keep_session": _option("keep_session", "bool", default=False),
 }
+#: Options that say where something is, and nothing about the connection itself.
+_PLACES = ("credentials_file", "session_file", "keep_session")
 
 
 def connection_of(params: dict[str, Any]) -> Connection:
     """The connection that a module's parameters describe, with the session that is kept for it, if there is one.
 
     Raises AuthenticationFailed if the credentials file cannot be used."""
-    chosen = {name: params[name] for name in CONNECTION if name not in ("credentials_file", "session_file")}
+    chosen = {name: params[name] for name in CONNECTION if name not in _PLACES}
     if params["credentials_file"] is not None:
         chosen |= _credentials(params["credentials_file"])
     connection = Connection(**chosen)
@@ -66,6 +69,7 @@ def _credentials(path: str) -> dict[str, str]:
 @contextmanager
 def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriver]:
     """A driver for the hypervisor that a module's parameters describe. A kept session that has ended is not used.
+    With ``keep_session`` the session is left for others, if nobody was faster; else it ends with the driver.
 
     What must not be shown is added to ``hidden``, for ``failure``. Raises DriverError.
     """
@@ -73,17 +77,40 @@ def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriv
         with deciding():
             connection = connection_of(params)
             hidden |= connection.secrets
-            driver = _opened(stack, connection)
+            driver, logged_in = _opened(stack, connection)
+            if logged_in and params["keep_session"] and params["session_file"] is not None:
+                _share(stack, driver, params["session_file"], connection, hidden)
         yield driver
 
 
-def _opened(stack: ExitStack, connection: Connection) -> VmDriver:
+def _opened(stack: ExitStack, connection: Connection) -> tuple[VmDriver, bool]:
+    """The driver, and whether it had to log in."""
     try:
-        return stack.enter_context(open_driver(connection))
+        return stack.enter_context(open_driver(connection)), connection.session is None
     except AuthenticationFailed:
         if connection.session is None:
             raise
-        return stack.enter_context(open_driver(replace(connection, session=None)))
+        return stack.enter_context(open_driver(replace(connection, session=None))), True
+
+
+def _share(stack: ExitStack, driver: VmDriver, path: str, connection: Connection, hidden: set[str]) -> None:
+    """At once and not at the end, so that those who begin meanwhile need no login. One that cannot be written down is
+    no failure of what the module is for; it is ended, because nobody could find it again."""
+    if Capability.SESSIONS not in driver.capabilities:
+        return
+    try:
+        with alone_with(path):
+            if is_free(path, connection):
+                session = driver.session()
+                hidden |= {session} if session else set()
+                keep_session(path, connection, session)
+    except DriverError:
+        stack.callback(_end, driver)
+
+
+def _end(driver: VmDriver) -> None:
+    with suppress(DriverError):
+        driver.logout()
 
 
 def failure(error: Exception, hidden: set[str]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ def log_in(params: dict[str, Any], hidden: set[str], *, dry_run: bool) -> dict[s
     """Afterwards the session file holds a session that the hypervisor accepts, if the hypervisor has sessions and a
     file is given. Raises DriverError: the connection or the credentials do not serve."""
     path = params["session_file"]
-    with open_hypervisor(params, hidden) as driver:
+    with open_hypervisor({**params, "keep_session": False}, hidden) as driver:
         if path is None or Capability.SESSIONS not in driver.capabilities:
             return {"changed": False, "session": False}
         connection, session = connection_of(params), driver.session()

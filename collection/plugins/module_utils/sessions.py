@@ -5,12 +5,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from .drivers.base import Connection
 from .drivers.errors import DriverError
@@ -18,14 +22,29 @@ from .drivers.errors import DriverError
 
 def read_session(path: str | None, connection: Connection) -> str | None:
     """The session that is kept in the file for this very login; None if there is none."""
-    if path is None:
-        return None
+    kept = _read(path) if path is not None else None
+    return kept["session"] if kept and hmac.compare_digest(kept["key"], _key(connection, kept["session"])) else None
+
+
+def is_free(path: str, connection: Connection) -> bool:
+    """Whether a session of this login may be kept in the file: it holds none, or the login's own that has ended, which
+    is ``connection.session``. Anything else there is of use to somebody."""
+    kept = _read(path)
+    return kept is None or (connection.session is not None and read_session(path, connection) == connection.session)
+
+
+@contextmanager
+def alone_with(path: str) -> Iterator[None]:
+    """Nobody else looks whether the file is free meanwhile. Raises DriverError if its directory cannot be used."""
     try:
-        kept = json.loads(Path(path).read_text(encoding="utf-8"))
-        fits = hmac.compare_digest(kept["key"], _key(connection, kept["session"]))
-        return str(kept["session"]) if fits else None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        descriptor = os.open(Path(path).parent, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise _unkeepable(path, error) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def keep_session(path: str, connection: Connection, session: str) -> None:
@@ -37,11 +56,24 @@ def keep_session(path: str, connection: Connection, session: str) -> None:
         written.replace(path)
     except OSError as error:
         written.unlink(missing_ok=True)
-        raise DriverError(f"the session cannot be kept in {path}: {error.strerror}") from error
+        raise _unkeepable(path, error) from error
 
 
 def drop_session(path: str) -> None:
     Path(path).unlink(missing_ok=True)
+
+
+def _unkeepable(path: str, error: OSError) -> DriverError:
+    return DriverError(f"the session cannot be kept in {path}: {error.strerror}")
+
+
+def _read(path: str) -> dict[str, Any] | None:
+    """What the file holds; None for rubbish."""
+    try:
+        kept = json.loads(Path(path).read_text(encoding="utf-8"))
+        return kept if kept["key"].isascii() and kept["session"].encode() else None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
 
 
 def _key(connection: Connection, session: str) -> str:

@@ -41,7 +41,11 @@ TASKS = {
     "vm_info: all": {"vm_info": {}},
     "hypervisor_info": {"hypervisor_info": {}},
     "hypervisor_login": {"hypervisor_login": {"session_file": "session"}},
+    "vm_info: with the kept session": {"vm_info": {"session_file": "session", "keep_session": True}},
     "hypervisor_logout": {"hypervisor_logout": {"session_file": "session"}},
+    "vm_info: keeps its session": {"vm_info": {"session_file": "session", "keep_session": True}},
+    "hypervisor_logout: of what was kept": {"hypervisor_logout": {"session_file": "session"}},
+    "vm_info: cannot keep its session": {"vm_info": {"session_file": "nowhere/session", "keep_session": True}},
     "vm: unreachable": {"vm": {**VM, "url": "fake:///nowhere"}},
     "vm: gone": {"vm": {"name": "web", "state": "absent"}},
 }

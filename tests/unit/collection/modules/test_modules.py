@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import stat
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +22,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store
 
 SMALL = {"name": "web", "memory_mib": 64, "disks": [{"template": "/templates/guest.qcow2"}]}
 PASSWORD = "canary-4711"
+ROOT = Path(__file__).resolve().parents[4]
 Run = Callable[..., dict[str, Any]]
 
 
@@ -270,6 +274,120 @@ def test_a_session_that_is_kept_is_not_in_what_a_module_says(run: Run, store: St
     session = json.loads(Path(login["session_file"]).read_text())["session"]
     store.tell({"accounts": {"admin": PASSWORD}, "delays": {"list_vms": f"not a number: {session}"}})
     assert session not in json.dumps(run("vm_info", **login))
+
+
+# --- sessions that a module leaves because it had to log in anyway ---
+
+
+@pytest.fixture
+def kept(login: dict[str, str]) -> dict[str, Any]:
+    return {**login, "keep_session": True}
+
+
+def session_in(login: dict[str, Any]) -> str:
+    return json.loads(Path(login["session_file"]).read_text())["session"]
+
+
+def test_whoever_logs_in_first_leaves_its_session_for_the_others(run: Run, store: Store, kept):
+    said = [run("vm", **SMALL, **kept, check=True), run("vm", **SMALL, **kept), run("vm_info", **kept)]
+    assert [answer.get("failed") for answer in said] == [None] * 3
+    assert (store.read().logins, len(store.read().sessions)) == (1, 1)
+    assert stat.S_IMODE(Path(kept["session_file"]).stat().st_mode) == 0o600
+    assert session_in(kept) not in json.dumps(said)
+    assert run("hypervisor_logout", **kept)["changed"] is True
+    assert (store.read().sessions, Path(kept["session_file"]).exists()) == ([], False)
+
+
+def test_the_session_that_a_module_has_just_left_is_in_no_text_of_it(run: Run, store: Store, kept, monkeypatch):
+    from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.driver import FakeDriver
+
+    def tells_all(driver):
+        raise ValueError(f"oops: {session_in(kept)}")
+
+    monkeypatch.setattr(FakeDriver, "list_vms", tells_all)
+    failed = run("vm_info", **kept)
+    assert "oops" in failed["detail"]
+    assert session_in(kept) not in json.dumps(failed)
+
+
+def test_an_operation_that_fails_leaves_its_session_too(run: Run, store: Store, kept):
+    assert run("vm_power", name="nobody", state="on", **kept)["failed"]
+    assert len(store.read().sessions) == 1
+    run("vm_info", **kept)
+    assert store.read().logins == 1
+
+
+def test_a_kept_session_that_has_ended_is_replaced_once(run: Run, store: Store, kept):
+    run("vm_info", **kept)
+    with store.change() as world:
+        world.sessions.clear()
+    ended = session_in(kept)
+    assert [run("vm_info", **kept).get("failed") for _ in range(3)] == [None] * 3
+    assert session_in(kept) != ended
+    assert (store.read().logins, len(store.read().sessions)) == (2, 1)
+
+
+def test_a_wrong_password_neither_uses_nor_touches_what_another_login_keeps(run: Run, store: Store, kept):
+    run("vm_info", **kept)
+    before = session_in(kept)
+    assert run("vm_info", **{**kept, "password": "wrong"})["code"] == "driver.authentication_failed"
+    store.tell({"accounts": {"admin": PASSWORD, "other": "x"}})
+    assert "failed" not in run("vm_info", **{**kept, "username": "other", "password": "x"})
+    assert (session_in(kept), len(store.read().sessions)) == (before, 1)
+
+
+def test_a_session_that_cannot_be_kept_is_ended_and_fails_nothing(run: Run, store: Store, kept):
+    for place in ("/no/such/directory/session", str(store.directory)):
+        assert "failed" not in run("vm_info", **{**kept, "session_file": place})
+        assert store.read().sessions == []
+
+
+def test_to_keep_a_session_nowhere_means_nothing(run: Run, store: Store, kept):
+    del kept["session_file"]
+    assert "failed" not in run("vm_info", **kept)
+    assert store.read().sessions == []
+
+
+def test_a_login_module_says_the_same_where_sessions_are_kept_anyway(run: Run, store: Store, kept):
+    assert run("hypervisor_login", **kept, check=True)["changed"] is True
+    assert store.read().sessions == []
+    assert run("hypervisor_login", **kept)["changed"] is True
+    assert run("hypervisor_login", **kept)["changed"] is False
+
+
+#: What a process does: it is ready, waits for the word, and looks at the hypervisor with its own or a kept login.
+LOOK = """
+import json, sys, time
+from pathlib import Path
+from ansible_collections.millwright.virt.plugins.module_utils.connection import CONNECTION, open_hypervisor
+options = {name: option.get("default") for name, option in CONNECTION.items()} | json.loads(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+with open_hypervisor(options, set()) as driver:
+    driver.list_vms()
+"""
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["no session yet", "a session that has ended"])
+def test_of_processes_that_log_in_at_once_one_leaves_its_session(run: Run, store: Store, kept, ended: bool):
+    if ended:
+        run("vm_info", **kept)
+        with store.change() as world:
+            world.sessions.clear()
+    store.tell({"accounts": {"admin": PASSWORD}, "delays": {"open": 1}})
+    before, options = store.read().logins, {"hypervisor_type": "fake", "url": f"fake://{store.directory}", **kept}
+    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / '.collections'}"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "env": environment, "text": True}
+    processes = [subprocess.Popen([sys.executable, "-c", LOOK, json.dumps(options)], **pipes) for _ in range(2)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 2
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    assert [process.communicate() and process.returncode for process in processes] == [0, 0]
+    assert store.read().logins == before + 2
+    assert len(store.read().sessions) == 1
+    run("vm_info", **kept)
+    assert store.read().logins == before + 2, "the session that is left is the one in the file"
 
 
 # --- what goes wrong ---
