@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -32,6 +34,7 @@ from .solitary import watch_parent
 from .warm.keeper import Keeper, ordinary_playbook, write_shim
 from .workers.ansible_worker import AnsibleWorker
 from .workers.guardian import Guardian
+from .workers.logins import LOGOUT, Ender, Logins
 from .workers.playbook_run import warm_environment
 from .workers.run_directories import RunDirectories, sweep
 
@@ -47,7 +50,15 @@ def run(settings: Settings) -> None:
     quiet_libraries()
     sweep(Path(settings.run_dir))
     with guarded_worker(settings, warm=settings.warm) as (worker, alive):
-        serve(settings, worker, alive)
+        logins = ending_logins(settings, worker)
+        left = serve(settings, worker, alive)
+        alive()
+        logins.stop(min(left, LOGOUT))
+
+
+def ending_logins(settings: Settings, worker: AnsibleWorker) -> Ender:
+    assert worker.logins is not None
+    return Ender(worker.logins, worker.log_out, settings.login_idle)
 
 
 @contextmanager
@@ -65,7 +76,8 @@ def guarded_worker(settings: Settings, *, warm: bool = False) -> Iterator[tuple[
 
     try:
         programs = keeper.directory if keeper else None
-        yield AnsibleWorker(directories, settings.collections_path, key, programs), alive
+        logins = Logins(directories.base / "logins")
+        yield AnsibleWorker(directories, settings.collections_path, key, programs, logins), alive
     finally:
         if keeper:
             keeper.close()
@@ -89,9 +101,9 @@ def quiet_libraries() -> None:
     logging.getLogger("pika").setLevel(logging.CRITICAL)
 
 
-def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lambda: None) -> None:
-    """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT. ``alive`` is called about every
-    second while the broker is heard of."""
+def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lambda: None) -> float:
+    """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT; how many seconds of the grace time
+    are left then. ``alive`` is called about every second while the broker is heard of."""
     topology = Topology(settings.datacenter, settings.partitions)
     queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
     rules = OrchestratorRules(
@@ -100,7 +112,7 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
     )  # fmt: skip
     metrics = RunnerMetrics(lambda: orchestrator.status)
     orchestrator = Orchestrator(queues, worker, rules, Companions(alive=alive, metrics=metrics))
-    stop_on_signals(orchestrator, settings.grace)
+    left = stop_on_signals(orchestrator, settings.grace)
     stop_metrics = metrics.serve(settings.metrics_bind) if settings.metrics_bind else None
     queues.start(orchestrator)
     log.info("runner %s serves datacenter %s", settings.name, settings.datacenter)
@@ -109,6 +121,7 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
     if stop_metrics:
         stop_metrics()
     log.info("runner %s has stopped", settings.name)
+    return left()
 
 
 def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
@@ -122,6 +135,7 @@ def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
         name=settings.name, max_runs=1, retry=retry_rule(settings), patience=patience(settings), fence=0.0
     )  # fmt: skip
     with guarded_worker(settings) as (worker, alive):
+        logins = ending_logins(settings, worker)
         orchestrator = Orchestrator(outlet, worker, rules, Companions(alive=alive))
         # First, so that a wish to cancel, which may be there already, finds it.
         orchestrator.take(errand.delivery)
@@ -130,6 +144,8 @@ def run_alone(settings: Settings, errand: Errand, parent: IO[bytes]) -> bool:
         _stop_after(outlet.ended, orchestrator)
         orchestrator.run()
         outlet.close(FAREWELL)
+        alive()
+        logins.stop(LOGOUT)
     return outlet.ended.is_set()
 
 
@@ -159,18 +175,22 @@ def broker_of(url: str) -> Amqp:
     return amqp
 
 
-def stop_on_signals(orchestrator: Orchestrator, grace: float) -> None:
-    """The first signal lets running jobs end within the grace time; a second one ends them at once."""
+def stop_on_signals(orchestrator: Orchestrator, grace: float) -> Callable[[], float]:
+    """The first signal lets running jobs end within the grace time; a second one ends them at once. What is given says
+    how many seconds of the grace time are left."""
     timer = threading.Timer(grace, orchestrator.cancel_runs)
     timer.daemon = True
-    signals = count(1)
+    signals, until = count(1), [math.inf]
 
     def stop(_signal: int, _frame: FrameType | None) -> None:
         if next(signals) > 1:
+            until.append(0.0)
             orchestrator.cancel_runs()
         else:
+            until.append(time.monotonic() + grace)
             timer.start()
             orchestrator.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    return lambda: max(0.0, until[-1] - time.monotonic())

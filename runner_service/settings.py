@@ -65,6 +65,9 @@ class Settings:
         "Time that undoing a job of a cancelled task may take; then it is given up, and the VM's state is UNKNOWN.",
         30.0,
     )
+    login_idle: float = setting(
+        "MILLWRIGHT_LOGIN_IDLE", "How long a login that runs share is kept when nobody uses it.", 300.0
+    )
     grace: float = setting("MILLWRIGHT_GRACE", "Time that running jobs have to end after SIGTERM.", 60.0)
     log_level: str = setting("MILLWRIGHT_LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR.", "INFO")
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")

@@ -6,35 +6,49 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nacl.public import PrivateKey
 
-from ..contract.messages import Job
+from ..contract.messages import Hypervisor, Job
 from ..core.steps import Outcome
 from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
 from ..logs import about
 from ..ports import NOT_BEGUN, Batch, Work
 from .hearing import Hearing, tried
-from .inventory import inventory_of, to_yaml
+from .inventory import connection_of, inventory_of, inventory_of_logins, to_yaml
+from .logins import Login, Logins
 from .playbook_run import Playbook, run_playbook
-from .run_directories import RunDirectories
+from .run_directories import RunDirectories, end_processes_of
 from .trace import playbook_of
 from .verdict import failed
 from .watch import Watch, seconds_for
 
 log = logging.getLogger(__name__)
 
+#: Of so many hypervisors at once somebody is logged out.
+_LOGOUTS = 8
+
 
 class AnsibleWorker:
     """The JobRunner that runs ``millwright.virt.<operation>``; every run has a private directory of its own."""
 
     def __init__(
-        self, directories: RunDirectories, collections_path: str, key: PrivateKey | None, programs: Path | None = None
+        self,
+        directories: RunDirectories,
+        collections_path: str,
+        key: PrivateKey | None,
+        programs: Path | None = None,
+        logins: Logins | None = None,
     ):
         self._directories = directories
+        #: Without them each job logs in for itself.
+        self.logins = logins
         #: Where ansible-playbook is looked for first: the one of a warm server, maybe.
         self._programs = programs
         self._collections_path = collections_path
@@ -70,9 +84,10 @@ class AnsibleWorker:
         ended: Callable[[Work, Outcome], None],
     ) -> None:
         hearing = Hearing(batch.works, lambda work: _secrets(work.job, credentials), _task_of(batch), ended)
-        with self._directories.new() as directory:
+        with self._directories.new() as directory, self._session_file(batch.hypervisor, credentials) as session_file:
             try:
-                _write_files(directory, batch, credentials)
+                credentials_file = _write_credentials(directory / "credentials.json", credentials)
+                _write_inventory(directory, inventory_of(batch.works, credentials_file, session_file))
             except OSError as error:
                 reason = f"was not begun: {error.strerror} in {directory}"
                 hearing.over(lambda job: failed("runner.failed", f"{tried(job.work)} {reason}", begun=False))
@@ -83,6 +98,49 @@ class AnsibleWorker:
             except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises: the run has no result
                 log.warning("ansible-runner failed: %r", error)
             hearing.over(lambda job: _broken_off(job.work, watch))
+
+    @contextmanager
+    def _session_file(self, hypervisor: Hypervisor, credentials: Credentials) -> Iterator[Path | None]:
+        if self.logins is None:
+            yield None
+        else:
+            with self.logins.using(hypervisor, credentials) as path:
+                yield path
+
+    def log_out(self, kept: Sequence[Login], seconds: float) -> None:
+        """End sessions that nobody uses, within so many seconds. Afterwards their files are gone; a session that could
+        not be ended is left to its hypervisor's own timeout, and is told of in the log."""
+        try:
+            with self._directories.new() as directory:
+                connections = [self._connection(directory / f"{n}.json", login) for n, login in enumerate(kept)]
+                _write_inventory(directory, inventory_of_logins(connections))
+                self._run_logout(directory, len(kept), seconds)
+        except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises
+            log.warning("logging out failed: %s", type(error).__name__)
+        for login in kept:
+            if login.session_file.exists():
+                log.warning("a session at %s is left to its own timeout", login.hypervisor.url)
+            login.session_file.unlink(missing_ok=True)
+
+    def _connection(self, credentials_file: Path, login: Login) -> dict[str, Any]:
+        credentials = open_credentials(login.hypervisor.sealed_credentials, self._key)
+        written = _write_credentials(credentials_file, credentials)
+        return connection_of(login.hypervisor, written, login.session_file)
+
+    def _run_logout(self, directory: Path, count: int, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        playbook = Playbook(
+            name="millwright.virt.logout", collections_path=self._collections_path, forks=min(count, _LOGOUTS),
+            programs=self._programs,
+        )  # fmt: skip
+
+        def is_over() -> bool:
+            if time.monotonic() < until:
+                return False
+            end_processes_of(directory)
+            return True
+
+        run_playbook(directory, playbook, lambda _event: False, is_over)
 
     def _playbook(self, batch: Batch) -> Playbook:
         first = batch.works[0]
@@ -126,12 +184,16 @@ def with_user_data(job: Job, key: PrivateKey | None) -> Job:
     return replace(job, definition={**job.definition, "cloud_init": cloud_init}, sealed_user_data=None)
 
 
-def _write_files(directory: Path, batch: Batch, credentials: Credentials) -> None:
-    credentials_file = None
-    if credentials != Credentials():
-        credentials_file = directory / "credentials.json"
-        _write_private(credentials_file, credentials.to_json())
-    _write_private(directory / "inventory.yml", to_yaml(inventory_of(batch.works, credentials_file)))
+def _write_credentials(path: Path, credentials: Credentials) -> Path | None:
+    """The path; None if there are none."""
+    if credentials == Credentials():
+        return None
+    _write_private(path, credentials.to_json())
+    return path
+
+
+def _write_inventory(directory: Path, inventory: dict[str, Any]) -> None:
+    _write_private(directory / "inventory.yml", to_yaml(inventory))
 
 
 def _write_private(path: Path, text: str) -> None:

@@ -9,13 +9,13 @@ Ansible trusts the strings of an inventory and would evaluate the templates in t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ..contract.messages import Job
+from ..contract.messages import Hypervisor, Job
 from ..ports import Work
 
 
@@ -38,17 +38,32 @@ def host_of(work: Work) -> str:
     return work.job.vm_id or work.hypervisor.id
 
 
-def inventory_of(works: Sequence[Work], credentials_file: Path | None) -> dict[str, Any]:
+def inventory_of(
+    works: Sequence[Work], credentials_file: Path | None, session_file: Path | None = None
+) -> dict[str, Any]:
     """A host for each job in one group, the hypervisor that all of them are for."""
-    hypervisor = works[0].hypervisor
+    connection = connection_of(works[0].hypervisor, credentials_file, session_file)
+    hosts = {host_of(work): _facts(work.job) for work in works}
+    group = {"hosts": hosts, "vars": {"millwright_hypervisor": connection}}
+    return {"all": {"children": {"hypervisor": group}}}
+
+
+def inventory_of_logins(connections: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """A host for each connection; it has no name of anybody's, as several may be for one hypervisor."""
+    hosts = {f"login-{number}": {"millwright_hypervisor": one} for number, one in enumerate(connections, 1)}
+    return {"all": {"hosts": hosts}}
+
+
+def connection_of(hypervisor: Hypervisor, credentials_file: Path | None, session_file: Path | None) -> dict[str, Any]:
+    """``millwright_hypervisor``: how modules reach it. A module that has to log in leaves its session in the file."""
     connection: dict[str, Any] = {
         "type": hypervisor.type, "url": hypervisor.url, "validate_certs": hypervisor.validate_certs,
     }  # fmt: skip
     if credentials_file is not None:
         connection["credentials_file"] = str(credentials_file)
-    hosts = {host_of(work): _facts(work.job) for work in works}
-    group = {"hosts": hosts, "vars": {"millwright_hypervisor": connection}}
-    return {"all": {"children": {"hypervisor": group}}}
+    if session_file is not None:
+        connection |= {"session_file": str(session_file), "keep_session": True}
+    return connection
 
 
 def _facts(job: Job) -> dict[str, Any]:

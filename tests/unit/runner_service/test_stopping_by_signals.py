@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 from collections.abc import Iterator
@@ -49,6 +50,15 @@ def test_the_first_signal_lets_runs_end_and_the_second_ends_them() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     os.kill(os.getpid(), signal.SIGINT)
     assert told.words == ["stop", "end what runs"]
+
+
+def test_what_is_left_of_the_grace_time_is_known_and_a_second_signal_takes_it() -> None:
+    left = stop_on_signals(Told(), 600)  # type: ignore[arg-type]
+    assert left() == math.inf
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert 500 < left() <= 600
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert left() == 0
 
 
 def test_a_signal_after_the_grace_time_is_no_error() -> None:
