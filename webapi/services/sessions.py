@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import case, delete, func, select
 
 from runner_service.contract.control import Sessions, TenantSessions
 from runner_service.contract.topology import Topology
@@ -71,8 +71,11 @@ def show_bounds(hypervisors: Iterable[Hypervisor]) -> None:
 
 @transaction
 def fingerprint() -> object:
-    """Differs whenever somebody has changed a bound. It costs less than to work the bounds out."""
-    own = db.session.execute(select(Hypervisor.id, Hypervisor.type, Hypervisor.open_sessions).order_by(Hypervisor.id))
+    """Differs whenever somebody, or a discovery, has changed a bound. It costs less than to work the bounds out."""
+    # What discovery saw bounds them, too. Only the number is read, not all that a hypervisor said of itself.
+    cores = case((func.json_valid(Hypervisor.host) == 1, func.json_extract(Hypervisor.host, "$.cores")))
+    of_each = select(Hypervisor.id, Hypervisor.type, Hypervisor.open_sessions, cores)
+    own = db.session.execute(of_each.order_by(Hypervisor.id))
     tenants = db.session.execute(select(VirtualDatacenter.id, VirtualDatacenter.open_sessions))
     return [tuple(row) for row in own], {tuple(row) for row in tenants}, limits()
 

@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 
 from runner_service.contract.messages import MAX_JOBS
-from tests.webapi_world import World
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event
+from tests.webapi_world import HOST, World
 from webapi.errors import TooLarge
 from webapi.messaging.control import BOUNDS_AGAIN_SECONDS, Bounds
 from webapi.models import Hypervisor
 from webapi.models.sessionlimits import PLATFORM, Bound
-from webapi.services import tasks
+from webapi.services import sessions, tasks
 from webapi.services.sessions import Limits
 
 
@@ -142,6 +144,26 @@ def test_bounds_are_told_at_first_when_they_change_and_from_time_to_time(world: 
     assert told(bounds, 8.0) == {}
     assert told(bounds, BOUNDS_AGAIN_SECONDS) == {one: (5, True), two: (3, True)}
     assert told(bounds, BOUNDS_AGAIN_SECONDS + 2) == {}
+
+
+def test_a_bound_that_a_discovery_lowers_is_told_at_once(world: World):
+    host = world.hypervisor(world.datacenter())["id"]
+    world.ask("PATCH", f"/hypervisors/{host}", {"open_sessions": 8})
+    bounds = Bounds()
+    assert told(bounds, 0.0) == {host: (8, False)}
+    for cores, due in ((4, {host: (4, False)}), (4, {}), (float("nan"), None)):
+        runner = world.runner(world.post(f"/hypervisors/{host}/discover"))
+        [discover] = runner.root.children
+        assert discover.operation is Operation.DISCOVER
+        runner.say(runner.root, Event.START)
+        runner.say(discover, Event.START)
+        runner.say(discover, Event.DONE, host=HOST | {"cores": cores})
+        runner.say(runner.root, Event.DONE)
+        bounds._looked = float("-inf")
+        if due is None:
+            sessions.fingerprint()  # What is no JSON for the database does not stop it.
+        else:
+            assert told(bounds, 2.0) == due
 
 
 def test_bounds_go_to_the_runners_of_the_hypervisors_datacenter(world: World):
