@@ -48,7 +48,7 @@ class Hearing:
         # Of all: what Ansible prints may be about any of them.
         hidden = tuple({secret for work in works for secret in secrets(work)})
         self._jobs = {host_of(work): Heard(work, hidden, Listening(task, self._said)) for work in works}
-        self._told_at: float | None = None
+        self._told_at = float("-inf")
         self._tell_of = tell
 
     def hear(self, event: Mapping[str, Any]) -> bool:
@@ -70,16 +70,19 @@ class Hearing:
 
     @property
     def waiting_for(self) -> list[Heard]:
-        """Jobs that have begun and of which no end was heard; before the first one has begun, all."""
-        begun = [job for job in self._jobs.values() if job.listening.begun]
-        return [job for job in begun or self._jobs.values() if not job.is_told]
+        """Jobs that have begun and of which no end was heard; while there is none, all of which no end was heard."""
+        left = [job for job in self._jobs.values() if not job.is_told]
+        return [job for job in left if job.listening.begun] or left
 
     @property
-    def done_for(self) -> float:
-        """Seconds since the last job was told; 0 while one is left."""
-        if self._told_at is None or not all(job.is_told for job in self._jobs.values()):
-            return 0.0
-        return time.monotonic() - self._told_at
+    def told_at(self) -> float:
+        """When the last end was heard, by the monotonic clock; minus infinity before the first one."""
+        return self._told_at
+
+    @property
+    def is_done(self) -> bool:
+        """The end of all was heard."""
+        return all(job.is_told for job in self._jobs.values())
 
     def over(self, why: Callable[[Heard], Outcome | None]) -> None:
         """Nothing more will be heard: tell the outcome of the rest. ``why`` says why one was ended, if it was us."""

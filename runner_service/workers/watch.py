@@ -51,7 +51,7 @@ class Watch:
         self.stopped = self.stopped or self._cancelled()
         self._look_at_the_clock()
         self._look_for_workers()
-        is_late = self._hearing.done_for > LAST_WORDS
+        is_late = self._hearing.is_done and time.monotonic() - self._hearing.told_at > LAST_WORDS
         if not (self.passed or self.stopped or self.deserted or is_late):
             return False
         # Here and not after the run, because ansible-runner waits for all who hold the terminal.
@@ -59,11 +59,12 @@ class Watch:
         return True
 
     def _look_at_the_clock(self) -> None:
-        """Of jobs that have begun; and of the run itself, which may hang before the first one has."""
+        """Of jobs that have begun; and of the run itself, which may hang before the first one has, or the next one."""
         now = time.monotonic()
         for job in self._hearing.waiting_for:
             seconds = seconds_for(job.work.job, check=job.work.check)
-            if now - max(job.since or self._began_at, self._alive_at) > seconds:
+            since = job.since if job.listening.begun else max(self._began_at, self._hearing.told_at)
+            if now - max(since, self._alive_at) > seconds:
                 self.passed.add(job.work.id)
 
     def _look_for_workers(self) -> None:

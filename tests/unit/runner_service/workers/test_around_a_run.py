@@ -26,7 +26,7 @@ from runner_service.workers.hearing import Hearing
 from runner_service.workers.inventory import host_of, inventory_of, to_yaml
 from runner_service.workers.playbook_run import Playbook, environment_of, progress_file_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
-from runner_service.workers.watch import COPY_RATE, TEMPLATE_SIZE, Watch, seconds_for
+from runner_service.workers.watch import COPY_RATE, LAST_WORDS, TEMPLATE_SIZE, Watch, seconds_for
 from tests.requests import definition, job
 
 TASK = "Millwright: configure"
@@ -156,6 +156,31 @@ def test_each_job_of_a_batch_has_its_own_time(tmp_path: Path, clock: Clock) -> N
     clock.now = 2.0 * SECONDS
     assert watch.is_over()
     assert watch.passed == {second.id}, "the third one's time has not even begun"
+
+
+def test_a_run_that_hangs_between_two_jobs_has_an_end(tmp_path: Path, clock: Clock) -> None:
+    first, second = work_on("a"), work_on("b")
+    hearing = hearing_of(first, second)
+    watch = Watch(hearing, tmp_path, lambda: False)
+    clock.now = 0.9 * SECONDS
+    hearing.hear(on_host("runner_on_start", first))
+    hearing.hear(on_host("runner_on_ok", first))
+    clock.now = 1.8 * SECONDS
+    assert not watch.is_over(), "the second one's turn may come yet"
+    clock.now = 1.95 * SECONDS
+    assert watch.is_over()
+
+
+def test_a_run_whose_jobs_have_all_ended_has_an_end_soon(tmp_path: Path, clock: Clock) -> None:
+    asked = work()
+    hearing = hearing_of(asked)
+    watch = Watch(hearing, tmp_path, lambda: False)
+    hearing.hear(on_host("runner_on_ok", asked))
+    clock.now = LAST_WORDS - 1
+    assert not watch.is_over()
+    clock.now = LAST_WORDS + 1
+    assert watch.is_over()
+    assert (watch.passed, watch.stopped) == (set(), False)
 
 
 def test_a_run_that_nobody_wants_is_over(tmp_path: Path) -> None:
