@@ -250,6 +250,18 @@ def test_jobs_of_the_same_name_are_told_apart(track: Track) -> None:
     assert ends == {requests[0].id: "DONE", requests[1].id: "ERROR"}
 
 
+def test_two_jobs_of_one_vm_never_share_a_run(track: Track) -> None:
+    """Ansible would take them for one host, and one of them would never end."""
+    busy = known_to_be_short(track)
+    jobs = tuple(replace(job("a", "configure"), id=f"a{number}") for number in range(2))
+    track.take(request(Task(id="t", mode=Mode.CONCURRENT, children=jobs), open_sessions=1))
+    track.settled()
+    busy.end("busy.configure")
+    assert track.course(2).jobs == ["a0"]
+    track.courses[2].end("a0")
+    assert track.course(3).jobs == ["a1"]
+
+
 def test_another_login_has_another_run(track: Track) -> None:
     busy = known_to_be_short(track)
     for name, sealed in (("a", None), ("b", "sealed otherwise"), ("c", None)):

@@ -116,3 +116,15 @@ def test_secrets_are_in_no_trace() -> None:
     batch = Batch()
     batch.hear("runner_on_ok", "a", vm={"name": "hunter2"})
     assert "hunter2" not in repr(batch.outcomes["a"].trace)
+
+
+def test_what_ansible_printed_shows_no_job_the_secrets_of_another() -> None:
+    batch = Batch()
+    secrets = {batch.works["a"].id: ("secret-of-a",), batch.works["b"].id: ("secret-of-b",)}
+    hearing = Hearing(list(batch.works.values()), lambda asked: secrets.get(asked.id, ()), TASK, batch.tell)
+    hearing.hear({"event": "verbose", "stdout": "it printed secret-of-a and secret-of-b"})
+    hearing.over(lambda _job: None)
+    assert len(batch.outcomes) == 3
+    for outcome in batch.outcomes.values():
+        assert outcome.error is not None
+        assert outcome.error.detail == "it printed ******** and ********"
