@@ -102,17 +102,19 @@ def _reported(result: Mapping[str, Any], secrets: tuple[str, ...]) -> ErrorRepor
 
 
 def scrub(text: Any, secrets: tuple[str, ...]) -> str:
-    """The text without the secrets, bounded."""
+    """The text without the secrets and without what is no Unicode, bounded."""
     return without("" if text is None else str(text), secrets)[-MAX_TEXT:]
 
 
 def without(text: str, secrets: tuple[str, ...]) -> str:
+    """The text without the secrets. Lone surrogates, that stand for bytes that are no UTF-8 (as in names of files), are
+    written out: no database keeps them."""
     for secret in secrets:
         if len(secret) >= MIN_SECRET:
             # As Ansible prints it, too: within JSON.
             for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
                 text = text.replace(form, "********")
-    return text
+    return text.encode(errors="backslashreplace").decode()
 
 
 def _mapping(value: Any) -> dict[str, Any] | None:

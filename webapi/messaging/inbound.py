@@ -99,15 +99,26 @@ class Inbound:
     def _keeping_what_trips(self, topology: Topology, queue: str, body: bytes) -> Iterator[None]:
         """A message that trips us must not trip us again and again. One that came in vain because the broker or the
         database is gone comes again on the next connection."""
+        trip: Exception | None = None
         try:
             yield
+            return
         except InvalidMessage as error:
-            _say(deadletters.keep(topology, queue, body, f"{error.code}: {error}"))
+            reason = f"{error.code}: {error}"
         except (AMQPError, *DATABASE_GONE):
             raise
         except Exception as error:  # noqa: BLE001  # a bug of ours, whatever it raises; the log has its trace
-            reason = f"update.inapplicable: {type(error).__name__}: {error}"
-            _say(deadletters.keep(topology, queue, body, reason), trip=error)
+            trip, reason = error, f"update.inapplicable: {type(error).__name__}: {error}"
+        try:
+            if queue == topology.out_queue:
+                _say(deadletters.bury_update(topology, body, reason), trip)
+                return
+        except DATABASE_GONE:
+            raise
+        except Exception as error:  # even the end of what it is about: then people have to end it
+            log.exception("a request could not be ended of which an update could not be applied")
+            reason = f"{reason}; to end its request failed, too: {type(error).__name__}: {error}"
+        _say(deadletters.keep(topology, queue, body, reason), trip)
 
 
 def _say(letter: DeadLetter, trip: Exception | None = None) -> None:

@@ -22,7 +22,7 @@ from ..database import db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, DeadLetter, Request, Severity
 from . import anew, rows, updates
-from .events import tell_of_datacenter
+from .events import tell_of_datacenter, writable
 from .outbox import Rejected
 from .paging import DEFAULT_LIMIT, Page, page
 
@@ -60,6 +60,20 @@ def bury_request(topology: Topology, body: bytes, reason: str) -> DeadLetter:
 
 
 @transaction
+def bury_update(topology: Topology, body: bytes, reason: str) -> DeadLetter:
+    """An update that could not be applied: kept, and what it is about ends as failed with the reason. The runner says
+    everything once, so what was lost with it would be missing for ever."""
+    letter = _add(topology, topology.out_queue, body, reason)
+    if letter.request_id is not None:
+        why = (
+            f"what its runner said could not be applied, and is among the dead letters as {letter.id}: {letter.reason}"
+        )
+        updates.lose_sight(letter.request_id, _order_of(body), why)
+    _tell(letter)
+    return letter
+
+
+@transaction
 def keep(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter:
     """A message that could not be handled, and changed nothing."""
     letter = _add(topology, queue, body, reason)
@@ -76,7 +90,7 @@ def take_over(topology: Topology, body: bytes, reason: str) -> DeadLetter:
 def _add(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter:
     request_id, task_id = _known_ids(body)
     letter = DeadLetter(
-        datacenter_id=topology.datacenter_id, queue=queue, reason=writable(reason), body=_text(body),
+        datacenter_id=topology.datacenter_id, queue=queue, reason=_short(reason), body=_text(body),
         request_id=request_id, task_id=task_id,
     )  # fmt: skip
     db.session.add(letter)
@@ -91,9 +105,9 @@ def _tell(letter: DeadLetter) -> None:
     )  # fmt: skip
 
 
-def writable(reason: str) -> str:
+def _short(reason: str) -> str:
     """The reason without what no database keeps, and not longer than a person reads."""
-    return reason.encode(errors="backslashreplace").decode()[:MAX_REASON]
+    return str(writable(reason))[:MAX_REASON]
 
 
 def _text(body: bytes) -> str:
@@ -115,6 +129,13 @@ def request_id_of(body: bytes) -> str | None:
     raw = _json(body)
     found = raw.get("request_id", raw.get("id")) if isinstance(raw, dict) else None
     return found if isinstance(found, str) and _ID.fullmatch(found) else None
+
+
+def _order_of(body: bytes) -> tuple[int, int] | None:
+    """Attempt and sequence of what may have been an update."""
+    raw = _json(body)
+    attempt, sequence = (raw.get("attempt"), raw.get("sequence")) if isinstance(raw, dict) else (None, None)
+    return (attempt, sequence) if isinstance(attempt, int) and isinstance(sequence, int) else None
 
 
 def _json(text: str | bytes) -> Any:
@@ -162,7 +183,8 @@ def _message(letter: DeadLetter) -> TaskRequest | Update | None:
 @transaction
 def ask_to_requeue(letter_id: str, by: str) -> DeadLetter:
     """Let the relay send it again. Of a request that has ended, whose task has ended then, the same is asked for anew:
-    the letter is gone and names the new task. Raises Refused for what nobody can read or may ask for."""
+    the letter is gone and names the new task. Raises Refused for what nobody can read or may ask for, and for an update
+    of a request that has ended: it would change nothing."""
     letter = rows.lock(DeadLetter, letter_id)
     message = _message(letter)
     if message is None:
@@ -170,8 +192,14 @@ def ask_to_requeue(letter_id: str, by: str) -> DeadLetter:
             "this is no message that can be read, so it cannot be sent again; look at it, then drop it",
             code="deadletter.unreadable", reason=letter.reason,
         )  # fmt: skip
-    request = _request_of(message) if isinstance(message, TaskRequest) else None
-    if request is not None and request.outcome:
+    request = _request_of(message)
+    if isinstance(message, Update) and request is not None and request.outcome:
+        raise Refused(
+            f"task {request.task_id} has ended for what this update is about, so it would change nothing; refresh the "
+            "VM to see what it is now, then drop the dead letter",
+            code="deadletter.ended", task_id=request.task_id,
+        )  # fmt: skip
+    if isinstance(message, TaskRequest) and request is not None and request.outcome:
         letter.new_task_id = anew.ask_anew(request, by).id
         rows.remove(letter)
     else:
@@ -179,9 +207,11 @@ def ask_to_requeue(letter_id: str, by: str) -> DeadLetter:
     return letter
 
 
-def _request_of(message: TaskRequest) -> Request:
-    request = db.session.scalars(select(Request).filter_by(id=message.id)).one_or_none()
-    if request is None:
+def _request_of(message: TaskRequest | Update) -> Request | None:
+    """What the message is, or is about. An update of nobody's may be sent again: it does no harm."""
+    request_id = message.id if isinstance(message, TaskRequest) else message.request_id
+    request = db.session.scalars(select(Request).filter_by(id=request_id)).one_or_none()
+    if request is None and isinstance(message, TaskRequest):
         raise Refused("this request belongs to no task that is known here", code="deadletter.unreadable")
     return request
 
@@ -216,6 +246,6 @@ def _requeue(letter: DeadLetter, republish: Republish) -> None:
         republish(datacenter.topology, message, letter.body.encode())
     except Rejected as error:
         letter.requeue_asked_at = None
-        letter.reason = writable(f"{letter.reason}; sent again, the broker rejected it: {error}")
+        letter.reason = _short(f"{letter.reason}; sent again, the broker rejected it: {error}")
     else:
         db.session.delete(letter)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.states import V
 from runner_service.contract.control import Word
 from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.operations import Operation
-from runner_service.contract.states import Event, IllegalTransition, JobState, TaskState
+from runner_service.contract.states import Event, IllegalTransition, JobState, RollbackState, TaskState
 
 from .. import logs
 from ..database import db, transaction, utc_now
@@ -42,6 +43,7 @@ def apply(update: Update) -> Word | None:
 
     Raises Inapplicable for an update that can never be applied.
     """
+    update = _writable(update)
     request = _locked_request(update.request_id)
     if update.event is Event.AGAIN:
         _end_if_all_parts_have(request, update)
@@ -62,6 +64,14 @@ def apply(update: Update) -> Word | None:
     except IllegalTransition as error:
         raise Inapplicable(f"{update.node_id}: {error}") from error
     return None
+
+
+def _writable(update: Update) -> Update:
+    """The update with texts that every database keeps."""
+    fields = events.writable(vars(update))
+    if update.error:
+        fields["error"] = replace(update.error, **events.writable(vars(update.error)))
+    return replace(update, **fields)
 
 
 #: How a request ended whose only part ended so.
@@ -166,6 +176,7 @@ def _advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] 
         error = error or _first_error(task)
     task.record(event, at, error)
     if task.ended:
+        _end_untold_jobs(task, at)
         _release(task)
         _tell_end(task)
 
@@ -178,11 +189,53 @@ def _first_error(task: Task) -> dict[str, Any] | None:
     return failed.error if failed else None
 
 
+def _end_untold_jobs(task: Task, at: datetime) -> None:
+    """Of a task that has just ended: what became of jobs that had begun, and whose end nobody told, nobody knows."""
+    jobs = db.session.scalars(select(Job).filter_by(task_id=task.id)).all()
+    untold = [job for job in jobs if _is_under_way(job)]
+    error = {"code": "runner.silent", "message": "the runner ended the task and never said how this job ended"}
+    for job in untold:
+        _fail_what_is_under_way(job, at, error)
+    in_doubt = untold or any(_may_have_left_it(job) for job in jobs)
+    vm = _vm_of(task) if in_doubt else None
+    if vm and (untold or vm.state is VmState.ALLOCATED):
+        _lose(vm, task, f"nobody said what became of VM {vm.name}, which was being worked on")
+
+
+def _is_under_way(job: Job) -> bool:
+    return job.state is JobState.STARTED or job.rollback_state is RollbackState.STARTED
+
+
+def _fail_what_is_under_way(job: Job, at: datetime, error: dict[str, Any]) -> None:
+    if job.rollback_state is RollbackState.STARTED:
+        job.record(Event.ROLLBACK_ERROR, at, error)
+    if job.state is JobState.STARTED:
+        job.record(Event.ERROR, at, error)
+        if job.operation is Operation.DISCOVER and (host := db.session.get(Hypervisor, job.hypervisor_id)):
+            host.failed(error)
+
+
+def _may_have_left_it(job: Job) -> bool:
+    """It failed half-way, and nobody told that it was undone."""
+    half_way = job.state is JobState.FAILED and (job.error or {}).get("begun") is not False
+    return job.operation is Operation.CONFIGURE and half_way and job.rollback_state is RollbackState.NONE
+
+
+def _lose(vm: VirtualMachine, task: Task, what: str) -> None:
+    """The VM may be anything now, and people have to look."""
+    vm.become(VmState.UNKNOWN)
+    events.tell(Severity.CRITICAL, task, f"{what}; look what {vm.native_name} is now")
+
+
 def _release(task: Task) -> None:
     """Unlock the VM that the task holds."""
-    vm = _held_vm(task.owner_id, task.id) if task.owner_type is OwnerType.VM else None
-    if vm:
+    if vm := _vm_of(task):
         vm.release(done=task.state is TaskState.FINISHED_SUCCESSFULLY)
+
+
+def _vm_of(task: Task) -> VirtualMachine | None:
+    """The VM that the task is about, if the task holds it."""
+    return _held_vm(task.owner_id, task.id) if task.owner_type is OwnerType.VM else None
 
 
 def _held_vm(vm_id: str, task_id: str) -> VirtualMachine | None:
@@ -270,6 +323,21 @@ def give_up(request_id: str, reason: str) -> bool:
     return True
 
 
+def lose_sight(request_id: str, order: tuple[int, int] | None, reason: str) -> None:
+    """End a request, of which an update could not be applied, as failed with the reason. Its runner has it in hand and
+    goes on, so what its VMs are, and will be, nobody can tell. What it still says is about what has ended, and changes
+    nothing.
+
+    Not if it has ended, or if the update (``order``: its attempt and sequence) is older than what was applied: it would
+    have changed nothing. Part of the caller's transaction."""
+    request = _locked_request(request_id)
+    if request is None or request.outcome or (order and order <= (request.attempt, request.sequence)):
+        return
+    error = {"code": Inapplicable.code, "message": reason, "left": []}
+    _fail_parts(request, error, in_hand=True)
+    _end_request(request, Event.ERROR, utc_now(), error)
+
+
 def end_requests_of(hypervisor_id: str, reason: str) -> None:
     """End what is still being asked of a hypervisor as failed. Part of the caller's transaction."""
     open_ones = select(Request).filter_by(hypervisor_id=hypervisor_id, outcome=None)
@@ -284,30 +352,29 @@ def fail(request: Request, reason: str) -> None:
     _end_request(request, Event.ERROR, utc_now(), error)
 
 
-def _fail_parts(request: Request, error: dict[str, Any]) -> None:
+def _fail_parts(request: Request, error: dict[str, Any], *, in_hand: bool = False) -> None:
+    """``in_hand``: a runner works on it, whatever it has said of that."""
     jobs = select(Job).filter_by(request_id=request.id)
     open_parts = [task for task in _parts(request) if not task.ended]
     for task in [*open_parts, rows.lock(Task, request.task_id)]:
         own = db.session.scalars(jobs.filter_by(task_id=task.id)).all()
-        _fail_jobs(task, own, error)
+        _fail_jobs(task, own, error, in_hand=in_hand)
         if task.id != request.task_id:
             _advance_task(task, Event.ERROR, utc_now(), error)
 
 
-def _fail_jobs(task: Task, jobs: Iterable[Job], error: dict[str, Any]) -> None:
+def _fail_jobs(task: Task, jobs: Iterable[Job], error: dict[str, Any], *, in_hand: bool) -> None:
     jobs = list(jobs)
-    begun = any(job.attempt for job in jobs)
+    begun = in_hand or any(job.attempt for job in jobs)
     for job in jobs:
-        if job.state is JobState.STARTED:
-            job.record(Event.ERROR, utc_now(), error)
+        if _is_under_way(job):
+            _fail_what_is_under_way(job, utc_now(), error)
         elif job.state is JobState.PENDING:
             job.record(Event.ABORTED, utc_now())
         if job.operation is Operation.DISCOVER and (host := db.session.get(Hypervisor, job.hypervisor_id)):
             host.failed(error)
-    if begun and (vm := _held_vm(task.owner_id, task.id)):
-        vm.become(VmState.UNKNOWN)
-        text = f"VM {vm.name} was being worked on when its request was given up; look what {vm.native_name} is now"
-        events.tell(Severity.CRITICAL, task, text)
+    if begun and (vm := _vm_of(task)):
+        _lose(vm, task, f"VM {vm.name} was being worked on when its request was given up")
 
 
 # -- requests that no runner has heard of

@@ -266,6 +266,12 @@ def test_texts_are_bounded_and_keep_their_end() -> None:
     assert scrub(None, ("abcd",)) == ""
 
 
+def test_what_is_no_unicode_is_written_out() -> None:
+    """As in the name of a file that is no UTF-8; no database keeps it."""
+    assert scrub("no file /srv/im\udce4ges: hunter\udce42", ("hunter\udce42",)) == r"no file /srv/im\udce4ges: ********"
+    assert len(scrub("\udce4" * MAX_TEXT, ())) == MAX_TEXT
+
+
 def test_a_secret_is_left_out_as_it_is_and_as_json_says_it() -> None:
     secret = '#cloud-config\npassword: "ü"\n'
     for shown in (secret, json.dumps({"user_data": secret}), json.dumps([secret], ensure_ascii=False)):

@@ -113,6 +113,49 @@ def test_an_update_is_sent_again_as_it_came_and_is_gone_once_it_was_confirmed(
     assert _sent_again() == []
 
 
+def test_an_update_that_could_not_be_applied_ends_what_it_is_about(world: World, deploy: dict, topology: Topology):
+    runner = world.runner(deploy)
+    body = runner.update(runner.root.id, Event.START).encode()
+    letter = deadletters.bury_update(topology, body, "update.inapplicable: a defect \udce4")
+    shown = world.get(f"/deadletters/{letter.id}")
+    assert (shown["kind"], shown["reason"]) == ("update", r"update.inapplicable: a defect \udce4")
+    task = world.get(f"/tasks/{deploy['id']}")
+    assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "update.inapplicable")
+    assert letter.id in task["error"]["message"] and "a defect" in task["error"]["message"]
+    vm = world.vm({"id": deploy["owner"]["id"]})
+    assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
+    told = [event["text"] for event in world.get("/events?severity=CRITICAL")["items"]]
+    assert [any(word in text for text in told) for word in (letter.id, vm["native_name"])] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("body", "state"),
+    [
+        (b'{"request_id": "%s", "event": "unheard of"}', "FINISHED_UNSUCCESSFULLY"),
+        (b'{"request_id": "%s", "attempt": "1", "sequence": null}', "FINISHED_UNSUCCESSFULLY"),
+        (b'{"request_id": "%s", "attempt": 1, "sequence": 1, "event": "unheard of"}', "STARTED"),
+        (b'{"request_id": "%s", "attempt": 1, "sequence": 2, "event": "unheard of"}', "FINISHED_UNSUCCESSFULLY"),
+    ],
+)
+def test_one_that_nobody_can_read_too_unless_it_is_old(
+    world: World, deploy: dict, topology: Topology, body: bytes, state: str
+):
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    deadletters.bury_update(topology, body % runner.request.id.encode(), "message.invalid: it is not one of ours")
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == state
+
+
+def test_an_update_of_what_has_ended_is_not_sent_again(world: World, deploy: dict, topology: Topology):
+    """It would change nothing, and whoever asked would think that it had."""
+    runner = world.runner(deploy)
+    body = runner.update(runner.root.id, Event.START).encode()
+    letter = deadletters.bury_update(topology, body, "update.inapplicable: a defect")
+    code, message = _refusal(world, letter.id)
+    assert (code, "would change nothing" in message) == ("deadletter.ended", True)
+    assert _sent_again() == []
+
+
 def test_a_request_that_has_not_ended_is_sent_again(world: World, deploy: dict, topology: Topology):
     [request] = world.requests(deploy)
     world.post(f"/deadletters/{_kept(topology, request.encode())}/requeue")

@@ -8,16 +8,17 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from runner_service.contract.messages import Job, TaskRequest
+from runner_service.contract.messages import ErrorReport, Job, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World, jobs_of, observed
 from webapi.database import db, transaction
 from webapi.models import Request
-from webapi.services import outbox, updates
+from webapi.services import events, outbox, updates
 from webapi.services.updates import Inapplicable, overall
 
 give_up = transaction(updates.give_up)
+lose_sight = transaction(updates.lose_sight)
 
 
 @pytest.fixture
@@ -261,6 +262,137 @@ def test_a_request_that_the_broker_rejects_ends_as_failed_and_those_behind_it_ar
     assert [child["state"] for child in task["children"]] == ["FINISHED_UNSUCCESSFULLY", "FINISHED_SUCCESSFULLY"]
     assert "larger than configured" in task["error"]["message"]
     assert [vm["state"] for vm in world.get(f"/virtualappliances/{shop['id']}")["vms"]] == ["NOT_ALLOCATED", "ON"]
+
+
+def _criticals(world: World) -> list[str]:
+    return [event["text"] for event in world.get("/events?severity=CRITICAL")["items"]]
+
+
+def _vm_of(world: World, task: dict) -> dict:
+    return world.vm({"id": task["owner"]["id"]})
+
+
+def test_texts_that_no_database_keeps_are_written_out(world: World, deploy: dict):
+    """As in an OSError that names a file whose name is no UTF-8."""
+    runner = world.runner(deploy)
+    configure, bad = runner.root.children[0], "no file /srv/im\udce4ges/x"
+    error = ErrorReport(code="driver.failed", message=bad, detail=bad, left=(bad,))
+    for node, event, more in (
+        (runner.root, Event.START, {}),
+        (configure, Event.START, {}),
+        (configure, Event.ERROR, {"error": error, "trace": {bad: [bad]}, "vm": {"power": "off", "serial_log": bad}}),
+        (configure, Event.ROLLBACK_START, {}),
+        (configure, Event.ROLLBACK_DONE, {}),
+        (runner.root, Event.ERROR, {"error": error}),
+    ):
+        updates.apply(Update.decode(runner.update(node.id, event, **more).encode()))
+    task, good = _state(world, deploy), r"no file /srv/im\udce4ges/x"
+    assert (task["state"], task["error"]["message"], jobs_of(task)[0]["error"]["left"]) == (
+        "FINISHED_UNSUCCESSFULLY", good, [good],
+    )  # fmt: skip
+    assert good in world.get("/events?severity=ERROR")["items"][0]["text"]
+    assert (_vm_of(world, deploy)["state"], _vm_of(world, deploy)["locked_by"]) == ("NOT_ALLOCATED", None)
+
+
+def test_a_text_that_is_too_long_for_an_event_is_cut(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root, Event.ERROR, error=ErrorReport(code="x", message="ä" * 70_000))
+    assert len(world.get("/events?severity=ERROR")["items"][0]["text"]) == events.MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("told", "jobs"),
+    [
+        ([Event.START], ("FAILED", "NONE")),
+        ([Event.START, Event.ERROR], ("FAILED", "NONE")),
+        ([Event.START, Event.ERROR, Event.ROLLBACK_START], ("FAILED", "FAILED")),
+    ],
+)
+def test_a_vm_of_which_the_runner_did_not_say_what_became_is_unknown_and_somebody_is_called(
+    world: World, deploy: dict, told: list[Event], jobs: tuple[str, str]
+):
+    """It may be at the hypervisor: to say that it is not allocated would make an orphan of it."""
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    for event in told:
+        runner.say(runner.root.children[0], event)
+    runner.say(runner.root, Event.ERROR)
+    vm = _vm_of(world, deploy)
+    assert (vm["state"], vm["locked_by"], vm["hypervisor_id"]) == ("UNKNOWN", None, _host(world))
+    [text] = _criticals(world)
+    assert vm["native_name"] in text
+    configure = jobs_of(_state(world, deploy))[0]
+    assert (configure["state"], configure["rollback_state"]) == jobs
+
+
+def test_of_an_appliances_vm_too(world: World):
+    shop = world.site("web")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    runner = world.runner(task)
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(runner.root.children[0].children[0], Event.START)
+    runner.say(runner.root, Event.ERROR)
+    assert (world.vm(shop["vms"][0])["state"], len(_criticals(world))) == ("UNKNOWN", 1)
+    assert _state(world, task)["children"][0]["error"]["code"] == "runner.silent"
+
+
+def test_a_vm_on_which_nothing_was_begun_is_free(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    runner.say(runner.root, Event.START)
+    configure = runner.root.children[0]
+    runner.say(configure, Event.START)
+    runner.say(configure, Event.ERROR, error=ErrorReport(code="driver.refused", message="no", begun=False))
+    runner.say(runner.root, Event.ERROR)
+    assert (_vm_of(world, deploy)["state"], _criticals(world)) == ("NOT_ALLOCATED", [])
+
+
+def test_a_discovery_whose_end_nobody_told_has_failed(world: World):
+    world.hypervisor(world.datacenter())
+    runner = world.runner(world.post(f"/hypervisors/{_host(world)}/discover"))
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(runner.root, Event.ERROR)
+    host = world.get(f"/hypervisors/{_host(world)}")
+    assert (host["state"], host["error"]["code"]) == ("UNREACHABLE", "runner.silent")
+
+
+def test_of_a_request_that_we_lost_sight_of_the_vm_is_unknown_whatever_its_runner_had_said(world: World, deploy: dict):
+    """The update that was lost may have been the first."""
+    runner = world.runner(deploy)
+    lose_sight(runner.request.id, (1, 1), "a defect")
+    task, vm = _state(world, deploy), _vm_of(world, deploy)
+    assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "update.inapplicable")
+    assert (vm["state"], vm["locked_by"], vm["hypervisor_id"]) == ("UNKNOWN", None, _host(world))
+    assert vm["native_name"] in _criticals(world)[0]
+
+
+def test_what_a_runner_still_says_of_a_request_that_we_lost_sight_of_changes_nothing(world: World, deploy: dict):
+    runner = world.runner(deploy)
+    lose_sight(runner.request.id, None, "a defect")
+    undeploy = world.post(f"/vms/{deploy['owner']['id']}/undeploy")
+    before = _state(world, deploy), _vm_of(world, deploy), world.get("/events")
+    runner.work()
+    assert (_state(world, deploy), _vm_of(world, deploy), world.get("/events")) == before
+    word = updates.apply(runner.update(runner.root.id, Event.AGAIN))
+    assert word is not None and not word.go, "who is handed it again does not begin it"
+    assert world.carry_out(undeploy)["state"] == "FINISHED_SUCCESSFULLY"
+    assert _vm_of(world, deploy)["state"] == "NOT_ALLOCATED"
+
+
+def test_what_had_ended_or_is_newer_than_what_was_lost_stays(world: World):
+    shop = world.site("web", "db")
+    task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    web, db_ = world.runner(task, number=0), world.runner(task, number=1, attempt=2)
+    web.work()
+    lose_sight(web.request.id, (1, 99), "a defect")
+    db_.say(db_.root, Event.START)
+    lose_sight(db_.request.id, (1, 99), "a defect of an attempt that is over")
+    lose_sight("nobody", None, "a defect")
+    db_.work()
+    assert _state(world, task)["state"] == "FINISHED_SUCCESSFULLY"
+    assert _criticals(world) == []
 
 
 def test_a_dead_request_of_somebody_else_is_not_ours(world: World):
