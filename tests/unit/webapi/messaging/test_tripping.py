@@ -13,6 +13,7 @@ from sqlalchemy.exc import OperationalError
 from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
 from tests.webapi_world import World
+from webapi.messaging import inbound
 from webapi.messaging.inbound import Inbound
 from webapi.services import updates
 
@@ -62,6 +63,7 @@ def _trip(error: Exception) -> object:
 
 def test_it_is_kept_and_what_it_is_about_ends(world: World, site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(updates, "_apply_to_node", _trip(TypeError("a defect \udce4")))
+    monkeypatch.setattr(inbound.log, "propagate", False)  # pytest-xdist cannot pass such a text on
     site.say_start()
     assert site.channel.acknowledged == [7]
     [letter] = world.get(f"/deadletters?task_id={site.task['id']}")["items"]
