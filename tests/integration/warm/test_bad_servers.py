@@ -16,11 +16,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Warm
 
 from runner_service.warm import shim
 from runner_service.warm.keeper import write_shim
 from runner_service.warm.wire import Line, Request
+from tests.integration.warm.conftest import Warm
 from tests.waiting import wait_until
 
 ORDINARY = '#!/bin/sh\necho "ordinary: $*"\nexit 3\n'

@@ -14,8 +14,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import Warm
 
+from tests.integration.warm.conftest import Warm
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
