@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from .places import ROOM_FOR_ARGUMENTS, ROOM_FOR_ENVIRONMENT
+from .places import command, roomy
 
 log = logging.getLogger(__name__)
 
@@ -61,24 +61,12 @@ def _write(directory: Path, call: str) -> Path:
     return shim
 
 
-def command(server: Path, *, idle: float = 0.0, lifeline: str = "-", log_format: str = "text") -> list[str]:
-    # Not by PYTHONPATH: the runs would have to have the same.
-    code = f"import sys; sys.path.append({str(_ROOT)!r}); from {__package__}.__main__ import main; main()"
-    room = " " * ROOM_FOR_ARGUMENTS
-    return [sys.executable, "-P", "-c", code, str(server), str(idle), lifeline, log_format, room]
-
-
-def environment_for(environment: Mapping[str, str]) -> dict[str, str]:
-    """With room for what the server's runs will show."""
-    return {**environment, "MILLWRIGHT_WARM_ROOM": " " * ROOM_FOR_ENVIRONMENT}
-
-
 class Keeper:
     """Keeps a warm server for the runs below ``directory``; for one thread. Settings are those of ``environment``."""
 
     def __init__(self, directory: Path, environment: Mapping[str, str], *, log_format: str = "text"):
         self.directory = directory
-        self._environment = environment_for(environment)
+        self._environment = roomy(environment)
         self._log_format = log_format
         directory.mkdir(mode=0o700, exist_ok=True)
         self.socket = directory / "socket"
@@ -93,19 +81,19 @@ class Keeper:
         ended, silence = self._process.poll() is not None, time.monotonic() - self._heard_at
         if ended or (self._asked and silence > self._patience):
             log.warning("the warm Ansible %s; starting another one", "is gone" if ended else "hangs")
-            self._end()
+            self._end(patience=0)  # one that hangs does not end by itself
             self._start()
         self._ask()
 
     def close(self) -> None:
         """No server is left, and no run of its."""
-        self._end()
+        self._end(patience=0.5)
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
-                command(self.socket, lifeline=str(theirs.fileno()), log_format=self._log_format),
+                command("runners", str(self.socket), str(theirs.fileno()), self._log_format),
                 env=self._environment, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
@@ -122,10 +110,10 @@ class Keeper:
             if not self._asked:
                 self._heard_at, self._asked = time.monotonic(), True
 
-    def _end(self) -> None:
+    def _end(self, patience: float) -> None:
         self._lifeline.close()
         try:
-            self._process.wait(0.5)
+            self._process.wait(patience)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -21,6 +22,8 @@ from .. import logs
 from .places import Place
 
 log = logging.getLogger(__name__)
+
+_SECRET = re.compile("TOKEN|PASSWORD$|SECRET|_KEY$")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +80,7 @@ def _serve(place: Place, lock: int, idle: float) -> None:
     from .server import Server
 
     playbooks = Preloaded()
-    variables = [f"{name}={value}" for name, value in sorted(playbooks.settings.items())]
+    variables = [f"{name}={shown(name, value)}" for name, value in sorted(playbooks.settings.items())]
     facts = replace(facts, file=playbooks.file, variables=variables, ready=True)
 
     def tell(served: int, running: int) -> None:
@@ -88,6 +91,11 @@ def _serve(place: Place, lock: int, idle: float) -> None:
     tell(0, 0)
     log.info("warm Ansible is ready at %s", place.socket)
     server.serve()
+
+
+def shown(name: str, value: str) -> str:
+    """The value of a variable, unless the name says that it is a secret."""
+    return "********" if _SECRET.search(name) else value
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

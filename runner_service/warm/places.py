@@ -35,6 +35,18 @@ class Unsafe(Unwanted):
     """The directory for sockets belongs to somebody else, or others may enter it."""
 
 
+def command(module: str, *arguments: str) -> list[str]:
+    """Starts ``main`` of a module of this package, with room for the arguments that its runs will show."""
+    # Not by PYTHONPATH: the runs would have to have the same.
+    code = f"import sys; sys.path.append({_ROOT!r}); from {__package__}.{module} import main; main()"
+    return [sys.executable, "-P", "-c", code, *arguments, " " * ROOM_FOR_ARGUMENTS]
+
+
+def roomy(environment: Mapping[str, str]) -> dict[str, str]:
+    """With room for the environment that a server's runs will show."""
+    return {**environment, "MILLWRIGHT_WARM_ROOM": " " * ROOM_FOR_ENVIRONMENT}
+
+
 class Place:
     """What there is of one server, or could be."""
 
@@ -47,20 +59,8 @@ class Place:
 
     def server(self, environment: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
         """The command of a server that is this one, and its environment."""
-        code = f"import sys; sys.path.append({_ROOT!r}); from {__package__}.own import main; main()"
-        room = " " * ROOM_FOR_ARGUMENTS
-        command = [
-            sys.executable,
-            "-P",
-            "-c",
-            code,
-            self.directory,
-            self.key,
-            str(idle_minutes(environment) * 60),
-            room,
-        ]
-        room = " " * ROOM_FOR_ENVIRONMENT
-        return command, {**configuration.kept(environment), "MILLWRIGHT_WARM_ROOM": room}
+        idle = str(idle_minutes(environment) * 60)
+        return command("own", self.directory, self.key, idle), roomy(configuration.kept(environment))
 
     def open_log(self) -> int:
         return os.open(self.log, _WRITE | os.O_APPEND, 0o600)

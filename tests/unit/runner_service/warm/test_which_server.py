@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from ansible.config.manager import find_ini_config_file
 
-from runner_service.warm import configuration, places
+from runner_service.warm import configuration, own, places
 
 
 @pytest.mark.parametrize("there", [(), ("here",), ("home",), ("named",), ("here", "home"), ("here", "home", "named")])
@@ -100,3 +100,14 @@ def test_one_has_the_lock(tmp_path: Path) -> None:
     assert place.take() is None
     os.close(lock)
     assert place.is_free()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_shown"),
+    [
+        ("ANSIBLE_GALAXY_SERVER_X_TOKEN", False), ("ANSIBLE_X_PASSWORD", False), ("ANSIBLE_CLIENT_SECRET", False),
+        ("ANSIBLE_API_KEY", False), ("ANSIBLE_VAULT_PASSWORD_FILE", True), ("ANSIBLE_FORKS", True), ("HOME", True),
+    ],
+)  # fmt: skip
+def test_what_a_server_says_of_itself_shows_no_secret(name: str, is_shown: bool) -> None:
+    assert (own.shown(name, "canary") == "canary") is is_shown
