@@ -172,6 +172,25 @@ class TaskRequest:
         yield from (
             Problem("task", f"the id {node!r} is given {times} times") for node, times in ids.items() if times > 1
         )
+        yield from (Problem("task", f"VM {vm} is in several branches that run at once") for vm in _contended(self.task))
+
+
+def _contended(root: Task) -> list[str]:
+    """VMs of which two jobs could run at once: they are in more than one child of a concurrent task."""
+    contended: set[str] = set()
+
+    def vms_of(node: Job | Task) -> set[str]:
+        if isinstance(node, Job):
+            return set() if node.vm_id is None else {node.vm_id}
+        together: set[str] = set()
+        for below in map(vms_of, node.children):
+            if node.mode is Mode.CONCURRENT:
+                contended.update(together & below)
+            together |= below
+        return together
+
+    vms_of(root)
+    return sorted(contended)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,13 +23,15 @@ from runner_service.contract.messages import (
     Hypervisor,
     InvalidMessage,
     Job,
+    Mode,
     Task,
     TaskRequest,
     Update,
     holds_password,
 )
+from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, request
+from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, definition, job, request, vm_id
 
 SAMPLES = sorted((Path(messages.__file__).parent / "samples").glob("*.json"))
 KINDS = {"task_request": TaskRequest, "update": Update}
@@ -139,6 +141,15 @@ def many_jobs() -> dict[str, Any]:
     return {"id": "t", "children": children}
 
 
+def two_chains_of_one_vm(mode: Mode) -> bytes:
+    """The second one is a level further down."""
+    first, second = (
+        chain("web", Operation.POWER_OFF),
+        Task(id="t", children=(job("web", "power_on"), job("db", "pause"))),
+    )
+    return request(Task(id="root", mode=mode, children=(first, Task(id="deeper", children=(second,))))).encode()
+
+
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
@@ -167,6 +178,10 @@ def many_jobs() -> dict[str, Any]:
         (broken(task=nested(MAX_DEPTH + 1)), "^tasks are nested deeper"),
         (broken(task={"id": "t", "children": 5}), "children: must be a list"),
         (broken(task=many_jobs()), f"at most {MAX_JOBS}"),
+        (
+            two_chains_of_one_vm(Mode.CONCURRENT),
+            rf"^[^;]*task: VM {vm_id('web')} is in several branches that run at once$",
+        ),
         (broken(hypervisor={"id": "h", "type": "fake", "url": "fake:///x", "open_sessions": 0}), "open_sessions"),
         (broken(hypervisor={"id": "h", "type": "fake", "url": "qemu+tcp://root:pw@h/"}), "url: must not hold a pass"),
     ],
@@ -175,6 +190,14 @@ def many_jobs() -> dict[str, Any]:
 def test_what_is_wrong_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         TaskRequest.decode(body)
+
+
+def test_jobs_of_one_vm_that_run_in_order_are_taken_however_deep_they_are() -> None:
+    read = TaskRequest.decode(two_chains_of_one_vm(Mode.SEQUENTIAL))
+    assert [job.vm_id for job in read.task.jobs()].count(vm_id("web")) == 2
+    discoveries = tuple(Job(id=f"j{number}", operation=Operation.DISCOVER) for number in range(2))
+    several = request(Task(id="t", mode=Mode.CONCURRENT, children=discoveries))
+    assert TaskRequest.decode(several.encode()) == several, "what has no VM is of no VM"
 
 
 @pytest.mark.parametrize(
