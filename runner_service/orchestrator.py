@@ -27,7 +27,7 @@ from .contract.states import Event
 from .core import steps
 from .core.lanes import Lanes, Ticket, priority_of
 from .core.leaving import Move
-from .core.orchestrator import after, begin
+from .core.orchestrator import after, begin, unasked
 from .core.pace import Pace, kind_of
 from .core.patience import Patience
 from .core.retry import RetryRule
@@ -214,7 +214,21 @@ class Orchestrator:
             self._advance(progress, steps.Cancel())
             for run in progress.running.values():
                 self._limit(progress, run)
+        # What waits for a session now is urgent.
+        self._hold(progress)
         self._resume(progress)
+
+    def _end_unasked(self, progress: Progress) -> None:
+        """A cancelled suspect that has got no session soon enough: it is not handed out any more, and what there is of
+        it people have to look for."""
+        if progress.parked or progress.running or not self._requests.knows(progress):
+            return
+        with progress.about():
+            log.warning("was cancelled and gets no session: ended without a look at what there is of it")
+        self._lanes.withdraw(progress.whole)
+        progress.come_home()
+        with self._minding(progress):
+            self._carry_out(progress, unasked(progress.request.task))
 
     def _stop_forward(self, progress: Progress) -> None:
         """It will come again, to whomever, and be undone there; but nobody waits for what hangs here."""
@@ -474,13 +488,16 @@ class Orchestrator:
         progress.offered_at[start.job.id] = time.monotonic()
         self._lanes.offer(
             request.hypervisor.id, progress.ticket(start.job.id),
-            priority=priority_of(start.job.operation, undo=start.undo), tenant=request.tenant,
+            priority=priority_of(start.job.operation, undo=start.undo or progress.cancelled), tenant=request.tenant,
             tenant_sessions=request.tenant_sessions,
         )  # fmt: skip
 
     def _offer_whole(self, progress: Progress) -> None:
-        if not self._is_held(progress):
-            self._suspects.offer(progress)
+        if self._is_held(progress):
+            return
+        self._suspects.offer(progress)
+        if progress.cancelled:
+            self._timers.after(self._rules.patience.asking, partial(self._end_unasked, progress))
 
     def _retry(self, progress: Progress, start: Start) -> None:
         if progress.waiting.get(start.job.id) is start and self._requests.knows(progress):

@@ -108,6 +108,11 @@ class Progress:
         sequence = self._sequence + self.strikes * ERRAND_UPDATES
         return Errand(request=self.request, attempt=self.attempt, sequence=sequence)
 
+    def come_home(self) -> None:
+        """It is not carried out by a process of its own any more: our updates are newer than those of all of them."""
+        self.alone = False
+        self._sequence += self.strikes * ERRAND_UPDATES
+
     def join(self, delivery: Delivery) -> None:
         """The same request came once more: published twice. Before anything is begun, the newest attempt counts."""
         self.tags.append(delivery.tag)

@@ -45,10 +45,11 @@ class Suspects:
         self.leave: Callable[[Progress], None]
 
     def offer(self, progress: Progress) -> None:
-        """It waits for a session from now on."""
+        """It waits for a session from now on; one that was cancelled is to be undone."""
         request = progress.request
+        priority = Priority.URGENT if progress.cancelled else Priority.ORDINARY
         self._lanes.offer(
-            request.hypervisor.id, progress.whole, priority=Priority.ORDINARY, tenant=request.tenant,
+            request.hypervisor.id, progress.whole, priority=priority, tenant=request.tenant,
             tenant_sessions=request.tenant_sessions,
         )  # fmt: skip
 

@@ -22,7 +22,7 @@ __all__ = ["LaneView", "Lanes", "Priority", "Ticket", "priority_of"]
 
 
 def priority_of(operation: Operation, *, undo: bool) -> Priority:
-    """Undoing is urgent, because what it takes back holds resources and a lock."""
+    """Undoing is urgent, and so is what has to be known before: what it takes back holds resources and a lock."""
     return Priority.URGENT if undo else OPERATIONS[operation].priority
 
 

@@ -18,13 +18,19 @@ undone.
 
 from __future__ import annotations
 
+from collections import deque
+from dataclasses import replace
+
 from ..contract.messages import Task
 from .frozen_sequence import FrozenSequence
 from .retry import RetryRule
 from .shape import shape_of
 from .state import READY, RUNNING, UNDO_READY, UNDOING, Node, TreeState
-from .steps import Cancel, Happening, Started, Step
+from .steps import Cancel, Ended, Finish, Happening, Outcome, Report, Start, Started, Step
 from .turn import Turn
+from .verdicts import CANCELLED
+
+_UNASKED = Outcome(error=replace(CANCELLED, detail="no session was free to look what there is of it"))
 
 
 def begin(task: Task, *, attempt: int = 1, retry: RetryRule | None = None) -> tuple[TreeState, tuple[Step, ...]]:
@@ -55,6 +61,24 @@ def after(state: TreeState, happening: Happening) -> tuple[TreeState, tuple[Step
     elif node.phase is UNDOING:
         turn.undoing_ended(number, happening.outcome)
     return turn.result()
+
+
+def unasked(task: Task) -> tuple[Step, ...]:
+    """The reports that end a task which earlier deliveries have begun, which was cancelled, and of which nobody can ask
+    the hypervisor anything. All that they may have done has failed half-way, and so has the undoing of it."""
+    state, steps = begin(task, attempt=2)
+    waiting = deque[Happening]([Cancel()])
+    told: list[Step] = []
+    while True:
+        for step in steps:
+            if isinstance(step, Start):
+                job_id = step.job.id
+                waiting += Started(job_id, step.run), Ended(job_id, _UNASKED, step.run)
+            elif isinstance(step, (Report, Finish)):
+                told.append(step)
+        if not waiting:
+            return tuple(told)
+        state, steps = after(state, waiting.popleft())
 
 
 def _cancelled(state: TreeState) -> tuple[TreeState, tuple[Step, ...]]:

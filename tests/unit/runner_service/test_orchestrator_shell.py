@@ -22,7 +22,7 @@ from runner_service.contract.states import Event
 from runner_service.core.patience import Patience
 from runner_service.core.retry import RetryRule
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
-from runner_service.ports import Delivery, Errand, Tag, Work
+from runner_service.ports import ERRAND_UPDATES, Delivery, Errand, Tag, Work
 from runner_service.testing import MemoryBroker, MemoryHypervisor
 from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, job, request, vm_id
 from tests.waiting import wait_until
@@ -700,6 +700,67 @@ def test_a_suspect_that_is_cancelled_is_told_so_whether_it_waits_or_runs(prison:
     prison.orchestrator.told(Cancel(request_id=running.id))
     prison.acknowledged(*tags)
     assert prison.solitary.cancelled == [running.id, waiting.id]
+
+
+def test_a_suspect_that_is_cancelled_has_its_turn_before_what_only_goes_on(prison: Shop) -> None:
+    prison.hypervisor.gate.clear()
+    prison.take(request(chain("web", Operation.CONFIGURE), open_sessions=1))
+    prison.running(1)
+    tags = [prison.take(request(chain("app", Operation.CONFIGURE), open_sessions=1))]
+    suspect = request(chain("db", *DEPLOY), open_sessions=1)
+    tags.append(_suspect(prison, suspect))
+    prison.orchestrator.told(Cancel(request_id=suspect.id))
+    prison.hypervisor.gate.set()
+    prison.acknowledged(*tags)
+    assert prison.broker.acknowledged[1:] == [tags[1], tags[0]]
+    assert prison.solitary.cancelled == [suspect.id]
+
+
+@dataclass
+class Brittle(Cell):
+    """Its first process breaks off when it is told to."""
+
+    struck: threading.Event = field(default_factory=threading.Event)
+
+    def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
+        if self.inside:
+            return super().carry_out(errand, stopped, cancelled)
+        self.inside.append(errand.request.id)
+        self.struck.wait(10)
+        return False
+
+
+@pytest.mark.parametrize("strikes", [0, 1])
+def test_a_suspect_that_is_cancelled_and_gets_no_session_is_ended_without_one(strikes: int) -> None:
+    cell = Brittle() if strikes else Cell()
+    shop = Shop(solitary=cell, patience=Patience(asking=0.05))
+    shop.hypervisor.gate.clear()
+    hangs, suspect = (request(chain(name, *DEPLOY), open_sessions=1) for name in ("web", "db"))
+    try:
+        if isinstance(cell, Brittle):
+            tag = _suspect(shop, suspect)
+            shop.until(lambda: cell.inside, "the first process")
+            hanging = shop.take(hangs)
+            shop.until(lambda: shop.broker.statuses[-1].jobs, "what hangs to wait behind it")
+            cell.struck.set()
+        else:
+            hanging, tag = shop.take(hangs), _suspect(shop, suspect)
+        shop.running(1)
+        shop.orchestrator.told(Cancel(request_id=suspect.id))
+        shop.acknowledged(tag)
+        assert hanging not in shop.broker.acknowledged
+        assert cell.inside == [suspect.id] * strikes
+        told = [update for update in shop.broker.updates if update.request_id == suspect.id]
+        assert [update.sequence for update in told[1:]] == [
+            strikes * ERRAND_UPDATES + 2 + n for n in range(len(told) - 1)
+        ]
+        for job_id in ("db.configure", "db.power_on"):
+            assert shop.broker.events_of(job_id) == ["START", "ERROR", "ROLLBACK_START", "ROLLBACK_ERROR"]
+        assert shop.broker.events_of("db.task") == ["AGAIN", "START", "CANCELLED"]
+        error = error_of(shop, "db.configure", Event.ROLLBACK_ERROR)
+        assert (error.code, error.begun) == ("task.cancelled", True), "so that its VM is UNKNOWN, and an event says so"
+    finally:
+        shop.stop()
 
 
 def test_a_suspect_is_stopped_with_its_connection_and_comes_again(prison: Shop) -> None:

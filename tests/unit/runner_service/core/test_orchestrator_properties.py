@@ -27,10 +27,10 @@ from runner_service.contract.states import (
     TaskState,
     advance,
 )
-from runner_service.core.orchestrator import after
+from runner_service.core.orchestrator import after, unasked
 from runner_service.core.retry import RetryRule
 from runner_service.core.shape import can_roll_back
-from runner_service.core.steps import Outcome, Start, Step
+from runner_service.core.steps import Finish, Outcome, Report, Start, Step
 from tests.drive import BROKEN, BUSY, UNSEEN, Drive
 from tests.requests import definition
 
@@ -379,3 +379,26 @@ def renamed(task: Task, prefix: str) -> Task:
         for child in task.children
     )
     return Task(id=prefix + task.id, mode=task.mode, atomic=task.atomic, children=children)
+
+
+@settings(max_examples=100, deadline=None)
+@given(all_kinds)
+def test_of_what_nobody_can_ask_about_every_node_ends_and_what_may_be_there_has_failed(task: Task) -> None:
+    steps = unasked(task)
+    reports = [step for step in steps if isinstance(step, Report)]
+    assert steps == (*reports, Finish())
+    told = {
+        node.id: [report.event for report in reports if report.node_id == node.id]
+        for node in (*task.jobs(), *task.tasks())
+    }
+    for job in task.jobs():
+        rule = OPERATIONS[job.operation]
+        if rule.can_be_checked:
+            assert told[job.id][:2] == [Event.START, Event.ERROR]
+            # A reconfigure has a way back only if somebody knows the definition of before.
+            undone = rule.inverse and job.operation is not Operation.RECONFIGURE
+            assert told[job.id][2:] == [Event.ROLLBACK_START, Event.ROLLBACK_ERROR] * bool(undone)
+        else:
+            assert told[job.id] == [Event.ABORTED]
+    assert all(told[part.id][-1] is Event.CANCELLED for part in task.tasks())
+    assert all(told[part.id].count(Event.CANCELLED) == 1 for part in task.tasks())
