@@ -41,6 +41,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "module_utils": {"module_utils", "ansible"},
     "modules": {"module_utils", "ansible"},
     "action": {"module_utils", "ansible"},
+    "plugin_utils": {"module_utils", "ansible"},
+    "inventory": {"module_utils", "plugin_utils", "ansible"},
     "doc_fragments": set(),
     CONTRACT: {VM},
     "runner_service/core": {CONTRACT, VM},
