@@ -237,9 +237,11 @@ class Orchestrator:
                 run.stop.set()
 
     def _limit(self, progress: Progress, run: Run) -> None:
-        """The owner of a cancelled task does not wait for ever for what is not stopped at once."""
-        patience = self._rules.patience.with_run(run.start) if run.start else None
-        if patience is not None:
+        """The owner of a cancelled task does not wait for ever for what is not stopped at once. What waits in its batch
+        for its turn has all of its time from then on."""
+        if run.start is None or not self._lanes.has_session(progress.ticket(run.start.job.id)):
+            return
+        if (patience := self._rules.patience.with_run(run.start)) is not None:
             self._timers.after(patience, partial(self._lose_patience, progress, run))
 
     def _lose_patience(self, progress: Progress, run: Run) -> None:
@@ -404,7 +406,7 @@ class Orchestrator:
 
     def _ended(self, progress: Progress, start: Start, outcome: Outcome, seconds: float) -> None:
         job_id = start.job.id
-        self._lanes.release(progress.ticket(job_id))
+        self._has_its_turn(self._lanes.release(progress.ticket(job_id)))
         del progress.running[job_id]
         with progress.about(job_id):
             if outcome.error and outcome.error.code == NOT_BEGUN and not progress.is_void:
@@ -412,6 +414,11 @@ class Orchestrator:
             else:
                 self._judge(progress, start, outcome, seconds)
         self._forget_if_idle(progress)
+
+    def _has_its_turn(self, ticket: Ticket | None) -> None:
+        progress = self._requests.get(ticket.request_id) if ticket else None
+        if ticket and progress and progress.cancelled and (run := progress.running.get(ticket.job_id)):
+            self._limit(progress, run)
 
     def _tell_ended(self, one: Member, outcome: Outcome, seconds: float) -> None:
         """On a thread of the pool."""

@@ -147,21 +147,26 @@ class Lanes:
         behind[ticket] = None
         return ticket
 
-    def release(self, ticket: Ticket) -> None:
-        """The job has ended. Its session is the next one's of its batch, if there is one."""
+    def has_session(self, ticket: Ticket) -> bool:
+        """Not one that runs in a batch, and whose turn there has not come."""
+        return ticket in self._running
+
+    def release(self, ticket: Ticket) -> Ticket | None:
+        """The job has ended. Its session is the next one's of its batch, which is given, if there is one."""
         behind = self._behind.pop(ticket, {})
         if ticket not in self._running:
             del behind[ticket]
-            return
+            return None
         seat = self._running.pop(ticket)
         if behind:
             successor = next(iter(behind))
             del behind[successor]
             self._running[successor] = seat
             self._lanes[seat.hypervisor_id].hand_on(ticket, successor)
-        else:
-            self._lanes[seat.hypervisor_id].release(ticket)
-            self._refresh(seat.hypervisor_id)
+            return successor
+        self._lanes[seat.hypervisor_id].release(ticket)
+        self._refresh(seat.hypervisor_id)
+        return None
 
     def place(self, ticket: Ticket) -> int | None:
         """Place of a waiting job in the order of its lane, from 1. None: it does not wait."""

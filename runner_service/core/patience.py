@@ -12,7 +12,7 @@ from .steps import Start
 
 @dataclass(frozen=True, kw_only=True)
 class Patience:
-    """Times in seconds, of one run, from the cancel or from its start, whichever is later."""
+    """Times in seconds, of one job's run, from the cancel or from when it got its session, whichever is later."""
 
     #: Of a run that only asks. One that is ended has no answer: what it was to find out counts as not done.
     asking: float = 3.0

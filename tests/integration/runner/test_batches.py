@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import signal
 import threading
@@ -14,8 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nacl.public import PrivateKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint import is_fingerprint_of
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.core.steps import Outcome
@@ -121,6 +124,36 @@ def test_past_its_deadline_one_ends_the_batch_and_the_rest_can_be_run_again(
     told.run("a", "b", "c", sessions=1)
     assert told.codes == {"a": "runner.deadline", "b": NOT_BEGUN, "c": NOT_BEGUN}
     assert told.outcomes["a"].unseen
+
+
+def test_of_a_batch_each_guest_has_its_own_secrets_and_nobody_else_has_any(tmp_path: Path, hypervisor: Store) -> None:
+    key, names = PrivateKey.generate(), ("a", "b", "bad")
+    runs = tmp_path / "runs"
+    runs.mkdir()
+    directories = RunDirectories(runs)
+    told = Told(hypervisor, AnsibleWorker(directories, COLLECTIONS, key))
+    hypervisor.tell({"failures": [{"operation": "create", "vm": "bad"}]})
+    secrets = {name: f"#cloud-config\npassword: canary-of-{name}\n" for name in names}
+
+    def sealed(name: str) -> Work:
+        asked = told.work(name)
+        box = base64.b64encode(SealedBox(key.public_key).encrypt(secrets[name].encode())).decode()
+        definition = {**(asked.job.definition or {}), "cloud_init": {"meta_data": f"instance-id: {name}"}}
+        return replace(asked, job=replace(asked.job, definition=definition, sealed_user_data=box))
+
+    outcomes: dict[str, Outcome] = {}
+    batch = Batch(works=tuple(map(sealed, names)), sessions=2)
+    told.worker.run(batch, told.stop.is_set, lambda work, outcome: outcomes.update({work.job.id: outcome}))
+    assert {name: outcome.ok for name, outcome in outcomes.items()} == {"a": True, "b": True, "bad": False}
+    machines = hypervisor.read().machines
+    for name in ("a", "b"):
+        made = machines[vm_id(name)].definition
+        assert made is not None
+        assert is_fingerprint_of(made["cloud_init"]["user_data"], secrets[name])
+    assert "canary-of" not in repr(outcomes), "nor in their traces"
+    left = [*hypervisor.directory.rglob("*"), *runs.rglob("*")]
+    assert not any(b"canary-of" in path.read_bytes() for path in left if path.is_file())
+    directories.close()
 
 
 def test_nobody_hears_of_a_batch_that_is_stopped_before_it_begins(told: Told, hypervisor: Store) -> None:

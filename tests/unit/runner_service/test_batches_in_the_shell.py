@@ -15,6 +15,7 @@ import pytest
 from runner_service import runs
 from runner_service.contract.control import Cancel
 from runner_service.contract.messages import ErrorReport, Mode, Task, TaskRequest
+from runner_service.core.patience import Patience
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Outcome
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
@@ -57,11 +58,12 @@ class Course:
 class Track:
     """A JobRunner that does nothing by itself, beside an orchestrator with one."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: Patience | None = None) -> None:
         self.courses: list[Course] = []
         self.broker = MemoryBroker()
+        retry = RetryRule(max_tries=1, first_delay=0.01)
         self.orchestrator = Orchestrator(
-            self.broker, self, OrchestratorRules(name="r", max_runs=4, retry=RetryRule(max_tries=1, first_delay=0.01))
+            self.broker, self, OrchestratorRules(name="r", max_runs=4, retry=retry, patience=patience or Patience())
         )
         self.thread = threading.Thread(target=self.orchestrator.run)
         self.thread.start()
@@ -339,6 +341,58 @@ def test_undoings_whose_turn_did_not_come_are_done_all_the_same(track: Track) ->
     track.until(lambda: len(track.broker.acknowledged) == 3, "the end")
     for name in names:
         assert track.events_of(f"{name}.configure")[-2:] == ["ROLLBACK_START", "ROLLBACK_DONE"]
+
+
+def undo_in_a_batch(track: Track, names: tuple[str, ...]) -> Course:
+    """Of a request that was cancelled when its VMs were made: the batch that takes them away, with one session."""
+    known_to_be_short(track).end("busy.configure")
+    track.take(request(Task(id="u", children=(job("busy", "unconfigure"),)), open_sessions=1))
+    track.course(2).end("busy.unconfigure")
+    parts = tuple(Task(id=f"{name}.task", children=(job(name, "configure"), job(name, "power_on"))) for name in names)
+    wanted = request(Task(id="t", mode=Mode.CONCURRENT, children=parts), open_sessions=1)
+    track.take(wanted)
+    for name in names:
+        track.course(3).end(f"{name}.configure")
+    going_on = track.course(4)
+    track.orchestrator.told(Cancel(request_id=wanted.id))
+    track.until(going_on.stopped, "its stop")
+    for job_id in going_on.jobs:
+        going_on.end(job_id, NEVER_BEGUN)
+    return track.course(5)
+
+
+def test_each_undoing_of_a_batch_has_its_time_from_its_own_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(runs, "STOP_PATIENCE", 60.0)
+    track = Track(Patience(undoing=0.1))
+    try:
+        batch = undo_in_a_batch(track, ("a", "b", "c"))
+        slow, quick, hangs = batch.jobs
+        assert batch.batch.sessions == 1
+        track.until(lambda: "takes too long" in caplog.text, "the end of the patience with the first")
+        track.settled()
+        assert not batch.stopped(), "the others have not had their turn"
+        batch.end(slow, UNSEEN)
+        batch.end(quick)
+        track.until(batch.stopped, "the end of the patience with the last")
+        assert caplog.text.count("takes too long") == 2
+        batch.end(hangs, UNSEEN)
+
+        def asked() -> bool:
+            """Whether they are gone: one is."""
+            for course in track.courses[6:]:
+                for work in course.batch.works:
+                    if work.job.id not in course.told:
+                        assert work.check
+                        course.end(work.job.id, Outcome(changed=work.job.id == hangs))
+            return len(track.broker.acknowledged) == 4
+
+        track.until(asked, "the end")
+        ends = [track.events_of(job_id)[-1] for job_id in (slow, quick, hangs)]
+        assert ends == ["ROLLBACK_DONE", "ROLLBACK_DONE", "ROLLBACK_ERROR"]
+    finally:
+        track.stop()
 
 
 def test_a_defect_of_the_worker_ends_all_jobs_of_the_batch(track: Track, monkeypatch: pytest.MonkeyPatch) -> None:
