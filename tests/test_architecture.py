@@ -33,10 +33,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "module_utils/drivers": {VM},
     # progress says how far an operation is to whoever runs it: any driver may, and it knows no driver.
     "module_utils/drivers/fake": {
-        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/progress",
+        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/snapshots",
+        "module_utils/progress",
     },
     "module_utils/drivers/libvirt": {
-        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "libvirt", "pycdlib",
+        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "libvirt", "libvirt_qemu", "pycdlib",
     },
     "module_utils": {"module_utils", "ansible"},
     "modules": {"module_utils", "ansible"},

@@ -17,7 +17,9 @@ PLAYBOOKS = Path(__file__).resolve().parents[3] / "playbooks"
 FOR_PEOPLE = ("vapp_deploy", "vapp_undeploy")
 #: Ends what operations keep; it is run like one, and no job asks for it.
 LOGOUT = "logout"
-NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, LOGOUT]
+#: Shaped like operations; no job asks for them yet.
+SNAPSHOTS = ("snapshot_create", "snapshot_revert", "snapshot_delete")
+NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, *SNAPSHOTS, LOGOUT]
 
 
 def play(name: str) -> dict[str, Any]:

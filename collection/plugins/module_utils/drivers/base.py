@@ -28,6 +28,8 @@ class Capability(StrEnum):
     SERIAL_LOG = "serial_log"
     #: The guest can be asked to shut down.
     SHUTDOWN = "shutdown"
+    #: The driver is a SnapshotDriver (snapshots.py).
+    SNAPSHOTS = "snapshots"
 
 
 @dataclass(frozen=True, kw_only=True)

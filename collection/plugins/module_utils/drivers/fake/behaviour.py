@@ -10,12 +10,13 @@
      "failures": [{"operation": "power_on", "vm": "web-*", "times": 1, "error": "driver.busy", "leave": true}],
      "unreachable": false,
      "accounts": {"admin": "password"},
-     "deaf_guests": ["db-*"]}
+     "deaf_guests": ["db-*"],
+     "agents": ["web-*"]}
 
 Operations are the driver's methods, ``power_<action>`` for power. A failure strikes after the delay, when the work is
 half done; with ``leave`` it leaves files behind and says so (a delete has then removed one of them); without ``times``
 it strikes always. With ``progress`` it is reported during a delay, as of a long copy. With accounts a login is needed.
-Deaf guests ignore a shutdown request.
+Deaf guests ignore a shutdown request. Guests with an agent can bring their file systems to rest.
 """
 
 from __future__ import annotations
@@ -62,6 +63,9 @@ class Behaviour:
             return True
         known = accounts.get(username)
         return known is not None and hmac.compare_digest(known.encode(), (password or "").encode())
+
+    def has_agent(self, vm: str) -> bool:
+        return any(fnmatchcase(vm, pattern) for pattern in self.told.get("agents", []))
 
     def is_deaf(self, vm: str) -> bool:
         return any(fnmatchcase(vm, pattern) for pattern in self.told.get("deaf_guests", []))

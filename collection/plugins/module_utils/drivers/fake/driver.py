@@ -10,25 +10,23 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import ClassVar
 
-from ... import progress
 from ...vm.changes import Change
 from ...vm.definition import VmDefinition
-from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
-from ..base import Capability, Connection, HostFacts, ObservedVm, VmDriver, VmRef
-from ..errors import AuthenticationFailed, DriverError, InvalidTransition, TimedOut, Unreachable, deciding
-from . import refusals
-from .behaviour import Behaviour, failure, strike
+from ...vm.snapshots import Snapshot, WantedSnapshot
+from ...vm.states import POWER_GOAL, PowerAction
+from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
+from ..errors import AuthenticationFailed, DriverError, TimedOut, Unreachable, deciding
+from ..snapshots import SnapshotDriver
+from . import refusals, snapshots
+from .behaviour import Behaviour
 from .store import Store
+from .work import Work, reach
 from .world import Machine, World, serial_log_of
 
-#: Seconds between two looks at the clock, and two reports, during a long delay.
-_SLICE = 0.5
 
-
-class FakeDriver(VmDriver):
+class FakeDriver(SnapshotDriver):
     """Keeps the contract's promises on a state file."""
 
     hypervisor_type: ClassVar[str] = "fake"
@@ -46,7 +44,7 @@ class FakeDriver(VmDriver):
     @classmethod
     def open(cls, connection: Connection) -> FakeDriver:
         """Raises Unreachable, AuthenticationFailed."""
-        store = _reach(connection)
+        store = reach(connection)
         driver = cls(store, connection.session)
         with driver._work("open", "") as work:
             work.happens()
@@ -91,7 +89,7 @@ class FakeDriver(VmDriver):
         with self._work("check", want.name) as work, deciding():
             work.happens()
             if updating:
-                _changeable(self._store.read(), updating, want)
+                refusals.changeable(self._store.read(), updating, want)
             else:
                 refusals.refuse_create(self._store.read(), want)
 
@@ -123,10 +121,10 @@ class FakeDriver(VmDriver):
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         with self._work("update", ref.name) as work:
-            _changeable(self._store.read(), ref, want)
+            refusals.changeable(self._store.read(), ref, want)
             work.happens()
             with self._store.change() as world:
-                machine = _changeable(world, ref, want)
+                machine = refusals.changeable(world, ref, want)
                 machine.name, machine.memory_mib = want.name, want.memory_mib
                 fields, kept = {change.path.split(".")[0] for change in changes}, want.to_keep()
                 machine.definition = {**machine.definition, **{name: kept[name] for name in fields}}
@@ -162,9 +160,9 @@ class FakeDriver(VmDriver):
         with self._work(f"power_{action.value}", ref.name) as work:
             with deciding():
                 machine = refusals.get(self._store.read(), ref)
-                if _is_done(machine, action):
+                if refusals.is_done(machine, action):
                     return
-                _refuse_power(machine, action)
+                refusals.refuse_power(machine, action)
             if action is PowerAction.SHUTDOWN and work.behaviour.is_deaf(machine.name):
                 time.sleep(timeout)
                 raise TimedOut(f"VM {machine.name!r} did not shut down within {timeout} seconds")
@@ -174,13 +172,46 @@ class FakeDriver(VmDriver):
     def _set_power(self, ref: VmRef, action: PowerAction) -> None:
         with self._store.change() as world:
             machine = refusals.get(world, ref)
-            if _is_done(machine, action):
+            if refusals.is_done(machine, action):
                 return
-            _refuse_power(machine, action)
+            refusals.refuse_power(machine, action)
             if action is PowerAction.ON:
                 refusals.refuse_start(world, machine)
             machine.power = POWER_GOAL[action]
             self._speak(machine, action)
+
+    def snapshots(self, ref: VmRef) -> tuple[Snapshot, ...]:
+        with self._work("snapshots", ref.name) as work:
+            work.happens()
+            return snapshots.of(refusals.get(self._store.read(), ref))
+
+    def check_snapshot(self, ref: VmRef, want: WantedSnapshot) -> None:
+        with self._work("check_snapshot", ref.name) as work, deciding():
+            work.happens()
+            snapshots.refuse(self._store.read(), ref, want, work.behaviour)
+
+    def create_snapshot(self, ref: VmRef, want: WantedSnapshot) -> bool:
+        with self._work("create_snapshot", ref.name) as work:
+            snapshots.refuse(self._store.read(), ref, want, work.behaviour)
+            work.happens()
+            with self._store.change() as world:
+                machine = snapshots.refuse(world, ref, want, work.behaviour)
+                snapshots.take(machine, want)
+                return snapshots.is_quiet(machine, want, work.behaviour)
+
+    def revert_snapshot(self, ref: VmRef, name: str) -> None:
+        with self._work("revert_snapshot", ref.name) as work:
+            snapshots.get(self._store.read(), ref, name)
+            work.happens()
+            with self._store.change() as world:
+                snapshots.revert(world, ref, name)
+
+    def delete_snapshot(self, ref: VmRef, name: str, *, children: bool) -> None:
+        with self._work("delete_snapshot", ref.name) as work:
+            snapshots.changeable(self._store.read(), ref)
+            work.happens()
+            with self._store.change() as world:
+                snapshots.delete(world, ref, name, children=children)
 
     def session(self) -> str | None:
         self._kept = True
@@ -200,9 +231,9 @@ class FakeDriver(VmDriver):
             world.sessions = [kept for kept in world.sessions if kept != _digest(self._token)]
 
     @contextmanager
-    def _work(self, operation: str, vm: str) -> Iterator[_Work]:
+    def _work(self, operation: str, vm: str) -> Iterator[Work]:
         with self._store.journal(operation, vm):
-            work = _Work(self._store, operation, vm)
+            work = Work(self._store, operation, vm)
             if work.behaviour.unreachable:
                 raise Unreachable(f"fake://{self._store.directory} did not answer", detail="behaviour.json says so")
             yield work
@@ -239,44 +270,6 @@ class FakeDriver(VmDriver):
         )  # fmt: skip
 
 
-class _Work:
-    """One operation on its way."""
-
-    def __init__(self, store: Store, operation: str, vm: str):
-        self.behaviour = Behaviour(store.behaviour())
-        #: Whether the failure that struck leaves its files behind.
-        self.leaves = False
-        self._store, self._operation, self._vm = store, operation, vm
-
-    def happens(self) -> None:
-        """Take the time that was told, and raise the failure that was told."""
-        self._take_time()
-        rules = self.behaviour.rules(self._operation, self._vm)
-        if not rules:
-            return
-        with self._store.change() as world:
-            rule = strike(rules, world.struck)
-        if rule:
-            self.leaves = bool(rule.get("leave"))
-            raise failure(rule, f"{self._operation} of VM {self._vm!r}" if self._vm else self._operation)
-
-    def _take_time(self) -> None:
-        delay = self.behaviour.delay(self._operation)
-        begun = time.monotonic()
-        while (left := begun + delay - time.monotonic()) > 0:
-            if self.behaviour.progress:
-                progress.report(round(delay - left), round(delay))
-            time.sleep(min(left, _SLICE))
-
-
-def _reach(connection: Connection) -> Store:
-    scheme, _, path = connection.url.partition("://")
-    directory = Path(path)
-    if scheme != "fake" or not directory.is_absolute() or not directory.is_dir():
-        raise Unreachable(f"nothing answers at {connection.url}", detail=f"{path or connection.url}: no such directory")
-    return Store(directory)
-
-
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
@@ -287,24 +280,3 @@ def _names(world: World, identity: str) -> tuple[str, ...]:
 
 def _logs(machine: Machine) -> bool:
     return bool(machine.definition and machine.definition["console"]["serial_log"])
-
-
-@deciding()
-def _changeable(world: World, ref: VmRef, want: VmDefinition) -> Machine:
-    """The machine, if it can be made as wanted."""
-    machine = refusals.get(world, ref)
-    refusals.refuse_foreign(machine)
-    if machine.power is not PowerState.OFF:
-        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
-    refusals.refuse_name(world, want.name, machine.uuid)
-    refusals.refuse_cpus(world, want)
-    return machine
-
-
-def _is_done(machine: Machine, action: PowerAction) -> bool:
-    return machine.power is POWER_GOAL[action] and action is not PowerAction.RESET
-
-
-def _refuse_power(machine: Machine, action: PowerAction) -> None:
-    if machine.power not in POWER_FROM[action]:
-        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value} and cannot {action.value}")

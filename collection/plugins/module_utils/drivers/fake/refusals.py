@@ -6,8 +6,18 @@
 from __future__ import annotations
 
 from ...vm.definition import Disk, VmDefinition
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 from ..base import VmRef
-from ..errors import Conflict, InsufficientResources, InvalidTemplate, NotFound, Unsupported, VmNotFound
+from ..errors import (
+    Conflict,
+    InsufficientResources,
+    InvalidTemplate,
+    InvalidTransition,
+    NotFound,
+    Unsupported,
+    VmNotFound,
+    deciding,
+)
 from .world import Machine, World
 
 
@@ -90,3 +100,24 @@ def refuse_start(world: World, machine: Machine) -> None:
         raise InsufficientResources(
             f"VM {machine.name!r} needs {machine.memory_mib} MiB of memory; {world.free_memory_mib} MiB are free"
         )
+
+
+@deciding()
+def changeable(world: World, ref: VmRef, want: VmDefinition) -> Machine:
+    """The machine, if it can be made as wanted."""
+    machine = get(world, ref)
+    refuse_foreign(machine)
+    if machine.power is not PowerState.OFF:
+        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
+    refuse_name(world, want.name, machine.uuid)
+    refuse_cpus(world, want)
+    return machine
+
+
+def is_done(machine: Machine, action: PowerAction) -> bool:
+    return machine.power is POWER_GOAL[action] and action is not PowerAction.RESET
+
+
+def refuse_power(machine: Machine, action: PowerAction) -> None:
+    if machine.power not in POWER_FROM[action]:
+        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value} and cannot {action.value}")

@@ -36,6 +36,8 @@ class Machine:
     power: PowerState = PowerState.OFF
     definition: dict[str, Any] | None = None
     memory_mib: int = 64
+    #: In the order in which they were taken; see snapshots.py.
+    snapshots: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.power = PowerState(self.power)

@@ -6,119 +6,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cached_property
 
 import libvirt
 
 from ...vm.changes import Change, changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction, PowerState
-from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, DriverError, InvalidTransition, VmNotFound, deciding
-from . import features, host, planning, power
-from .connection import is_local, is_test, open_connection, shown
+from ..base import VmRef
+from ..errors import Conflict, DriverError, InvalidTransition
+from . import planning, power
+from .connection import is_test
 from .domain_xml import domain_xml, reconfigured_xml
-from .faults import asking, unless
+from .faults import unless
+from .looking import INACTIVE
 from .making import Making
-from .observation import Domain, definition_of
-from .storage import Storage
+from .observation import Domain
+from .snapshotting import Snapshotting
 
-#: A domain as it is kept, without what only its running guest has.
-_INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
 #: What goes with a domain that is undefined; libvirt's mock knows no more than this.
 _MOCK_TAKES = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
 _QEMU_TAKES = _MOCK_TAKES | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 
 
-class LibvirtDriver:
+class LibvirtDriver(Snapshotting):
     """VMs as libvirt domains. A VM's identity is its domain's uuid; its definition is kept in the domain's metadata."""
 
     hypervisor_type = "libvirt"
     changeable = frozenset({"name", "cpu.count", "cpu.cores_per_socket", "memory_mib", "description", "tags"})
-
-    def __init__(self, connection: libvirt.virConnect, url: str):
-        self._connection = connection
-        self._url = url
-        self._storage = Storage(connection, local=is_local(url))
-
-    @classmethod
-    def open(cls, connection: Connection) -> LibvirtDriver:
-        """Raises Unreachable or AuthenticationFailed."""
-        return cls(open_connection(connection), connection.url)
-
-    @cached_property
-    def _features(self) -> features.Features:
-        with self._asking("reading the host's capabilities"):
-            return host.features_of(self._connection)
-
-    @property
-    def capabilities(self) -> frozenset[Capability]:
-        """They depend on what the URL leads to."""
-        return features.TEST if is_test(self._url) else self._features.capabilities
-
-    def _asking(self, tried: str) -> AbstractContextManager[None]:
-        return asking(f"{tried} at {shown(self._url)}")
-
-    @contextmanager
-    def _looking(self, tried: str) -> Iterator[None]:
-        """Like ``_asking``, around what changes nothing."""
-        with deciding(), self._asking(tried):
-            yield
-
-    # --- looking ---
-
-    def find(self, ref: VmRef) -> ObservedVm | None:
-        with self._asking(f"finding {ref}"):
-            domain = self._domain(ref)
-            return None if domain is None else self._observed(domain)
-
-    def residue(self, ref: VmRef) -> tuple[str, ...]:
-        with self._asking(f"looking for what is left of {ref}"):
-            if self._domain(ref) is not None:
-                return ()
-            return self._files_of(ref.identity)
-
-    def list_vms(self) -> tuple[ObservedVm, ...]:
-        with self._asking("listing VMs"):
-            seen = (self._observed(domain) for domain in self._connection.listAllDomains(0))
-            return tuple(sorted((vm for vm in seen if vm), key=lambda vm: (vm.name, vm.uuid)))
-
-    def host(self) -> HostFacts:
-        with self._asking("reading the host"):
-            return host.facts_of(self._connection, self._storage, self._features)
-
-    def _domain(self, ref: VmRef) -> libvirt.virDomain | None:
-        if ref.uuid:
-            return self._by_uuid(ref.uuid)
-        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByName(ref.name))
-
-    def _by_uuid(self, uuid: str) -> libvirt.virDomain | None:
-        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByUUIDString(uuid))
-
-    def _present(self, ref: VmRef) -> libvirt.virDomain:
-        domain = self._domain(ref)
-        if domain is None:
-            raise VmNotFound(f"{ref} is not at {shown(self._url)}")
-        return domain
-
-    def _observed(self, domain: libvirt.virDomain) -> ObservedVm | None:
-        """None if it vanished while it was looked at."""
-        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain))
-
-    def _read(self, domain: libvirt.virDomain) -> ObservedVm:
-        told = Domain(domain.XMLDesc(_INACTIVE))
-        state = power.power_of(domain)
-        return ObservedVm(
-            name=domain.name(),
-            uuid=domain.UUIDString(),
-            power=state,
-            managed=told.managed,
-            definition=definition_of(told, self._storage),
-            addresses=host.addresses_of(domain) if state is PowerState.ON else (),
-            serial_log=told.serial_log,
-        )
 
     # --- making ---
 
@@ -191,7 +107,7 @@ class LibvirtDriver:
         with self._looking(f"changing {ref}"):
             domain = self._changeable(ref, want)
         with self._asking(f"changing {ref}"):
-            xml = domain.XMLDesc(_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
+            xml = domain.XMLDesc(INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
             told = Domain(xml)
             self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
             if want.name != domain.name():
@@ -200,7 +116,7 @@ class LibvirtDriver:
     def _changeable(self, ref: VmRef, want: VmDefinition) -> libvirt.virDomain:
         """The domain, if it can be made as wanted."""
         domain = self._present(ref)
-        self._refuse_foreign(domain, Domain(domain.XMLDesc(_INACTIVE)), "changed")
+        self._refuse_foreign(domain, Domain(domain.XMLDesc(INACTIVE)), "changed")
         self._refuse_unless_off(domain)
         planning.refuse_what_the_host_lacks(want, self._features)
         self._refuse_name(replace(want, uuid=domain.UUIDString()))
@@ -213,10 +129,6 @@ class LibvirtDriver:
         except libvirt.libvirtError:
             self._connection.defineXML(before)
             raise
-
-    def _refuse_foreign(self, domain: libvirt.virDomain, told: Domain, verb: str) -> None:
-        if not told.managed:
-            raise Conflict(f"VM {domain.name()!r} was not made by Millwright and is not {verb}")
 
     def _refuse_unless_off(self, domain: libvirt.virDomain) -> None:
         now = power.power_of(domain)
@@ -243,7 +155,7 @@ class LibvirtDriver:
     def _deletable(self, ref: VmRef) -> libvirt.virDomain | None:
         """The domain, if there is one, and all of it can be removed."""
         domain = self._domain(ref)
-        xml = unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(_INACTIVE)) if domain else None
+        xml = unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(INACTIVE)) if domain else None
         if xml is None:
             return None
         told = Domain(xml)
@@ -254,7 +166,7 @@ class LibvirtDriver:
     def _stop(self, domain: libvirt.virDomain) -> None:
         """Afterwards nothing of it runs, and libvirt knows every part of its log."""
         power.stop(domain)
-        serial_log = Domain(domain.XMLDesc(_INACTIVE)).serial_log
+        serial_log = Domain(domain.XMLDesc(INACTIVE)).serial_log
         if serial_log:
             self._storage.refresh_around(serial_log)
 

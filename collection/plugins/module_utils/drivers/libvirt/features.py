@@ -11,8 +11,10 @@ from xml.etree import ElementTree
 from ..base import Capability
 
 #: Capabilities of every QEMU; the rest depends on what is installed beside it.
-QEMU = frozenset({Capability.CLOUD_INIT, Capability.VNC, Capability.SERIAL_LOG, Capability.SHUTDOWN})
-TEST = frozenset({Capability.SHUTDOWN})
+QEMU = frozenset({
+    Capability.CLOUD_INIT, Capability.VNC, Capability.SERIAL_LOG, Capability.SHUTDOWN, Capability.SNAPSHOTS,
+})  # fmt: skip
+TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS})
 
 #: Machine that boots both BIOS and UEFI. Elsewhere libvirt's own choice is right.
 MACHINES = {"x86_64": "q35"}

@@ -82,6 +82,11 @@ class Domain:
         return None if log is None else log.get("file")
 
     @property
+    def has_flash(self) -> bool:
+        """The firmware keeps its variables in a file beside the disks."""
+        return _firmware(self.root) is Firmware.UEFI
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Paths of what was made for the VM: its disks, cloud-init's image, the serial log."""
         paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log]

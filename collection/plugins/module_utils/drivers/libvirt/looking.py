@@ -1,0 +1,115 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every part of the libvirt driver stands on: the connection, and looking at what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from typing import Self
+
+import libvirt
+
+from ...vm.states import PowerState
+from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
+from ..errors import Conflict, VmNotFound, deciding
+from . import features, host, power
+from .connection import is_local, is_test, open_connection, shown
+from .faults import asking, unless
+from .observation import Domain, definition_of
+from .storage import Storage
+
+#: A domain as it is kept, without what only its running guest has.
+INACTIVE = libvirt.VIR_DOMAIN_XML_INACTIVE
+
+
+class Looking:
+    """One open connection, and the questions that change nothing."""
+
+    def __init__(self, connection: libvirt.virConnect, url: str):
+        self._connection = connection
+        self._url = url
+        self._storage = Storage(connection, local=is_local(url))
+
+    @classmethod
+    def open(cls, connection: Connection) -> Self:
+        """Raises Unreachable or AuthenticationFailed."""
+        return cls(open_connection(connection), connection.url)
+
+    @cached_property
+    def _features(self) -> features.Features:
+        with self._asking("reading the host's capabilities"):
+            return host.features_of(self._connection)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """They depend on what the URL leads to."""
+        return features.TEST if is_test(self._url) else self._features.capabilities
+
+    def _asking(self, tried: str) -> AbstractContextManager[None]:
+        return asking(f"{tried} at {shown(self._url)}")
+
+    @contextmanager
+    def _looking(self, tried: str) -> Iterator[None]:
+        """Like ``_asking``, around what changes nothing."""
+        with deciding(), self._asking(tried):
+            yield
+
+    # --- looking ---
+
+    def find(self, ref: VmRef) -> ObservedVm | None:
+        with self._asking(f"finding {ref}"):
+            domain = self._domain(ref)
+            return None if domain is None else self._observed(domain)
+
+    def residue(self, ref: VmRef) -> tuple[str, ...]:
+        with self._asking(f"looking for what is left of {ref}"):
+            if self._domain(ref) is not None:
+                return ()
+            return self._files_of(ref.identity)
+
+    def list_vms(self) -> tuple[ObservedVm, ...]:
+        with self._asking("listing VMs"):
+            seen = (self._observed(domain) for domain in self._connection.listAllDomains(0))
+            return tuple(sorted((vm for vm in seen if vm), key=lambda vm: (vm.name, vm.uuid)))
+
+    def host(self) -> HostFacts:
+        with self._asking("reading the host"):
+            return host.facts_of(self._connection, self._storage, self._features)
+
+    def _domain(self, ref: VmRef) -> libvirt.virDomain | None:
+        if ref.uuid:
+            return self._by_uuid(ref.uuid)
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByName(ref.name))
+
+    def _by_uuid(self, uuid: str) -> libvirt.virDomain | None:
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._connection.lookupByUUIDString(uuid))
+
+    def _present(self, ref: VmRef) -> libvirt.virDomain:
+        domain = self._domain(ref)
+        if domain is None:
+            raise VmNotFound(f"{ref} is not at {shown(self._url)}")
+        return domain
+
+    def _observed(self, domain: libvirt.virDomain) -> ObservedVm | None:
+        """None if it vanished while it was looked at."""
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain))
+
+    def _read(self, domain: libvirt.virDomain) -> ObservedVm:
+        told = Domain(domain.XMLDesc(INACTIVE))
+        state = power.power_of(domain)
+        return ObservedVm(
+            name=domain.name(),
+            uuid=domain.UUIDString(),
+            power=state,
+            managed=told.managed,
+            definition=definition_of(told, self._storage),
+            addresses=host.addresses_of(domain) if state is PowerState.ON else (),
+            serial_log=told.serial_log,
+        )
+
+    def _refuse_foreign(self, domain: libvirt.virDomain, told: Domain, verb: str) -> None:
+        if not told.managed:
+            raise Conflict(f"VM {domain.name()!r} was not made by Millwright and is not {verb}")
