@@ -57,7 +57,8 @@ options:
       - With V(present) the VM has a snapshot of this name. One that is there already stays as it is.
       - With V(absent) it has none. What the VM holds now stays.
       - With V(reverted) disks, memory and definition of the VM are those of the snapshot,
-        and what happened since is lost. It always changes something, because nobody can tell whether the VM has written since.
+        and what happened since is lost. It always changes something,
+        because nobody can tell whether the VM has written since.
     type: str
     choices: [absent, present, reverted]
     default: present
