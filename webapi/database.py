@@ -17,7 +17,7 @@ import sqlalchemy
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import DateTime, Dialect, MetaData, String, Text, TypeDecorator
 from sqlalchemy.dialects import mysql
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 from sqlalchemy.types import TypeEngine
 
@@ -27,6 +27,8 @@ R = TypeVar("R")
 #: MySQL's and MariaDB's way to say "you and another transaction wait for each other" and "you waited too long".
 _WORTH_ANOTHER_TRY = {1205, 1213}
 _TRIES = 4
+#: What is raised while the database cannot be reached, or has no time: a later try may go well.
+DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 
 
 def utc_now() -> datetime:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from enum import StrEnum
@@ -18,13 +19,15 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import f
 from runner_service.contract.messages import InvalidMessage, TaskRequest, Update
 from runner_service.contract.topology import Topology
 
-from ..database import db, transaction, utc_now
+from ..database import DATABASE_GONE, db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, DeadLetter, Request, Severity
-from . import anew, rows, updates
+from . import anew, forcing, rows, updates
 from .events import tell_of_datacenter, writable
 from .outbox import Rejected
 from .paging import DEFAULT_LIMIT, Page, page
+
+log = logging.getLogger(__name__)
 
 #: Characters. Longer bodies are cut: MariaDB takes no statement above its max_allowed_packet (16 MiB), in which a
 #: character has up to four bytes, and nobody reads them.
@@ -50,9 +53,29 @@ Republish = Callable[[Topology, TaskRequest | Update, bytes], None]
 # -- what comes in
 
 
-@transaction
 def bury_request(topology: Topology, body: bytes, reason: str) -> DeadLetter:
-    """A request that no runner could handle: kept, and its task ends as failed with the reason."""
+    """A request that no runner could handle: kept, and its task ends as failed with the reason; by force, if a defect
+    of ours is in the way, which the reason names then."""
+    try:
+        return _bury_request(topology, body, reason)
+    except DATABASE_GONE:
+        raise
+    except Exception as error:
+        log.exception("a request among the dead letters could not be ended as it should be")
+        return _bury_by_force(topology, body, f"{reason}; to end it failed, too: {type(error).__name__}: {error}")
+
+
+@transaction
+def _bury_by_force(topology: Topology, body: bytes, reason: str) -> DeadLetter:
+    letter = _add(topology, topology.dead_queue, body, reason)
+    if letter.request_id is not None:
+        forcing.fail_by_force(letter.request_id, letter.reason)
+    _tell(letter)
+    return letter
+
+
+@transaction
+def _bury_request(topology: Topology, body: bytes, reason: str) -> DeadLetter:
     letter = _add(topology, topology.dead_queue, body, reason)
     if letter.request_id is None or not updates.give_up(letter.request_id, reason):
         _tell(letter)

@@ -46,7 +46,7 @@ from webapi.database import db, utc_now
 from webapi.messaging import broker
 from webapi.messaging.relay import Relay
 from webapi.models import Request
-from webapi.services import outbox, updates
+from webapi.services import forcing, outbox, updates
 
 DEADLINE = 30
 
@@ -286,13 +286,35 @@ def test_a_dead_letter_that_is_no_request_is_kept_for_people(world: World, site:
         assert _letter(world, "not JSON in UTF-8")["body"] == "what is this"
 
 
+def test_a_request_that_trips_the_relay_among_the_dead_letters_ends_its_task_all_the_same(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    def trip(*_: object) -> bool:
+        raise ValueError("a defect")
+
+    monkeypatch.setattr(updates, "give_up", trip)
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        site.send_dead(site.next_request().encode(), "no such operation")
+        ended = _ended(world, task)
+        letter = _letter(world, "ValueError: a defect")
+    assert (ended["state"], ended["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+    assert "no such operation" in ended["error"]["message"]
+    assert letter["task_id"] == task["id"]
+    [vm] = world.get(f"/virtualappliances/{shop['id']}")["vms"]
+    assert (vm["state"], vm["locked_by"]) == ("NOT_ALLOCATED", None)
+
+
 def test_a_dead_letter_that_trips_the_relay_is_kept_and_can_be_sent_again(
     world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
 ):
+    """If not even force can end what it is about."""
+
     def trip(request_id: str, reason: str) -> bool:
         raise ValueError(f"{request_id}: {reason}")
 
     monkeypatch.setattr(updates, "give_up", trip)
+    monkeypatch.setattr(forcing, "fail_by_force", trip)
     with running(world, amqp_vhost_url):
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
         request = site.next_request()

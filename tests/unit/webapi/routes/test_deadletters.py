@@ -10,10 +10,10 @@ import pytest
 from runner_service.contract.messages import TaskRequest
 from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
-from tests.webapi_world import Runner, World, small
+from tests.webapi_world import Runner, World, jobs_of, small
 from webapi.database import db, utc_now
 from webapi.models import DeadLetter
-from webapi.services import deadletters
+from webapi.services import deadletters, updates
 from webapi.services.outbox import Rejected
 
 
@@ -57,6 +57,67 @@ def test_a_request_that_no_runner_could_handle_is_shown_whole_and_its_task_has_e
     assert letter["message"]["hypervisor"]["type"] == "fake"
     task = world.get(f"/tasks/{deploy['id']}")
     assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+
+
+def _bury_with_a_defect(topology: Topology, request: TaskRequest, reason: str) -> DeadLetter:
+    """What usually ends requests trips, in the middle of what it writes."""
+
+    def trip(*_: object) -> None:
+        raise KeyError("left")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(updates, "_tell_end", trip)
+        return deadletters.bury_request(topology, request.encode(), reason)
+
+
+def test_one_that_cannot_be_ended_as_it_should_be_is_ended_by_force(world: World, deploy: dict, topology: Topology):
+    [request] = world.requests(deploy)
+    letter = _bury_with_a_defect(topology, request, "three runners died of it")
+    assert letter.reason == "three runners died of it; to end it failed, too: KeyError: 'left'"
+    task = world.get(f"/tasks/{deploy['id']}")
+    assert (task["state"], task["error"]["code"]) == ("FINISHED_UNSUCCESSFULLY", "request.dead")
+    assert letter.reason in task["error"]["message"]
+    assert {job["state"] for job in jobs_of(task)} == {"ABORTED"}
+    vm = world.vm({"id": deploy["owner"]["id"]})
+    assert (vm["state"], vm["locked_by"], vm["hypervisor_id"]) == ("NOT_ALLOCATED", None, None)
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert letter.id in event["text"]
+    # And the same can be asked for anew.
+    anew = world.get(f"/tasks/{world.post(f'/deadletters/{letter.id}/requeue')['new_task_id']}")
+    assert (anew["state"], anew["id"] != deploy["id"]) == ("QUEUED", True)
+
+
+def test_what_had_been_begun_of_one_that_is_ended_by_force_nobody_knows(world: World, deploy: dict, topology: Topology):
+    runner = world.runner(deploy)
+    configure, power_on = runner.root.children
+    for job, event in ((configure, Event.START), (configure, Event.ERROR), (configure, Event.ROLLBACK_START)):
+        runner.say(job, event)
+    runner.say(power_on, Event.START)
+    letter = _bury_with_a_defect(topology, runner.request, "it died of it")
+    states = [(job["state"], job["rollback_state"]) for job in jobs_of(world.get(f"/tasks/{deploy['id']}"))]
+    assert states == [("FAILED", "FAILED"), ("FAILED", "NONE")]
+    vm = world.vm({"id": deploy["owner"]["id"]})
+    assert (vm["state"], vm["locked_by"]) == ("UNKNOWN", None)
+    told = [event["text"] for event in world.get("/events?severity=CRITICAL")["items"]]
+    assert [any(word in text for text in told) for word in (letter.id, vm["native_name"])] == [True, True]
+    # What its runner still says, and another copy among the dead letters, change nothing.
+    before = world.get(f"/tasks/{deploy['id']}")
+    runner.say(power_on, Event.DONE)
+    _bury_with_a_defect(topology, runner.request, "once more")
+    assert world.get(f"/tasks/{deploy['id']}") == before
+
+
+def test_of_an_appliance_one_vms_part_is_ended_by_force_and_the_others_go_on(world: World, topology: Topology):
+    [datacenter] = world.get("/datacenters")["items"]
+    vapp = world.appliance(world.vdc(datacenter), small("a"), small("b"))
+    task = world.post(f"/virtualappliances/{vapp['id']}/deploy")
+    first, second = world.requests(task)
+    _bury_with_a_defect(topology, first, "it died of it")
+    assert world.get(f"/tasks/{task['id']}")["state"] == "QUEUED"
+    Runner(second).work()
+    shown = world.get(f"/tasks/{task['id']}")
+    assert shown["state"] == "FINISHED_UNSUCCESSFULLY"
+    assert sorted(part["state"] for part in shown["children"]) == ["FINISHED_SUCCESSFULLY", "FINISHED_UNSUCCESSFULLY"]
 
 
 @pytest.mark.parametrize(
