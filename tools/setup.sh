@@ -90,12 +90,12 @@ make_environment() {
     # A virtual environment that was moved or whose Python is gone is made anew.
     .venv/bin/python -c 'import pip' 2>/dev/null || rm -rf .venv
     [ -x .venv/bin/python ] || "$PYTHON" -m venv .venv
-    .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev]'
+    .venv/bin/python -m pip install --disable-pip-version-check -e '.[dev]' && .venv/bin/python -m tools.ansible_checks
 }
 
 # Where the checkout is, too: an environment does not survive being moved.
 stamp() {
-    { pwd; cat pyproject.toml setup.py; } | sha256sum
+    { pwd; cat pyproject.toml setup.py tools/ansible_checks.py; } | sha256sum
 }
 
 may_use_libvirt() {

@@ -82,6 +82,6 @@ def _name_of(params: Mapping[str, Any]) -> str:
 def without_password(url: str) -> str:
     parts = urlsplit(url)
     account, at, place = parts.netloc.rpartition("@")
-    user, colon, _ = account.partition(":")
+    user, colon, _password = account.partition(":")
     # Not put together anew: that would change an URL without a host, such as qemu:///system.
     return url.replace(parts.netloc, f"{user}{at}{place}", 1) if colon else url

@@ -136,8 +136,8 @@ def translate(tried: str, table: Mapping[type[Exception], type[DriverError]]) ->
     """Turn an SDK's exceptions into ours; the first matching row wins. ``tried`` says what was tried on what."""
     try:
         yield
-    except tuple(table) as error:
+    except tuple(table) as error:  # pylint: disable=catching-non-exception  # they are: see the annotation
         for theirs, ours in table.items():
             if isinstance(error, theirs):
-                raise ours(f"{tried} failed", detail=str(error)) from error
+                raise ours(f"{tried} failed", detail=str(error)) from error  # pylint: disable=bad-exception-cause
         raise

@@ -23,7 +23,7 @@ def is_fingerprint_of(kept: object, secret: object) -> bool:
     """Whether ``kept`` was made of ``secret``."""
     if not (isinstance(kept, str) and isinstance(secret, str)) or kept.count("$") != 2:
         return False
-    scheme, salt, _ = kept.split("$")
+    scheme, salt, _digest = kept.split("$")
     return scheme == _SCHEME and hmac.compare_digest(kept.encode(), _with_salt(secret, salt).encode())
 
 

@@ -82,6 +82,7 @@ class FieldSpec:
 
 def rule(help: str, default: Any = MISSING, *, factory: Callable[[], Any] | None = None, **limits: Any) -> Any:
     """State a dataclass field: its help text, its default (none: the field is required) and its limits (see Rule)."""
+    # pylint: disable=invalid-field-call  # it is called where a dataclass states its fields
     metadata = {"rule": Rule(help, **limits)}
     if factory is not None:
         return dataclasses.field(default_factory=factory, metadata=metadata)

@@ -123,7 +123,7 @@ def most_at_once(spans: list[Span]) -> int:
     """The largest number of operations that ran at the same moment."""
     edges = [(span.start, 1) for span in spans] + [(span.end, -1) for span in spans if span.end is not None]
     running = most = 0
-    for _, step in sorted(edges):
+    for _moment, step in sorted(edges):
         running += step
         most = max(most, running)
     return most

@@ -50,7 +50,7 @@ class Work:
 
 def reach(connection: Connection) -> Store:
     """The directory behind a URL. Raises Unreachable."""
-    scheme, _, path = connection.url.partition("://")
+    scheme, _colon, path = connection.url.partition("://")
     directory = Path(path)
     if scheme != "fake" or not directory.is_absolute() or not directory.is_dir():
         raise Unreachable(f"nothing answers at {connection.url}", detail=f"{path or connection.url}: no such directory")

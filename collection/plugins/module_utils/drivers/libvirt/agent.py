@@ -9,11 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from xml.etree import ElementTree
 
-import libvirt
-
 from ...vm.snapshots import Quiesce
 from ...vm.states import PowerState
 from . import power
+from .sdk import libvirt
 
 CHANNEL = "org.qemu.guest_agent.0"
 

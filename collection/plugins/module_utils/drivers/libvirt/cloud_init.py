@@ -9,9 +9,8 @@ import io
 import json
 import re
 
-import pycdlib
-
 from ...vm.definition import CloudInit, VmDefinition
+from .sdk import pycdlib
 
 #: Files of the image, as cloud-init looks for them -> their names for readers of plain ISO 9660.
 ISO_NAMES = {"user-data": "/USERDATA.;1", "meta-data": "/METADATA.;1", "network-config": "/NETCONF.;1"}

@@ -11,11 +11,10 @@ from functools import cache
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
-import libvirt
-
 from ..base import Connection
 from ..errors import AuthenticationFailed, Unreachable
 from .faults import translated
+from .sdk import libvirt
 
 #: A connection that says nothing for this many seconds is dead; libvirt then fails every call on it.
 KEEPALIVE_INTERVAL, KEEPALIVE_COUNT = 5, 4
@@ -37,7 +36,7 @@ def is_local(url: str) -> bool:
 def shown(url: str) -> str:
     """The URL without a password, for messages."""
     parts = urlsplit(url)
-    user, colon, _ = parts.netloc.rpartition("@")[0].partition(":")
+    user, colon, _password = parts.netloc.rpartition("@")[0].partition(":")
     if not colon:
         return url
     return _url(parts._replace(netloc=f"{user}@{parts.netloc.rpartition('@')[2]}"))

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-import libvirt
-
 from ...vm.changes import Change, changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction, PowerState
@@ -23,6 +21,7 @@ from .faults import unless
 from .looking import INACTIVE
 from .making import Making
 from .observation import Domain
+from .sdk import libvirt
 from .snapshotting import Snapshotting
 
 #: What goes with a domain that is undefined; libvirt's mock knows no more than this.

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-import libvirt
-
 from ..errors import (
     AuthenticationFailed,
     Busy,
@@ -24,6 +22,7 @@ from ..errors import (
     Unsupported,
     VmNotFound,
 )
+from .sdk import libvirt
 
 T = TypeVar("T")
 

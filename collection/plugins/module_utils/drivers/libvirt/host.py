@@ -5,11 +5,10 @@
 
 from __future__ import annotations
 
-import libvirt
-
 from ..base import HostFacts
 from . import features, planning
 from .faults import unless
+from .sdk import libvirt
 from .storage import MIB, Storage
 
 KIB_PER_MIB = 1024

@@ -10,8 +10,6 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import Self
 
-import libvirt
-
 from ...vm.states import PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, VmNotFound, deciding
@@ -19,6 +17,7 @@ from . import features, host, power
 from .connection import is_local, is_test, open_connection, shown
 from .faults import asking, unless
 from .observation import Domain, definition_of
+from .sdk import libvirt, require
 from .storage import Storage
 
 #: A domain as it is kept, without what only its running guest has.
@@ -35,7 +34,8 @@ class Looking:
 
     @classmethod
     def open(cls, connection: Connection) -> Self:
-        """Raises Unreachable or AuthenticationFailed."""
+        """Raises Unreachable or AuthenticationFailed; ImportError if a library is missing."""
+        require()
         return cls(open_connection(connection), connection.url)
 
     @cached_property

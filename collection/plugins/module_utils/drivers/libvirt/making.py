@@ -5,13 +5,12 @@
 
 from __future__ import annotations
 
-import libvirt
-
 from ...vm.definition import VmDefinition
 from . import names
 from .cloud_init import seed_image
 from .domain_xml import Media, Source
 from .planning import Plan, PlannedDisk
+from .sdk import libvirt
 from .storage import Storage, directory_of
 from .volume_xml import volume_xml
 

@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import libvirt
-import libvirt_qemu
-
 from ..errors import DriverError
+from .sdk import libvirt, libvirt_qemu
 
 
 def written_nodes(domain: libvirt.virDomain) -> list[str]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
-import libvirt
-
 from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
 from ..errors import InsufficientResources, InvalidTemplate, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import unless
 from .features import Features
+from .sdk import libvirt
 from .storage import MIB, Storage, is_disc
 from .volume_xml import Image, volume_xml
 
@@ -120,7 +119,7 @@ def _refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
     """Disks grow as they are written, so together they may be promised more than there is; one alone may not."""
     needed: dict[str, int] = defaultdict(int)
     for planned in disks:
-        _, pool_capacity, _, free = planned.pool.info()
+        _state, pool_capacity, _allocated, free = planned.pool.info()
         name = planned.disk.pool
         needed[name] += planned.needs
         if (planned.capacity or 0) > pool_capacity or needed[name] > free:

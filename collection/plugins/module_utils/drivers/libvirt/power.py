@@ -8,10 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-import libvirt
-
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 from ..errors import InvalidTransition, TimedOut, deciding
+from .sdk import libvirt
 
 STATES = {
     libvirt.VIR_DOMAIN_NOSTATE: PowerState.UNKNOWN,

@@ -17,14 +17,13 @@ from typing import Any
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-import libvirt
-
 from ...vm.snapshots import Quiesce, Snapshot, WantedSnapshot
 from ...vm.states import PowerState
 from ..errors import Unsupported
 from . import agent, monitor, power
 from .looking import INACTIVE
 from .observation import Domain
+from .sdk import libvirt
 
 #: libvirt's word for the state of a domain in a snapshot -> what a revert leads to.
 STATES = {"running": PowerState.ON, "paused": PowerState.PAUSED}

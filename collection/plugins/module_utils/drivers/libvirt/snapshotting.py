@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import libvirt
-
 from ...vm.snapshots import Snapshot, WantedSnapshot, named
 from ..base import VmRef
 from ..errors import NotFound
@@ -15,6 +13,7 @@ from .connection import is_test
 from .faults import unless
 from .looking import INACTIVE, Looking
 from .observation import Domain
+from .sdk import libvirt
 
 
 class Snapshotting(Looking):

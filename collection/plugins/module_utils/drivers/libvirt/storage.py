@@ -14,12 +14,11 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
 
-import libvirt
-
 from ..errors import Busy, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import asking, unless
+from .sdk import libvirt
 from .volume_xml import HEADER_BYTES, Image, image_of, image_of_header
 
 MIB = 1024 * 1024

@@ -65,7 +65,7 @@ def image_of_header(path: str, header: bytes, size: int) -> Image:
     """The image as its first HEADER_BYTES and its size in bytes tell; what is not qcow2 counts as raw."""
     if not header.startswith(_QCOW2_MAGIC) or len(header) < HEADER_BYTES:
         return Image(path=path, format=DiskFormat.RAW, capacity=size, allocation=size)
-    version, backing, _, _, capacity = struct.unpack_from(">IQIIQ", header, 4)
+    version, backing, _backing_size, _cluster_bits, capacity = struct.unpack_from(">IQIIQ", header, 4)
     features = struct.unpack_from(">Q", header, 72)[0] if version >= 3 else 0  # as the format says
     return Image(
         path=path,
