@@ -17,7 +17,7 @@ import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from .companions import Companions
@@ -508,7 +508,7 @@ class Orchestrator:
 
     def _retry(self, progress: Progress, start: Start) -> None:
         if progress.waiting.get(start.job.id) is start and self._requests.knows(progress):
-            now = progress.waiting[start.job.id] = replace(start, delay=0.0)
+            now = progress.waiting[start.job.id] = start._replace(delay=0.0)
             self._offer(progress, now)
 
     def _finish(self, progress: Progress) -> None:

@@ -43,7 +43,7 @@ class Draft:
 
     def _set(self, number: int, **fields: Any) -> None:
         node = self._changed.get(number) or self._nodes[number]
-        self._changed[number] = node._replace(**fields)
+        self._changed[number] = node.with_fields(**fields)
 
     def _job(self, number: int) -> Job:
         node = self._shape.nodes[number]
@@ -63,7 +63,7 @@ class Draft:
         """Give a run of the job, or of what undoes it, to the lane; ``fields`` of the node change with it."""
         node = self._node(number)
         run = node.run + 1
-        self._changed[number] = node._replace(run=run, check=check, **fields)
+        self._changed[number] = node.with_fields(run=run, check=check, **fields)
         self._steps.append(Start(job, undo, delay, check, run))
 
     def _report(self, number: int, event: Event, outcome: Outcome | None = None) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..contract.messages import ErrorReport, Job
 from ..contract.states import Event
@@ -63,8 +63,7 @@ class Cancel:
 Happening = Started | Ended | Cancel
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(NamedTuple):
     """Give the job to its lane, after ``delay`` seconds without a session."""
 
     #: What to run; an undoing has the id of the job that it undoes, and the inverse operation.
@@ -74,7 +73,7 @@ class Start:
     #: Only ask, in check mode, whether the job would change anything.
     check: bool = False
     #: Counts the runs of this job and of its undoing, from 1.
-    run: int = field(default=1, compare=False)
+    run: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +90,7 @@ class Stop:
     job_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """Tell the API what became of a node of the tree."""
 
     node_id: str

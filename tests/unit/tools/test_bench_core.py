@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from runner_service.core.lanes import Ticket
+from tools.bench.decisions import FOLLOWERS, crowded
 from tools.bench.figures import SIZES
 from tools.bench_core import bench
 
@@ -30,3 +32,15 @@ def test_the_benchmark_prints_a_table_and_writes_the_figures_and_a_picture(
     assert ET.parse(tmp_path / "bench-core.svg").getroot().tag.endswith("svg")
     missed = any(row["ok"] is False and row["unit"] == "1/s" for row in rows)
     assert (tmp_path / "bench-core-profile.txt").exists() is missed
+
+
+def test_a_decision_on_a_batch_has_followers_and_leaves_as_many_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = crowded(1, waiting=100)
+    waiting, running = sum(lane.waiting for lane in busy.lanes.overview()), busy.lanes.running
+    followed: list[Ticket | None] = []
+    follow = busy.lanes.follow
+    monkeypatch.setattr(busy.lanes, "follow", lambda *given: followed.append(follow(*given)) or followed[-1])
+    busy.decide_on_a_batch(Ticket("r", "j"))
+    assert len([ticket for ticket in followed if ticket]) == FOLLOWERS
+    assert sum(lane.waiting for lane in busy.lanes.overview()) == waiting
+    assert busy.lanes.running == running

@@ -475,6 +475,8 @@ def test_a_state_is_a_value() -> None:
     kept = list(before.nodes)
     after(before, Started("web.configure"))
     assert list(before.nodes) == kept
+    with pytest.raises(AttributeError):
+        kept[0].run = 5  # type: ignore[misc]  # that is what is tried
 
 
 @pytest.mark.parametrize("width", [200, 2000])
