@@ -6,9 +6,8 @@
 from __future__ import annotations
 
 import io
-import json
-import re
 
+from ...vm.cloud_data import default_meta_data
 from ...vm.definition import CloudInit, VmDefinition
 from .sdk import pycdlib
 
@@ -40,13 +39,3 @@ def _files(want: VmDefinition, cloud_init: CloudInit) -> dict[str, str]:
     if cloud_init.network_config is not None:
         files["network-config"] = cloud_init.network_config
     return files
-
-
-def default_meta_data(want: VmDefinition) -> str:
-    """The identity as instance id, so that cloud-init runs once in the life of the VM, and a host name."""
-    return f"instance-id: {want.identity}\nlocal-hostname: {json.dumps(host_name(want.name))}\n"
-
-
-def host_name(name: str) -> str:
-    """The VM's name as DNS allows it; "vm" where nothing is left of it."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "vm"

@@ -11,11 +11,8 @@ import pycdlib
 import pytest
 import yaml
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.cloud_init import (
-    default_meta_data,
-    host_name,
-    seed_image,
-)
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.cloud_init import seed_image
+from ansible_collections.millwright.virt.plugins.module_utils.vm.cloud_data import default_meta_data, host_name
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
 HOSTILE = "#cloud-config\n{{ lookup('pipe','id') }} '\"&<>\n'; DROP TABLE vms; -- \u2603\n"
