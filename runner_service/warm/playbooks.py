@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from contextlib import redirect_stderr, suppress
+from contextlib import closing, redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,7 @@ class Preloaded:
 
     def __init__(self) -> None:
         self._said = _load()
+        self._workers = importlib.import_module(f"{__package__}.kept_workers").install()
         self.settings = frozen(os.environ)
         self._config = _configuration()
         self._files = {file: _changed_at(file) for file in _sources()}
@@ -101,7 +102,7 @@ class Preloaded:
 
     def run(self) -> int:
         """Run the playbook that sys.argv names; the exit code."""
-        with _fresh_state():
+        with _fresh_state(), closing(self._workers):
             sys.stderr.write(self._said)
             return _run()
 

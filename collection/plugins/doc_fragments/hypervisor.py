@@ -16,6 +16,7 @@ options:
     type: str
     required: true
     choices: [fake, libvirt]
+    aliases: [type]
   url:
     description:
       - Where the hypervisor is, in its driver's words. For V(libvirt) a connection URI such as V(qemu:///system).

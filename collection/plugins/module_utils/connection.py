@@ -28,7 +28,7 @@ def _option(name: str, kind: str = "str", **rest: Any) -> dict[str, Any]:
 
 #: Options for AnsibleModule; the doc fragment ``hypervisor`` says the same.
 CONNECTION: dict[str, dict[str, Any]] = {
-    "hypervisor_type": _option("hypervisor_type", choices=sorted(DRIVERS), required=True),
+    "hypervisor_type": _option("hypervisor_type", aliases=["type"], choices=sorted(DRIVERS), required=True),
     "url": _option("url", required=True),
     "username": _option("username"),
     "password": _option("password", no_log=True),

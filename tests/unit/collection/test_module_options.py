@@ -34,7 +34,11 @@ def agree(options: dict[str, Any], spec: dict[str, Any]) -> None:
     assert options.keys() == spec.keys()
     for name, option in spec.items():
         said = options[name]
-        told = {key: option[key] for key in ("type", "elements", "default", "choices", "required") if key in option}
+        told = {
+            key: option[key]
+            for key in ("type", "elements", "default", "choices", "required", "aliases")
+            if key in option
+        }
         assert {key: said[key] for key in said if key not in ("description", "suboptions")} == told, name
         if "options" in option:
             agree(said["suboptions"], option["options"])
