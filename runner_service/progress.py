@@ -108,6 +108,11 @@ class Progress:
         sequence = self._sequence + self.strikes * ERRAND_UPDATES
         return Errand(request=self.request, attempt=self.attempt, sequence=sequence)
 
+    def stop_runs(self) -> None:
+        """End what runs of it."""
+        for run in self.running.values():
+            run.stop.set()
+
     def come_home(self) -> None:
         """It is not carried out by a process of its own any more: our updates are newer than those of all of them."""
         self.alone = False
