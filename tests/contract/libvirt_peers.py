@@ -87,6 +87,12 @@ class LibvirtPeer:
             yield
 
     @contextmanager
+    def failing_update(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:
+        """New disks are made, and the new definition is wrong; the old one is not."""
+        with self._instead(driver, RefusesToDefine(driver._connection, only="new")):
+            yield
+
+    @contextmanager
     def failing_delete(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:
         """The disks go, and the last step fails."""
         with self._instead(driver, RefusesToUndefine(driver._connection)):
@@ -128,9 +134,15 @@ class DomainThatStays(RealOne):
 
 
 class RefusesToDefine(RealOne):
-    """A connection whose hypervisor finds every domain XML wrong."""
+    """A connection whose hypervisor finds every domain XML wrong, or that of a VM with a certain description."""
+
+    def __init__(self, real: Any, only: str | None = None):
+        super().__init__(real)
+        self._description = f"<description>{only}<" if only else ""
 
     def defineXML(self, xml: str) -> libvirt.virDomain:
+        if self._description not in xml:
+            return self._real.defineXML(xml)
         return self._real.defineXML(xml.replace("<memory ", "<memory-of-an-elephant "))
 
 

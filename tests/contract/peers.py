@@ -54,6 +54,9 @@ class Peer(Protocol):
     def failing_create(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
         """While it is entered, ``create(want)`` fails after its first disk was made. May call pytest.skip."""
 
+    def failing_update(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
+        """While it is entered, an update to ``want`` fails when part of it is done. May call pytest.skip."""
+
     def failing_delete(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
         """While it is entered, deleting ``want`` fails after it has removed a disk."""
 
@@ -101,6 +104,12 @@ class FakePeer:
     @contextmanager
     def failing_create(self, driver: VmDriver, want: VmDefinition) -> Iterator[None]:
         self._store.tell({"failures": [{"operation": "create", "vm": want.name}]})
+        yield
+        self._store.tell({})
+
+    @contextmanager
+    def failing_update(self, driver: VmDriver, want: VmDefinition) -> Iterator[None]:
+        self._store.tell({"failures": [{"operation": "update"}]})
         yield
         self._store.tell({})
 

@@ -41,10 +41,19 @@ options:
           - Cores of one socket; must divide O(cpu.count).
         type: int
         default: 1
+      max_count:
+        description:
+          - Number of virtual CPUs that the VM can be given while it runs. Without it more need a power cycle.
+        type: int
   memory_mib:
     description:
       - Memory in MiB.
       - Required with O(state=present).
+    type: int
+  memory_max_mib:
+    description:
+      - Memory in MiB that the VM can be given while it runs, if its guest takes part.
+        Without it more needs a power cycle.
     type: int
   firmware:
     description:
@@ -178,4 +187,9 @@ options:
           - Keep what the guest writes to its first serial port beside its disks.
         type: bool
         default: false
+  autostart:
+    description:
+      - Start the VM whenever its host starts.
+    type: bool
+    default: false
 """

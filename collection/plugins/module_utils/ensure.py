@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
-from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound, deciding
-from .vm.changes import Change, changes
+from .drivers.errors import InvalidTransition, Unsupported, VmNotFound, deciding
+from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
+from .vm.changes import Change
 from .vm.definition import Firmware, VmDefinition
 from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 
@@ -31,6 +32,10 @@ class Result:
     changes: tuple[Change, ...] = ()
     #: Leftovers of a killed operation that were removed.
     removed: tuple[str, ...] = field(default=())
+    #: Paths of the changes that were made while the VM ran.
+    hot: tuple[str, ...] = ()
+    #: The VM was on, was shut down for the changes, and is on again.
+    power_cycled: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The result as modules return it; ``diff`` is in Ansible's form."""
@@ -38,6 +43,7 @@ class Result:
         return {
             "changed": self.changed, "vm": after, "before": before,
             "changes": [change.to_dict() for change in self.changes], "removed": list(self.removed),
+            "hot": list(self.hot), "power_cycled": self.power_cycled,
             "diff": {"before": _shown(before), "after": _shown(after)},
         }  # fmt: skip
 
@@ -47,7 +53,9 @@ def _shown(vm: dict[str, Any] | None) -> dict[str, Any]:
     return {"power": vm["power"], **(vm["definition"] or {"name": vm["name"]})} if vm else {}
 
 
-def ensure_present(driver: VmDriver, want: VmDefinition, *, dry_run: bool, create: bool = True) -> Result:
+def ensure_present(
+    driver: VmDriver, want: VmDefinition, *, dry_run: bool, create: bool = True, allowed: Allowed = NOTHING
+) -> Result:
     """Afterwards the VM is at the hypervisor and is as ``want`` says; its power state stays.
 
     Raises DriverError; without ``create``, VmNotFound among them for a VM that is not there yet.
@@ -60,7 +68,7 @@ def ensure_present(driver: VmDriver, want: VmDefinition, *, dry_run: bool, creat
             raise VmNotFound(f"{ref} is not at the hypervisor, so it cannot be reconfigured")
     if found is None:
         return _create(driver, want, dry_run=dry_run)
-    return _update(driver, found, want, dry_run=dry_run)
+    return _update(driver, found, want, allowed, dry_run=dry_run)
 
 
 def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
@@ -75,39 +83,27 @@ def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
     return Result(changed=True, before=None, after=_read_back(driver, ref), removed=residue)
 
 
-def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, *, dry_run: bool) -> Result:
-    ref = VmRef(name=found.name, uuid=found.uuid)
+def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Allowed, *, dry_run: bool) -> Result:
     with deciding():
-        differing = _changes(driver, found, want)
-        if differing:
-            driver.check(want, updating=ref)
-    if differing and not dry_run:
-        driver.update(ref, want, differing)
+        plan = plan_changes(driver, found, want, allowed)
+        if plan.changes:
+            driver.check(want, updating=plan.ref)
+    if plan.changes and not dry_run:
+        plan.apply(driver)
     after = _as_wanted(found, want) if dry_run else _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
-    return Result(changed=bool(differing), before=found, after=after, changes=differing)
-
-
-def _changes(driver: VmDriver, found: ObservedVm, want: VmDefinition) -> tuple[Change, ...]:
-    """What has to change, after refusing what cannot."""
-    if not found.managed or found.definition is None:
-        raise Conflict(f"VM {found.name!r} was not made by Millwright and is not changed")
-    differing = changes(found.definition, want)
-    refused = [change.path for change in differing if change.kind not in driver.changeable]
-    if refused:
-        known = ", ".join(sorted(driver.changeable))
-        raise Unsupported(
-            f"{driver.hypervisor_type} cannot change {', '.join(refused)} of VM {found.name!r}; it can change: {known}"
-        )
-    if differing and found.power is not PowerState.OFF:
-        paths = ", ".join(change.path for change in differing)
-        raise InvalidTransition(f"VM {found.name!r} is {found.power}; changing {paths} needs it powered off")
-    return differing
+    return Result(
+        changed=bool(plan.changes), before=found, after=after, changes=plan.changes,
+        hot=tuple(sorted(plan.hot)), power_cycled=plan.cycles,
+    )  # fmt: skip
 
 
 _NEEDS = (
     (Capability.UEFI, "firmware", lambda want: want.firmware is Firmware.UEFI),
     (Capability.CLOUD_INIT, "cloud_init", lambda want: want.cloud_init is not None),
     (Capability.SERIAL_LOG, "console.serial_log", lambda want: want.console.serial_log),
+    (Capability.HOT_CHANGES, "cpu.max_count", lambda want: want.cpu.max_count is not None),
+    (Capability.HOT_CHANGES, "memory_max_mib", lambda want: want.memory_max_mib is not None),
+    (Capability.AUTOSTART, "autostart", lambda want: want.autostart),
 )
 
 
@@ -142,8 +138,11 @@ def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
     return Result(changed=bool(found or residue), before=found, after=None, removed=residue)
 
 
-def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: int, dry_run: bool) -> Result:
-    """Afterwards the VM is in the power state that the action leads to; for a paused VM, ON is RESUME.
+def ensure_power(  # noqa: PLR0913  # each is one thing that whoever powers a VM decides
+    driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: int, dry_run: bool, force: bool = False
+) -> Result:
+    """Afterwards the VM is in the power state that the action leads to; for a paused VM, ON is RESUME. A guest that has
+    not obeyed SHUTDOWN in time has its power taken away with ``force``.
 
     Raises DriverError, VmNotFound among them."""
     with deciding():
@@ -154,22 +153,25 @@ def ensure_power(driver: VmDriver, ref: VmRef, action: PowerAction, *, timeout: 
             action = PowerAction.RESUME
         done = found.power is POWER_GOAL[action] and action is not PowerAction.RESET
         if not done:
-            _refuse_power(driver, found, action)
+            _refuse_power(driver, found, action, force=force)
     if done:
         return Result(changed=False, before=found, after=found)
     if dry_run:
         after = ObservedVm(**{**vars(found), "power": POWER_GOAL[action]})
         return Result(changed=True, before=found, after=after)
-    driver.power(ref, action, timeout)
+    if action is PowerAction.SHUTDOWN:
+        shut_down(driver, ref, timeout, hard=force)
+    else:
+        driver.power(ref, action, timeout)
     return Result(changed=True, before=found, after=_read_back(driver, ref))
 
 
-def _refuse_power(driver: VmDriver, found: ObservedVm, action: PowerAction) -> None:
+def _refuse_power(driver: VmDriver, found: ObservedVm, action: PowerAction, *, force: bool) -> None:
     """Raise what speaks against the action as the VM is now."""
     if found.power not in POWER_FROM[action]:
         allowed = ", ".join(other.value for other, states in POWER_FROM.items() if found.power in states)
         raise InvalidTransition(
             f"VM {found.name!r} is {found.power.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
         )
-    if action is PowerAction.SHUTDOWN and Capability.SHUTDOWN not in driver.capabilities:
+    if action is PowerAction.SHUTDOWN and not force and Capability.SHUTDOWN not in driver.capabilities:
         raise Unsupported(f"{driver.hypervisor_type} cannot ask a guest to shut down; use action off")

@@ -19,7 +19,7 @@ options:
   state:
     description:
       - With V(present) the VM is there as the options say. Its power state stays.
-        A VM that differs must be powered off to be changed.
+        What a VM that is on cannot take while it runs is refused, or done with O(allow_power_cycle).
       - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
     type: str
     choices: [absent, present]
@@ -29,6 +29,23 @@ options:
       - With V(false) and O(state=present) the VM must be there already, and is not made.
     type: bool
     default: true
+  allow_power_cycle:
+    description:
+      - Let a VM that is on be shut down for changes that it cannot take while it runs, and start it again.
+        Its power is taken away if its guest does not shut down in time.
+    type: bool
+    default: false
+  allow_disk_removal:
+    description:
+      - Let disks that O(disks) does not name be removed from a VM that has them, with all that is on them.
+        A disk that was not made for the VM is only taken out of it.
+    type: bool
+    default: false
+  shutdown_timeout:
+    description:
+      - Seconds that a guest has to shut down for O(allow_power_cycle).
+    type: int
+    default: 120
 extends_documentation_fragment:
   - millwright.virt.vm_definition
   - millwright.virt.hypervisor
@@ -122,6 +139,15 @@ removed:
   type: list
   elements: str
   returned: success
+hot:
+  description: Paths of the changes that were made while the VM ran.
+  type: list
+  elements: str
+  returned: success
+power_cycled:
+  description: Whether the VM was shut down for the changes and started again.
+  type: bool
+  returned: success
 code:
   description: Why the module failed, for programs.
   type: str
@@ -159,6 +185,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
 from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure import Result, ensure_absent, ensure_present
+from ..module_utils.reconfigure import Allowed
 from ..module_utils.vm.argspec import argument_spec
 from ..module_utils.vm.definition import VmDefinition
 
@@ -170,6 +197,9 @@ def options() -> dict[str, dict]:
         "memory_mib": {"type": "int"},
         "state": {"type": "str", "choices": ["absent", "present"], "default": "present"},
         "create": {"type": "bool", "default": True},
+        "allow_power_cycle": {"type": "bool", "default": False},
+        "allow_disk_removal": {"type": "bool", "default": False},
+        "shutdown_timeout": {"type": "int", "default": 120},
         **CONNECTION,
     }
 
@@ -178,7 +208,12 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
     if params["state"] == "absent":
         return ensure_absent(driver, VmRef(name=params["name"], uuid=params["uuid"]), dry_run=dry_run)
     want = VmDefinition.from_dict({field: params[field] for field in argument_spec()})
-    return ensure_present(driver, want, dry_run=dry_run, create=params["create"])
+    allowed = Allowed(
+        power_cycle=params["allow_power_cycle"],
+        disk_removal=params["allow_disk_removal"],
+        shutdown_timeout=params["shutdown_timeout"],
+    )
+    return ensure_present(driver, want, dry_run=dry_run, create=params["create"], allowed=allowed)
 
 
 def main():

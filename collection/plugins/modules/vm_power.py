@@ -27,7 +27,7 @@ options:
       - V(on) starts a VM that is off, and resumes one that is paused.
       - V(off) takes the power away at once.
       - V(shutdown) asks the guest to shut down and waits until the VM is off. The guest may ignore that;
-        the VM is then still on, and the module fails.
+        the VM is then still on, and the module fails, or takes the power away with O(force).
       - V(paused) halts a VM that is on and keeps it in memory.
       - V(resumed) lets a paused VM run on. A VM that is off is not started.
       - V(reset) restarts a VM that is on as its reset button would. It always changes something.
@@ -39,6 +39,11 @@ options:
       - Seconds to wait for the state.
     type: int
     default: 120
+  force:
+    description:
+      - With O(state=shutdown) take the power away if the guest has not shut down within O(timeout) seconds.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - millwright.virt.hypervisor
   - millwright.virt.attributes
@@ -126,6 +131,15 @@ removed:
   type: list
   elements: str
   returned: success
+hot:
+  description: Always empty; as in M(millwright.virt.vm).
+  type: list
+  elements: str
+  returned: success
+power_cycled:
+  description: Always false; as in M(millwright.virt.vm).
+  type: bool
+  returned: success
 code:
   description: Why the module failed, for programs.
   type: str
@@ -170,6 +184,7 @@ OPTIONS = {
     "uuid": {"type": "str"},
     "state": {"type": "str", "choices": list(ACTIONS), "required": True},
     "timeout": {"type": "int", "default": 120},
+    "force": {"type": "bool", "default": False},
     **CONNECTION,
 }
 
@@ -181,7 +196,9 @@ def main():
     hidden: set[str] = set()
     try:
         with open_hypervisor(wanted, hidden) as driver:
-            result = ensure_power(driver, ref, action, timeout=wanted["timeout"], dry_run=module.check_mode)
+            result = ensure_power(
+                driver, ref, action, timeout=wanted["timeout"], force=wanted["force"], dry_run=module.check_mode
+            )
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
     module.exit_json(**result.to_dict())

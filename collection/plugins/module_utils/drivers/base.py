@@ -30,6 +30,9 @@ class Capability(StrEnum):
     SHUTDOWN = "shutdown"
     #: The driver is a SnapshotDriver (snapshots.py).
     SNAPSHOTS = "snapshots"
+    #: The driver is a HotDriver (hot.py), and knows limits up to which a VM grows while it runs.
+    HOT_CHANGES = "hot_changes"
+    AUTOSTART = "autostart"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +148,8 @@ class VmDriver(Protocol):
         """What the hypervisor is and has free."""
 
     def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
-        """Raise what ``create(want)`` would refuse, or ``update(updating, want, ...)`` if it is given; change nothing.
+        """Raise what ``create(want)`` would refuse, or ``update(updating, want, ...)`` if it is given and the VM were
+        off; change nothing.
 
         That is what the hypervisor lacks (a template, pool, network, space or feature), a limit that the definition is
         beyond, a name that is taken. So check mode refuses what the real run would refuse."""

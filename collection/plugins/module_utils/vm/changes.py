@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .definition import VmDefinition
@@ -79,3 +79,37 @@ def _part_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str
             yield Change(where, None, plain(after[name]))
         else:
             yield from _object_changes(before[name], after[name], where)
+
+
+def merged(before: VmDefinition, after: VmDefinition) -> VmDefinition:
+    """What a VM that was ``before`` is once it was made as ``after`` says: what that says nothing of stays."""
+    whole: VmDefinition = _merged(before, after)
+    return whole
+
+
+def _merged(before: Any, after: Any) -> Any:
+    fields = fields_of(type(after))
+    return replace(after, **{spec.name: _merged_field(spec, before, after) for spec in fields})
+
+
+def _merged_field(spec: FieldSpec, before: Any, after: Any) -> Any:
+    was, said = getattr(before, spec.name), getattr(after, spec.name)
+    if said is None:
+        return was
+    if spec.kind == "object" and spec.many:
+        known = _by_name(was)
+        return tuple(_merged(known[part.name], part) if part.name in known else part for part in said)
+    return _merged(was, said) if spec.kind == "object" and was is not None else said
+
+
+def shrinking(differing: Iterable[Change]) -> tuple[Change, ...]:
+    """The changes that would make a disk smaller, and cut off what is at its end."""
+    return tuple(
+        change
+        for change in differing
+        if change.kind == "disks[].size_mib" and change.before is not None and change.after < change.before
+    )
+
+
+def removed_disks(differing: Iterable[Change]) -> tuple[Change, ...]:
+    return tuple(change for change in differing if change.kind == "disks[]" and change.after is None)

@@ -71,6 +71,13 @@ class VmDefinition:
     tags: dict[str, str] = rule("Free labels, kept with the VM.", factory=dict)
     cpu: Cpu = rule("Virtual processors.", factory=Cpu)
     memory_mib: int = rule("Memory in MiB.", minimum=16, maximum=16 * 1024 * 1024)
+    memory_max_mib: int | None = rule(
+        "Memory in MiB that the VM can be given while it runs, if its guest takes part. "
+        "Without it more needs a power cycle.",
+        None,
+        minimum=16,
+        maximum=16 * 1024 * 1024,
+    )
     firmware: Firmware = rule("Firmware that boots the VM.", Firmware.BIOS)
     disks: tuple[Disk, ...] = rule("Disks, the first one is the boot disk.", ())
     nics: tuple[Nic, ...] = rule("Network cards.", ())
@@ -84,6 +91,7 @@ class VmDefinition:
     )
     cloud_init: CloudInit | None = rule("Data for cloud-init in the guest.", None)
     console: Console = rule("Ways to the guest's screen and serial line.", factory=Console)
+    autostart: bool = rule("Start the VM whenever its host starts.", default=False)
 
     @classmethod
     def normalise(cls, raw: Mapping[str, Any]) -> dict[str, Any]:
@@ -121,6 +129,10 @@ class VmDefinition:
         yield from _repeated("nics", "mac", [nic.mac for nic in self.nics if nic.mac])
         yield from _repeated("boot_order", "device", [device.value for device in self.boot_order])
         yield from self._unbootable()
+        if self.memory_max_mib is not None and self.memory_max_mib < self.memory_mib:
+            yield Problem(
+                "memory_max_mib", f"must be at least memory_mib ({self.memory_mib}), not {self.memory_max_mib}"
+            )
         for key, value in self.tags.items():
             if not key or len(key) > 128 or len(value) > 256 or not (key + value).isprintable():
                 yield Problem(f"tags.{key!r}", "keys have 1 to 128 and values at most 256 printable characters")

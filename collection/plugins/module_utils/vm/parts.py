@@ -68,12 +68,21 @@ class Cpu:
 
     count: int = rule("Number of virtual CPUs.", 1, minimum=1, maximum=512)
     cores_per_socket: int = rule("Cores of one socket; must divide O(cpu.count).", 1, minimum=1, maximum=512)
+    max_count: int | None = rule(
+        "Number of virtual CPUs that the VM can be given while it runs. Without it more need a power cycle.",
+        None,
+        minimum=1,
+        maximum=512,
+    )
 
     def problems(self) -> Iterator[Problem]:
-        if self.count % self.cores_per_socket:
-            yield Problem(
-                "cores_per_socket", f"must divide cpu.count ({self.count}), and {self.cores_per_socket} does not"
-            )
+        for label, count in (("cpu.count", self.count), ("cpu.max_count", self.max_count or 0)):
+            if count % self.cores_per_socket:
+                yield Problem(
+                    "cores_per_socket", f"must divide {label} ({count}), and {self.cores_per_socket} does not"
+                )
+        if self.max_count is not None and self.max_count < self.count:
+            yield Problem("max_count", f"must be at least cpu.count ({self.count}), not {self.max_count}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from ...vm.snapshots import Snapshot, WantedSnapshot
 from ...vm.states import POWER_GOAL, PowerAction
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import AuthenticationFailed, DriverError, TimedOut, Unreachable, deciding
+from ..hot import HotDriver
 from ..snapshots import SnapshotDriver
 from . import refusals, snapshots
 from .behaviour import Behaviour
@@ -26,14 +27,16 @@ from .work import Work, reach
 from .world import Machine, World, serial_log_of
 
 
-class FakeDriver(SnapshotDriver):
+class FakeDriver(SnapshotDriver, HotDriver):
     """Keeps the contract's promises on a state file."""
 
     hypervisor_type: ClassVar[str] = "fake"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    changeable: ClassVar[frozenset[str]] = frozenset(
-        {"name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib"}
-    )
+    changeable: ClassVar[frozenset[str]] = frozenset({
+        "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "cpu.max_count", "memory_mib",
+        "memory_max_mib", "disks[]", "disks[].size_mib", "nics[]", "nics[].network", "nics[].bridge", "nics[].mac",
+        "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
+    })  # fmt: skip
 
     def __init__(self, store: Store, session: str | None):
         self._store = store
@@ -119,15 +122,19 @@ class FakeDriver(SnapshotDriver):
                 definition={**want.to_keep(), "uuid": want.identity},
             )  # fmt: skip
 
+    def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it
+        with self._work("hot", ref.name) as work:
+            work.happens()
+            return refusals.hot_paths(refusals.get(self._store.read(), ref), changes)
+
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         with self._work("update", ref.name) as work:
-            refusals.changeable(self._store.read(), ref, want)
+            refusals.refuse_running(refusals.changeable(self._store.read(), ref, want), changes)
             work.happens()
             with self._store.change() as world:
                 machine = refusals.changeable(world, ref, want)
-                machine.name, machine.memory_mib = want.name, want.memory_mib
-                fields, kept = {change.path.split(".")[0] for change in changes}, want.to_keep()
-                machine.definition = {**machine.definition, **{name: kept[name] for name in fields}}
+                refusals.refuse_running(machine, changes)
+                world.make(machine, want, {change.path.split(".")[0].split("[")[0] for change in changes})
 
     def delete(self, ref: VmRef) -> None:
         with self._work("delete", ref.name) as work:

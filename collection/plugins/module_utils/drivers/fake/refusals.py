@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+from ...vm.changes import Change
 from ...vm.definition import Disk, VmDefinition
+from ...vm.hot import can_be_hot
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 from ..base import VmRef
 from ..errors import (
@@ -59,12 +61,20 @@ def refuse_create(world: World, want: VmDefinition) -> None:
     refuse_cpus(world, want)
     for disk in want.disks:
         _refuse_disk(world, disk)
+    _refuse_networks(world, want)
+    _refuse_missing_iso(world, want)
+    _refuse_space(world, list(want.disks), want.name)
+
+
+def _refuse_networks(world: World, want: VmDefinition) -> None:
     for nic in want.nics:
         if nic.network is not None and nic.network not in world.networks:
             raise NotFound(f"there is no network {nic.network!r}; there are: {', '.join(world.networks)}")
+
+
+def _refuse_missing_iso(world: World, want: VmDefinition) -> None:
     if want.cdrom is not None and not world.size_of_image(want.cdrom):
         raise _no_image("ISO image", want.cdrom, world)
-    _refuse_space(world, want)
 
 
 def _refuse_disk(world: World, disk: Disk) -> None:
@@ -87,12 +97,12 @@ def _no_image(what: str, name: str, world: World) -> NotFound:
     return NotFound(f"there is no {what} {name!r}; there are: {', '.join(world.images)}")
 
 
-def _refuse_space(world: World, want: VmDefinition) -> None:
-    for name in sorted({disk.pool for disk in want.disks}):
-        needed = sum(world.size_of(disk) for disk in want.disks if disk.pool == name)
+def _refuse_space(world: World, disks: list[Disk], vm: str) -> None:
+    for name in sorted({disk.pool for disk in disks}):
+        needed = sum(world.size_of(disk) for disk in disks if disk.pool == name)
         free = world.pools[name].free_mib
         if needed > free:
-            raise InsufficientResources(f"pool {name!r} has {free} MiB free; VM {want.name!r} needs {needed} MiB")
+            raise InsufficientResources(f"pool {name!r} has {free} MiB free; VM {vm!r} needs {needed} MiB")
 
 
 def refuse_start(world: World, machine: Machine) -> None:
@@ -104,14 +114,37 @@ def refuse_start(world: World, machine: Machine) -> None:
 
 @deciding()
 def changeable(world: World, ref: VmRef, want: VmDefinition) -> Machine:
-    """The machine, if it can be made as wanted."""
+    """The machine, if it can be made as wanted, whatever its power."""
     machine = get(world, ref)
     refuse_foreign(machine)
-    if machine.power is not PowerState.OFF:
-        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
     refuse_name(world, want.name, machine.uuid)
     refuse_cpus(world, want)
+    _refuse_changes(world, machine, want)
     return machine
+
+
+def _refuse_changes(world: World, machine: Machine, want: VmDefinition) -> None:
+    before = VmDefinition.from_dict(machine.definition)
+    sizes = {disk.name: disk.size_mib for disk in before.disks}
+    for disk in want.disks:
+        if sizes.get(disk.name, 0) != disk.size_mib:
+            _refuse_disk(world, disk)
+    _refuse_networks(world, want)
+    _refuse_missing_iso(world, want)
+    _refuse_space(world, [disk for disk in want.disks if disk.name not in sizes], want.name)
+
+
+@deciding()
+def refuse_running(machine: Machine, changes: tuple[Change, ...]) -> None:
+    """A machine that is on takes what is hot; one that is paused takes nothing."""
+    hot = machine.power is PowerState.ON and {change.path for change in changes} == hot_paths(machine, changes)
+    if machine.power is not PowerState.OFF and not (changes and hot):
+        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")
+
+
+def hot_paths(machine: Machine, changes: tuple[Change, ...]) -> frozenset[str]:
+    now = VmDefinition.from_dict(machine.definition)
+    return frozenset(change.path for change in changes if can_be_hot(change, now))
 
 
 def is_done(machine: Machine, action: PowerAction) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ...vm.changes import merged
 from ...vm.definition import Disk, VmDefinition
 from ...vm.states import PowerState
 
@@ -98,12 +99,28 @@ class World:
 
     def add_files_of(self, want: VmDefinition) -> None:
         for disk in want.disks:
-            self.pools[disk.pool].volumes[f"{want.identity}-{disk.name}.{disk.format.value}"] = self.size_of(disk)
+            self.pools[disk.pool].volumes[volume_of(want.identity, disk)] = self.size_of(disk)
         home = self.pools[want.disks[0].pool if want.disks else min(self.pools)]
         if want.cloud_init is not None:
             home.volumes[f"{want.identity}-cloud-init.iso"] = 1
         if want.console.serial_log:
             home.volumes[serial_log_of(want.identity)] = 1
+
+    def make(self, machine: Machine, want: VmDefinition, fields: set[str]) -> None:
+        """The machine has these fields of its definition as wanted, and the files that go with them."""
+        after = merged(VmDefinition.from_dict(machine.definition), want).to_keep()
+        machine.name, machine.memory_mib = want.name, want.memory_mib
+        machine.definition = {**(machine.definition or {}), **{name: after[name] for name in fields}}
+        if "disks" in fields:
+            self._make_disks(machine.uuid, VmDefinition.from_dict(machine.definition).disks)
+
+    def _make_disks(self, identity: str, disks: tuple[Disk, ...]) -> None:
+        """Of the machine's files, other than its disks', nothing changes."""
+        for pool, name in list(self.files_of(identity)):
+            if not name.endswith((".iso", ".log")):
+                del self.pools[pool].volumes[name]
+        for disk in disks:
+            self.pools[disk.pool].volumes[volume_of(identity, disk)] = self.size_of(disk)
 
     def size_of(self, disk: Disk) -> int:
         return disk.size_mib or self.size_of_image(disk.template or "")
@@ -115,3 +132,7 @@ class World:
 
 def serial_log_of(identity: str) -> str:
     return f"{identity}-serial.log"
+
+
+def volume_of(identity: str, disk: Disk) -> str:
+    return f"{identity}-{disk.name}.{disk.format.value}"

@@ -11,16 +11,14 @@ from xml.etree import ElementTree
 
 from ...vm.snapshots import Quiesce
 from ...vm.states import PowerState
-from . import power
+from . import names, power
 from .sdk import libvirt
-
-CHANNEL = "org.qemu.guest_agent.0"
 
 
 def answers(domain: libvirt.virDomain) -> bool:
     """Whether an agent has opened its end of the channel; one that hangs has, too."""
     root = ElementTree.fromstring(domain.XMLDesc(0))  # noqa: S314  # libvirt wrote it
-    return root.find(f"devices/channel/target[@name='{CHANNEL}'][@state='connected']") is not None
+    return root.find(f"devices/channel/target[@name='{names.AGENT_CHANNEL}'][@state='connected']") is not None
 
 
 @contextmanager

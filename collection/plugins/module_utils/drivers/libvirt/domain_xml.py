@@ -24,6 +24,8 @@ KEPT = f"{{{names.NAMESPACE}}}definition"
 BOOT_DEVICES = {BootDevice.DISK: "hd", BootDevice.CDROM: "cdrom", BootDevice.NETWORK: "network"}
 #: Bus -> how its target devices are called.
 TARGETS = {DiskBus.VIRTIO: "vd", DiskBus.SCSI: "sd", DiskBus.SATA: "sd"}
+#: A machine whose devices stand in ports of their own; how many libvirt's own devices take, and how many stay free.
+PORTED_MACHINE, OWN_PORTS, SPARE_PORTS = "q35", 5, 4
 #: Emulated processors have everything that emulation can do: the default lacks what current guests need.
 CPU_MODES = {"kvm": "host-model", "qemu": "maximum"}
 
@@ -51,33 +53,20 @@ class Media:
 def domain_xml(want: VmDefinition, media: Media, host: Features) -> str:
     """The domain that libvirt is to define."""
     domain = Element("domain", type=host.domain_type)
-    _text(domain, "name", want.name)
-    _text(domain, "uuid", want.identity)
-    _text(SubElement(domain, "metadata"), KEPT, kept_text(want.to_keep()))
+    add_text(domain, "name", want.name)
+    add_text(domain, "uuid", want.identity)
+    add_text(SubElement(domain, "metadata"), KEPT, kept_text(want.to_keep()))
     if want.description:
-        _text(domain, "description", want.description)
-    set_memory(domain, want.memory_mib)
+        add_text(domain, "description", want.description)
+    set_memory(domain, want)
     set_cpu(domain, want.cpu)
     _add_cpu_mode(domain, host)
     _add_os(domain, want, host)
     SubElement(SubElement(domain, "features"), "acpi")
-    _add_devices(SubElement(domain, "devices"), want, media)
-    return ElementTree.tostring(domain, encoding="unicode")
-
-
-def reconfigured_xml(xml: str, kept: VmDefinition) -> str:
-    """The domain with what can be changed as ``kept`` says, except its name; everything else stays as it is."""
-    domain = ElementTree.fromstring(xml)  # noqa: S314  # libvirt wrote it
-    set_memory(domain, kept.memory_mib)
-    set_cpu(domain, kept.cpu)
-    description = domain.find("description")
-    if description is not None:
-        domain.remove(description)
-    if kept.description:
-        _text(domain, "description", kept.description)
-    node = domain.find(f"metadata/{KEPT}")
-    if node is not None:
-        node.text = kept_text(kept.to_dict())
+    devices = SubElement(domain, "devices")
+    if host.machine == PORTED_MACHINE:
+        _add_ports(devices, want)
+    _add_devices(devices, want, media)
     return ElementTree.tostring(domain, encoding="unicode")
 
 
@@ -86,34 +75,38 @@ def kept_text(kept: dict[str, Any]) -> str:
     return json.dumps(kept, sort_keys=True)
 
 
-def set_memory(domain: Element, memory_mib: int) -> None:
-    for tag in ("memory", "currentMemory"):
-        node = _only(domain, tag)
+def set_memory(domain: Element, want: VmDefinition) -> None:
+    """A guest that may get more has all of it from the start, and lends it to its host (the balloon)."""
+    for tag, size in (("memory", want.memory_max_mib or want.memory_mib), ("currentMemory", want.memory_mib)):
+        node = only(domain, tag)
         node.set("unit", "MiB")
-        node.text = str(memory_mib)
+        node.text = str(size)
 
 
 def set_cpu(domain: Element, cpu: Cpu) -> None:
-    vcpu = _only(domain, "vcpu")
+    most = max(cpu.count, cpu.max_count or 0)
+    vcpu = only(domain, "vcpu")
     vcpu.attrib.pop("current", None)
-    vcpu.text = str(cpu.count)
+    if most > cpu.count:
+        vcpu.set("current", str(cpu.count))
+    vcpu.text = str(most)
     # Processors that are listed one by one are those of the old number.
     for listed in domain.findall("vcpus"):
         domain.remove(listed)
-    topology = _only(_only(domain, "cpu"), "topology")
+    topology = only(only(domain, "cpu"), "topology")
     topology.attrib.clear()
-    shape = {"sockets": cpu.count // cpu.cores_per_socket, "cores": cpu.cores_per_socket, "threads": 1}
+    shape = {"sockets": most // cpu.cores_per_socket, "cores": cpu.cores_per_socket, "threads": 1}
     topology.attrib.update({key: str(value) for key, value in shape.items()})
 
 
 def _add_cpu_mode(domain: Element, host: Features) -> None:
     if host.domain_type in CPU_MODES:
-        _only(domain, "cpu").set("mode", CPU_MODES[host.domain_type])
+        only(domain, "cpu").set("mode", CPU_MODES[host.domain_type])
 
 
 def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
     os = SubElement(domain, "os")
-    kind = _text(os, "type", "hvm")
+    kind = add_text(os, "type", "hvm")
     if host.machine:
         kind.set("machine", host.machine)
     if want.firmware is Firmware.UEFI:
@@ -123,31 +116,40 @@ def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
         SubElement(os, "boot", dev=BOOT_DEVICES[device])
 
 
+def _add_ports(devices: Element, want: VmDefinition) -> None:
+    """This machine has no more ports than are listed, and devices are plugged into those that are free."""
+    SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
+    for _ in range(len(want.disks) + len(want.nics) + OWN_PORTS + SPARE_PORTS):
+        SubElement(devices, "controller", type="pci", model="pcie-root-port")
+
+
 def _add_devices(devices: Element, want: VmDefinition, media: Media) -> None:
-    letters = {"vd": _letters("vd"), "sd": _letters("sd")}
+    free = {"vd": letters("vd"), "sd": letters("sd")}
     if any(disk.bus is DiskBus.SCSI for disk in want.disks):
         SubElement(devices, "controller", type="scsi", model="virtio-scsi")
     for disk in want.disks:
-        _add_disk(devices, disk, media.disks[disk.name], next(letters[TARGETS[disk.bus]]))
+        add_disk(devices, disk, media.disks[disk.name], next(free[TARGETS[disk.bus]]))
     if media.cdrom:
-        _add_cdrom(devices, names.CDROM, media.cdrom, next(letters["sd"]))
+        add_cdrom(devices, names.CDROM, media.cdrom, next(free["sd"]))
     if media.seed:
         bus = _seed_bus(want)
-        _add_seed(devices, bus, media.seed, next(letters[TARGETS[bus]]))
+        _add_seed(devices, bus, media.seed, next(free[TARGETS[bus]]))
     for nic in want.nics:
-        _add_nic(devices, nic)
+        add_nic(devices, nic)
     _add_serial(devices, media.serial_log)
+    if len(want.name[: names.SOCKET_CHARACTERS].encode()) <= names.MAX_AGENT_BYTES:
+        _add_agent_channel(devices)
     if want.console.graphics is Graphics.VNC:
         SubElement(SubElement(devices, "graphics", type="vnc"), "listen", type="none")
 
 
-def _add_disk(devices: Element, disk: Disk, source: Source, target: str) -> None:
+def add_disk(devices: Element, disk: Disk, source: Source, target: str) -> None:
     node = _drive(devices, "disk", disk.format.value, source)
     SubElement(node, "target", dev=target, bus=disk.bus.value)
     SubElement(node, "alias", name=names.DISK + disk.name)
 
 
-def _add_cdrom(devices: Element, alias: str, source: Source, target: str) -> None:
+def add_cdrom(devices: Element, alias: str, source: Source, target: str) -> None:
     node = _drive(devices, "cdrom", "raw", source)
     SubElement(node, "target", dev=target, bus="sata")
     SubElement(node, "readonly")
@@ -162,7 +164,7 @@ def _seed_bus(want: VmDefinition) -> DiskBus:
 def _add_seed(devices: Element, bus: DiskBus, source: Source, target: str) -> None:
     """A disk that cannot be written, where there is such a thing: on SATA there is not."""
     if bus is DiskBus.SATA:
-        _add_cdrom(devices, names.SEED, source, target)
+        add_cdrom(devices, names.SEED, source, target)
         return
     node = _drive(devices, "disk", "raw", source)
     SubElement(node, "target", dev=target, bus=bus.value)
@@ -179,7 +181,7 @@ def _drive(devices: Element, device: str, image_format: str, source: Source) -> 
     return node
 
 
-def _add_nic(devices: Element, nic: Nic) -> None:
+def add_nic(devices: Element, nic: Nic) -> None:
     kind, on = ("network", nic.network) if nic.network else ("bridge", nic.bridge)
     node = SubElement(devices, "interface", type=kind)
     if nic.mac:
@@ -197,18 +199,25 @@ def _add_serial(devices: Element, log: str | None) -> None:
         SubElement(serial, "log", file=log, append="on")
 
 
-def _only(parent: Element, tag: str) -> Element:
+def _add_agent_channel(devices: Element) -> None:
+    """The line to an agent in the guest, which need not have one."""
+    channel = SubElement(devices, "channel", type="unix")
+    SubElement(channel, "target", type="virtio", name=names.AGENT_CHANNEL)
+
+
+def only(parent: Element, tag: str) -> Element:
+    """The element of this name below the parent, made if there is none."""
     found = parent.find(tag)
     return SubElement(parent, tag) if found is None else found
 
 
-def _text(parent: Element, tag: str, text: str) -> Element:
+def add_text(parent: Element, tag: str, text: str) -> Element:
     node = SubElement(parent, tag)
     node.text = text
     return node
 
 
-def _letters(stem: str) -> Iterator[str]:
+def letters(stem: str) -> Iterator[str]:
     """vda to vdz, then vdaa: target names that are free."""
     alphabet = "abcdefghijklmnopqrstuvwxyz"
     yield from (stem + letter for letter in alphabet)

@@ -5,22 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import suppress
 
-from ...vm.changes import Change, changes
+from ...vm.changes import changes
 from ...vm.definition import VmDefinition
-from ...vm.states import PowerAction, PowerState
+from ...vm.states import PowerAction
 from ..base import VmRef
-from ..errors import Conflict, DriverError, InvalidTransition
+from ..errors import Conflict
 from . import planning, power
 from .connection import is_test
-from .domain_xml import domain_xml, reconfigured_xml
+from .domain_xml import domain_xml
 from .faults import unless
 from .looking import INACTIVE
 from .making import Making
 from .observation import Domain
+from .reconfiguring import Reconfiguring
 from .sdk import libvirt
 from .snapshotting import Snapshotting
 
@@ -29,18 +28,17 @@ _MOCK_TAKES = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDE
 _QEMU_TAKES = _MOCK_TAKES | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 
 
-class LibvirtDriver(Snapshotting):
+class LibvirtDriver(Reconfiguring, Snapshotting):
     """VMs as libvirt domains. A VM's identity is its domain's uuid; its definition is kept in the domain's metadata."""
 
     hypervisor_type = "libvirt"
-    changeable = frozenset({"name", "cpu.count", "cpu.cores_per_socket", "memory_mib", "description", "tags"})
 
     # --- making ---
 
     def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
         with self._looking(f"checking VM {want.name!r}"):
             if updating:
-                self._changeable(updating, want)
+                self._plan_changes(updating, want)
             else:
                 self._plan(want)
 
@@ -57,11 +55,6 @@ class LibvirtDriver(Snapshotting):
             raise Conflict(f"VM {same.name()!r} has the identity {want.identity} that VM {want.name!r} is to have")
         self._refuse_name(want)
 
-    def _refuse_name(self, want: VmDefinition) -> None:
-        namesake = self._domain(VmRef(name=want.name))
-        if namesake is not None and namesake.UUIDString() != want.identity:
-            raise Conflict(f"another VM is called {want.name!r}; its uuid is {namesake.UUIDString()}")
-
     def _is_as_wanted(self, domain: libvirt.virDomain, want: VmDefinition) -> bool:
         seen = self._observed(domain)
         return bool(seen and seen.managed and seen.definition and not changes(seen.definition, want))
@@ -76,63 +69,19 @@ class LibvirtDriver(Snapshotting):
             self._storage.remove_owned(want.identity)
             making = Making(self._storage, want.identity)
             with self._all_or_nothing(making, tried):
-                self._connection.defineXML(domain_xml(want, making.media(want, plan), self._features))
+                domain = self._connection.defineXML(domain_xml(want, making.media(want, plan), self._features))
+                self._start_with_host(domain, want)
 
-    @contextmanager
-    def _all_or_nothing(self, making: Making, tried: str) -> Iterator[None]:
-        """Whatever ends the block early, what it made is taken back, or the error names it."""
+    def _start_with_host(self, domain: libvirt.virDomain, want: VmDefinition) -> None:
+        if not want.autostart:
+            return
         try:
-            with self._saying_what_is_left(tried, making.take_back):
-                yield
-        except DriverError:
-            raise
-        except BaseException:
-            making.take_back()
-            raise
-
-    @contextmanager
-    def _saying_what_is_left(self, tried: str, left: Callable[[], tuple[str, ...]]) -> Iterator[None]:
-        try:
-            with self._asking(tried):
-                yield
-        except DriverError as error:
-            with suppress(libvirt.libvirtError):
-                error.left = left()
-            raise
-
-    # --- changing ---
-
-    def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:  # noqa: ARG002  # all of want
-        with self._looking(f"changing {ref}"):
-            domain = self._changeable(ref, want)
-        with self._asking(f"changing {ref}"):
-            xml = domain.XMLDesc(INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE)
-            told = Domain(xml)
-            self._connection.defineXML(reconfigured_xml(xml, _changed(told.kept or want, want)))
-            if want.name != domain.name():
-                self._rename(domain, want.name, xml)
-
-    def _changeable(self, ref: VmRef, want: VmDefinition) -> libvirt.virDomain:
-        """The domain, if it can be made as wanted."""
-        domain = self._present(ref)
-        self._refuse_foreign(domain, Domain(domain.XMLDesc(INACTIVE)), "changed")
-        self._refuse_unless_off(domain)
-        planning.refuse_what_the_host_lacks(want, self._features)
-        self._refuse_name(replace(want, uuid=domain.UUIDString()))
-        return domain
-
-    def _rename(self, domain: libvirt.virDomain, name: str, before: str) -> None:
-        """If it cannot be renamed, nothing else stays changed either."""
-        try:
-            domain.rename(name, 0)
+            domain.setAutostart(1)
         except libvirt.libvirtError:
-            self._connection.defineXML(before)
+            self._undefine(domain)
             raise
 
-    def _refuse_unless_off(self, domain: libvirt.virDomain) -> None:
-        now = power.power_of(domain)
-        if now is not PowerState.OFF:
-            raise InvalidTransition(f"VM {domain.name()!r} is {now.value}; changing it needs it powered off")
+    # --- removing ---
 
     def delete(self, ref: VmRef) -> None:
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
@@ -193,10 +142,3 @@ class LibvirtDriver(Snapshotting):
     def close(self) -> None:
         with suppress(libvirt.libvirtError):
             self._connection.close()
-
-
-def _changed(kept: VmDefinition, want: VmDefinition) -> VmDefinition:
-    """The kept definition with every field of ``changeable`` as wanted; others of ``want`` may say nothing."""
-    return replace(
-        kept, name=want.name, cpu=want.cpu, memory_mib=want.memory_mib, description=want.description, tags=want.tags
-    )

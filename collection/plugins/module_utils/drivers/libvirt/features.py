@@ -13,8 +13,9 @@ from ..base import Capability
 #: Capabilities of every QEMU; the rest depends on what is installed beside it.
 QEMU = frozenset({
     Capability.CLOUD_INIT, Capability.VNC, Capability.SERIAL_LOG, Capability.SHUTDOWN, Capability.SNAPSHOTS,
+    Capability.HOT_CHANGES, Capability.AUTOSTART,
 })  # fmt: skip
-TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS})
+TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART})
 
 #: Machine that boots both BIOS and UEFI. Elsewhere libvirt's own choice is right.
 MACHINES = {"x86_64": "q35"}

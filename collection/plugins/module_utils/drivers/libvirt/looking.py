@@ -5,17 +5,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
+from ...vm.definition import VmDefinition
 from ...vm.states import PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, VmNotFound, deciding
+from ..errors import Conflict, DriverError, VmNotFound, deciding
 from . import features, host, power
 from .connection import is_local, is_test, open_connection, shown
 from .faults import asking, unless
+from .making import Making
 from .observation import Domain, definition_of
 from .sdk import libvirt, require
 from .storage import Storage
@@ -72,7 +75,10 @@ class Looking:
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._asking("listing VMs"):
-            seen = (self._observed(domain) for domain in self._connection.listAllDomains(0))
+            flag = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
+            starting = {domain.UUID() for domain in self._connection.listAllDomains(flag)}
+            domains = self._connection.listAllDomains(0)
+            seen = (self._observed(domain, autostart=domain.UUID() in starting) for domain in domains)
             return tuple(sorted((vm for vm in seen if vm), key=lambda vm: (vm.name, vm.uuid)))
 
     def host(self) -> HostFacts:
@@ -93,11 +99,11 @@ class Looking:
             raise VmNotFound(f"{ref} is not at {shown(self._url)}")
         return domain
 
-    def _observed(self, domain: libvirt.virDomain) -> ObservedVm | None:
-        """None if it vanished while it was looked at."""
-        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain))
+    def _observed(self, domain: libvirt.virDomain, *, autostart: bool | None = None) -> ObservedVm | None:
+        """None if it vanished while it was looked at. Whoever knows whether it starts with its host saves a call."""
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain, autostart=autostart))
 
-    def _read(self, domain: libvirt.virDomain) -> ObservedVm:
+    def _read(self, domain: libvirt.virDomain, *, autostart: bool | None = None) -> ObservedVm:
         told = Domain(domain.XMLDesc(INACTIVE))
         state = power.power_of(domain)
         return ObservedVm(
@@ -105,11 +111,47 @@ class Looking:
             uuid=domain.UUIDString(),
             power=state,
             managed=told.managed,
-            definition=definition_of(told, self._storage),
+            definition=self._definition_of(domain, told, autostart=autostart),
             addresses=host.addresses_of(domain) if state is PowerState.ON else (),
             serial_log=told.serial_log,
         )
 
+    def _definition_of(
+        self, domain: libvirt.virDomain, told: Domain, *, autostart: bool | None = None
+    ) -> VmDefinition | None:
+        """Whether it starts with its host is the one thing that its XML does not tell."""
+        definition = definition_of(told, self._storage)
+        if definition is None:
+            return None
+        return replace(definition, autostart=bool(domain.autostart()) if autostart is None else autostart)
+
     def _refuse_foreign(self, domain: libvirt.virDomain, told: Domain, verb: str) -> None:
         if not told.managed:
             raise Conflict(f"VM {domain.name()!r} was not made by Millwright and is not {verb}")
+
+    def _refuse_name(self, want: VmDefinition) -> None:
+        namesake = self._domain(VmRef(name=want.name))
+        if namesake is not None and namesake.UUIDString() != want.identity:
+            raise Conflict(f"another VM is called {want.name!r}; its uuid is {namesake.UUIDString()}")
+
+    @contextmanager
+    def _all_or_nothing(self, making: Making, tried: str) -> Iterator[None]:
+        """Whatever ends the block early, what it made is taken back, or the error names it."""
+        try:
+            with self._saying_what_is_left(tried, making.take_back):
+                yield
+        except DriverError:
+            raise
+        except BaseException:
+            making.take_back()
+            raise
+
+    @contextmanager
+    def _saying_what_is_left(self, tried: str, left: Callable[[], tuple[str, ...]]) -> Iterator[None]:
+        try:
+            with self._asking(tried):
+                yield
+        except DriverError as error:
+            with suppress(libvirt.libvirtError):
+                error.left = left()
+            raise

@@ -26,13 +26,13 @@ class Making:
     def media(self, want: VmDefinition, plan: Plan) -> Media:
         """Make all that the plan says."""
         return Media(
-            disks={planned.disk.name: self._disk(planned) for planned in plan.disks},
+            disks={planned.disk.name: self.disk(planned) for planned in plan.disks},
             cdrom=plan.cdrom,
             seed=self._seed(want, plan),
             serial_log=self._serial_log(want, plan),
         )
 
-    def _disk(self, planned: PlannedDisk) -> Source:
+    def disk(self, planned: PlannedDisk) -> Source:
         volume = self._volume(planned.pool, planned.xml(self._identity), planned.template_volume, copy=planned.copies)
         self._storage.grow(volume, planned.capacity or 0)
         return self._storage.source_of(volume)

@@ -15,6 +15,12 @@ NAMESPACE = "urn:millwright:vm:1"
 DISK, NIC = "ua-disk-", "ua-nic-"
 CDROM, SEED = "ua-cdrom", "ua-cloud-init"
 
+#: What QEMU's guest agent listens on.
+AGENT_CHANNEL = "org.qemu.guest_agent.0"
+#: libvirt puts so many characters of a VM's name into the paths of sockets, which the kernel keeps short. The agent's
+#: path is the longest: a VM whose name takes more bytes has no agent.
+SOCKET_CHARACTERS, MAX_AGENT_BYTES = 20, 32
+
 
 def prefix(identity: str) -> str:
     """What the names of all volumes of a VM begin with."""

@@ -124,8 +124,8 @@ def _told(domain: Domain, said: VmDefinition, volumes: Volumes) -> VmDefinition:
         name=root.findtext("name", ""),
         uuid=domain.uuid,
         description=_description(root, said.description),
-        cpu=_cpu(root),
-        memory_mib=_memory_mib(root),
+        cpu=_cpu(root, said.cpu),
+        **_memory(root, said.memory_max_mib),
         firmware=_firmware(root),
         disks=tuple(_disks(domain, said, volumes)),
         nics=tuple(_nics(root)),
@@ -142,14 +142,26 @@ def _description(root: Element, said: str) -> str:
     return said if told.split() == said.split() else told
 
 
-def _cpu(root: Element) -> Cpu:
-    topology = root.find("cpu/topology")
+def _cpu(root: Element, said: Cpu) -> Cpu:
+    """Where no limit was said, the limit of the XML is the number: a change of it by hand is a change of that."""
+    topology, vcpu = root.find("cpu/topology"), root.find("vcpu")
     cores = 1 if topology is None else int(topology.get("cores", "1"))
-    return Cpu(count=int(root.findtext("vcpu", "1")), cores_per_socket=cores)
+    most = int(root.findtext("vcpu", "1"))
+    if said.max_count is None or vcpu is None:
+        return Cpu(count=most, cores_per_socket=cores)
+    return Cpu(count=int(vcpu.get("current", most)), cores_per_socket=cores, max_count=most)
 
 
-def _memory_mib(root: Element) -> int:
-    memory = root.find("memory")
+def _memory(root: Element, said: int | None) -> dict[str, int]:
+    """The fields that tell of memory, as it is with processors."""
+    most = _memory_mib(root, "memory")
+    if said is None:
+        return {"memory_mib": most}
+    return {"memory_mib": _memory_mib(root, "currentMemory") or most, "memory_max_mib": most}
+
+
+def _memory_mib(root: Element, tag: str) -> int:
+    memory = root.find(tag)
     return 0 if memory is None else int(int(memory.text or "0") * _MIB_PER_UNIT[memory.get("unit", "KiB")])
 
 
@@ -159,15 +171,26 @@ def _firmware(root: Element) -> Firmware:
     return Firmware.UEFI if efi else Firmware.BIOS
 
 
-def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Disk]:
-    by_volume = {names.disk_volume(domain.uuid, disk): disk for disk in said.disks}
+def disk_nodes(domain: Domain, said: VmDefinition) -> dict[str, Element]:
+    """The domain's disks by their names in the definition's words; cloud-init's image is none of them."""
+    by_volume = {names.disk_volume(domain.uuid, disk): disk.name for disk in said.disks}
+    found = {}
     for index, node in enumerate(domain.root.findall("devices/disk[@device='disk']")):
-        bus, image_format = _word(DiskBus, node, "target", "bus"), _word(DiskFormat, node, "driver", "type")
         path = source_path(node)
-        if bus is None or image_format is None or path is None or _is_seed(node):
+        if path and not _is_seed(node):
+            known = by_volume.get(PurePosixPath(path).name) or _alias(node, names.DISK)
+            found[known or f"disk{index}"] = node
+    return found
+
+
+def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Disk]:
+    ours = {names.disk_volume(domain.uuid, disk): disk for disk in said.disks}
+    for name, node in disk_nodes(domain, said).items():
+        bus, image_format = _word(DiskBus, node, "target", "bus"), _word(DiskFormat, node, "driver", "type")
+        path = source_path(node) or ""
+        if bus is None or image_format is None:
             continue
-        ours = by_volume.get(PurePosixPath(path).name)
-        disk = ours or Disk(name=_alias(node, names.DISK) or f"disk{index}", pool=volumes.pool_of(path) or "default")
+        disk = ours.get(PurePosixPath(path).name) or Disk(name=name, pool=volumes.pool_of(path) or "default")
         yield replace(disk, bus=bus, format=image_format, size_mib=volumes.size_mib(path))
 
 
@@ -180,14 +203,20 @@ def source_path(node: Element) -> str | None:
     return None if source is None else source.get("file") or source.get("dev")
 
 
+def nic_nodes(root: Element) -> dict[str, Element]:
+    """The domain's network cards by their names in the definition's words."""
+    nodes = enumerate(root.findall("devices/interface"))
+    return {_alias(node, names.NIC) or f"nic{index}": node for index, node in nodes}
+
+
 def _nics(root: Element) -> Iterator[Nic]:
-    for index, node in enumerate(root.findall("devices/interface")):
+    for name, node in nic_nodes(root).items():
         kind, model = node.get("type", ""), _word(NicModel, node, "model", "type")
         if kind not in ("network", "bridge") or model is None:
             continue
         tag = node.find("vlan/tag")
         yield Nic(
-            name=_alias(node, names.NIC) or f"nic{index}",
+            name=name,
             network=_attribute(node, "source", "network"),
             bridge=_attribute(node, "source", "bridge") if kind == "bridge" else None,
             mac=_attribute(node, "mac", "address"),
@@ -202,12 +231,16 @@ def _boot_order(root: Element, said: tuple[BootDevice, ...]) -> tuple[BootDevice
     return said if told == (said or (BootDevice.DISK,)) else told
 
 
+def cdrom_node(root: Element) -> Element | None:
+    """The drive that the definition's ISO image is in."""
+    drives = root.findall("devices/disk[@device='cdrom']")
+    return next((node for node in drives if not _is_seed(node)), None)
+
+
 def _cdrom(root: Element, said: str | None) -> str | None:
-    for node in root.findall("devices/disk[@device='cdrom']"):
-        path = source_path(node)
-        if path and not _is_seed(node):
-            return said if said in (path, PurePosixPath(path).name) else path
-    return None
+    node = cdrom_node(root)
+    path = None if node is None else source_path(node)
+    return said if path and said in (path, PurePosixPath(path).name) else path
 
 
 def _console(domain: Domain) -> Console:

@@ -22,8 +22,8 @@ from .volume_xml import Image, volume_xml
 DEFAULT_POOL = Disk(size_mib=1).pool
 #: What a file system allows for a file's name, less what libvirt appends to a VM's.
 MAX_NAME_BYTES = 240
-#: libvirt puts so many characters of the name into the path of a socket, which the kernel keeps short.
-SOCKET_CHARACTERS, MAX_SOCKET_BYTES = 20, 58
+#: What the path of the socket of a guest's monitor leaves for the beginning of its name (names.SOCKET_CHARACTERS).
+MAX_SOCKET_BYTES = 58
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,15 +64,15 @@ class Plan:
 
 def plan(want: VmDefinition, storage: Storage) -> Plan:
     """Raises what making the VM would: NotFound, InvalidTemplate, InsufficientResources."""
-    disks = tuple(_planned(disk, storage) for disk in want.disks)
-    _refuse_too_large(disks)
+    disks = tuple(planned_disk(disk, storage) for disk in want.disks)
+    refuse_too_large(disks)
     home = None
     if want.cloud_init or want.console.serial_log:
         home = disks[0].pool if disks else storage.pool(DEFAULT_POOL)
-    return Plan(disks=disks, cdrom=_cdrom(want, storage, [planned.pool for planned in disks]), home=home)
+    return Plan(disks=disks, cdrom=find_cdrom(want, storage, [planned.pool for planned in disks]), home=home)
 
 
-def _planned(disk: Disk, storage: Storage) -> PlannedDisk:
+def planned_disk(disk: Disk, storage: Storage) -> PlannedDisk:
     pool = storage.pool(disk.pool)
     wanted = disk.size_mib * MIB if disk.size_mib else None
     if disk.template is None:
@@ -115,7 +115,7 @@ def _refuse_template(disk: Disk, image: Image) -> None:
         )
 
 
-def _refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
+def refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
     """Disks grow as they are written, so together they may be promised more than there is; one alone may not."""
     needed: dict[str, int] = defaultdict(int)
     for planned in disks:
@@ -130,7 +130,7 @@ def _refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
             )
 
 
-def _cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
+def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
     if want.cdrom is None:
         return None
     image, volume = storage.find_image(want.cdrom, homes + storage.pools())
@@ -164,7 +164,10 @@ def refuse_what_the_host_lacks(want: VmDefinition, host: Features) -> None:
 
 
 def _refuse_long_name(name: str) -> None:
-    for what, part, most in (("name", name, MAX_NAME_BYTES), ("beginning", name[:SOCKET_CHARACTERS], MAX_SOCKET_BYTES)):
+    for what, part, most in (
+        ("name", name, MAX_NAME_BYTES),
+        ("beginning", name[: names.SOCKET_CHARACTERS], MAX_SOCKET_BYTES),
+    ):
         size = len(part.encode())
         if size > most:
             raise Unsupported(

@@ -1,0 +1,90 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What changing a domain takes, found out before anything is changed; and the definition that it keeps then."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from ...vm.changes import changes, merged
+from ...vm.definition import Disk, Nic, VmDefinition
+from ..errors import InsufficientResources
+from . import planning
+from .domain_xml import Source
+from .planning import PlannedDisk
+from .sdk import libvirt
+from .storage import MIB, Storage
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChangePlan:
+    """What is to be made, changed and removed."""
+
+    now: VmDefinition
+    want: VmDefinition
+    added: tuple[PlannedDisk, ...]
+    #: As they are wanted.
+    grown: tuple[Disk, ...]
+    removed: tuple[Disk, ...]
+    #: New and changed cards; of changed ones also what the definition says nothing of.
+    nics: tuple[Nic, ...]
+    lost_nics: tuple[str, ...]
+    #: None: the drive stays as it is.
+    disc: Source | None
+
+    @property
+    def new_nics(self) -> frozenset[str]:
+        return frozenset(nic.name for nic in self.nics) - {nic.name for nic in self.now.nics}
+
+
+def plan_changes(now: VmDefinition, want: VmDefinition, storage: Storage, connection: libvirt.virConnect) -> ChangePlan:
+    """Raises what making the changes would: NotFound, InvalidTemplate, InsufficientResources."""
+    planning.refuse_missing_networks(want, connection)
+    old = {disk.name: disk for disk in now.disks}
+    added = tuple(planning.planned_disk(disk, storage) for disk in want.disks if disk.name not in old)
+    planning.refuse_too_large(added)
+    grown = tuple(
+        disk for disk in want.disks if disk.name in old and disk.size_mib not in (None, old[disk.name].size_mib)
+    )
+    for disk in grown:
+        _refuse_beyond_pool(disk, storage)
+    return ChangePlan(
+        now=now,
+        want=want,
+        added=added,
+        grown=grown,
+        removed=tuple(disk for disk in now.disks if disk.name not in {disk.name for disk in want.disks}),
+        nics=tuple(_changed_nics(now, want)),
+        lost_nics=tuple(nic.name for nic in now.nics if nic.name not in {nic.name for nic in want.nics}),
+        disc=None if want.cdrom in (None, now.cdrom) else planning.find_cdrom(want, storage, []),
+    )
+
+
+def _refuse_beyond_pool(disk: Disk, storage: Storage) -> None:
+    capacity = storage.pool(disk.pool).info()[1]
+    if (disk.size_mib or 0) * MIB > capacity:
+        raise InsufficientResources(
+            f"disk {disk.name!r} is to have {disk.size_mib} MiB; storage pool {disk.pool!r} has {capacity // MIB} MiB"
+        )
+
+
+def _changed_nics(now: VmDefinition, want: VmDefinition) -> list[Nic]:
+    old = {nic.name: nic for nic in now.nics}
+    changed = {part_of(change.path) for change in changes(now, want) if change.kind.startswith("nics[]")}
+    return [_whole(old.get(nic.name), nic) for nic in want.nics if nic.name in changed]
+
+
+def part_of(path: str) -> str:
+    """The name in ``nics[front].network``."""
+    return path.partition("[")[2].partition("]")[0]
+
+
+def _whole(old: Nic | None, nic: Nic) -> Nic:
+    return nic if old is None else replace(nic, mac=nic.mac or old.mac, vlan=nic.vlan or old.vlan)
+
+
+def kept_after(kept: VmDefinition, want: VmDefinition) -> VmDefinition:
+    """The definition that the domain keeps. What cannot be changed stays: cloud-init's secrets are fingerprints there.
+    What cards are the XML itself tells."""
+    return replace(merged(kept, want), cloud_init=kept.cloud_init, nics=want.nics)

@@ -1,0 +1,153 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The part of the libvirt driver that changes a VM: while it is off, or (drivers/hot.py) while it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from ...vm.changes import Change
+from ...vm.definition import Disk, VmDefinition
+from ...vm.states import PowerState
+from ..base import VmRef
+from ..errors import Conflict, InvalidTransition, deciding
+from . import hotplug, names, planning, power
+from .changing import ChangePlan, kept_after, plan_changes
+from .connection import is_test
+from .editing import Editor
+from .looking import INACTIVE, Looking
+from .making import Making
+from .observation import Domain
+from .sdk import libvirt
+from .storage import MIB
+
+#: All of a domain's configuration, to be defined again.
+WHOLE = INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+
+
+BY_QEMU_ALONE = frozenset({"disks[].size_mib", "cpu.max_count", "memory_max_mib"})
+CHANGEABLE = BY_QEMU_ALONE | {
+    "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib", "disks[]", "nics[]",
+    "nics[].network", "nics[].bridge", "nics[].mac", "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
+}  # fmt: skip
+
+
+class Reconfiguring(Looking):
+    """The domain is defined as wanted, then disks grow, then it is renamed, and at last removed disks go: until then
+    everything can be taken back, but for the growth of a disk, which harms nobody."""
+
+    @property
+    def changeable(self) -> frozenset[str]:
+        """The mock has volumes of a fixed size, and guests that have no limits to grow to."""
+        return CHANGEABLE - BY_QEMU_ALONE if is_test(self._url) else CHANGEABLE
+
+    def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it
+        with self._looking(f"looking at what {ref} takes while it runs"):
+            domain = self._present(ref)
+            return hotplug.hot_paths(domain, self._now(domain), changes) if domain.isActive() else frozenset()
+
+    def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
+        tried = f"changing {ref}"
+        with self._looking(tried):
+            domain, plan = self._plan_changes(ref, want)
+            running = self._runs_on(domain, plan.now, changes)
+        with self._asking(tried):
+            making = Making(self._storage, domain.UUIDString())
+            self._remove_stale(domain, plan)
+            with self._all_or_nothing(making, tried), self._old_definition_after_failure(domain):
+                if running:
+                    hotplug.change(domain, plan, making)
+                    self._keep(domain, want)
+                else:
+                    self._define(domain, plan, making)
+                    self._rename(domain, want.name)
+                if plan.now.autostart != want.autostart:
+                    domain.setAutostart(want.autostart)
+        with self._saying_what_is_left(tried, lambda: self._volumes_of(domain, plan.removed)):
+            for name in self._volumes_of(domain, plan.removed):
+                self._storage.remove(self._storage.owned(domain.UUIDString())[name])
+
+    def _plan_changes(self, ref: VmRef, want: VmDefinition) -> tuple[libvirt.virDomain, ChangePlan]:
+        """The domain, if it can be made as wanted, and what that takes."""
+        domain = self._present(ref)
+        self._refuse_foreign(domain, Domain(domain.XMLDesc(INACTIVE)), "changed")
+        planning.refuse_what_the_host_lacks(want, self._features)
+        self._refuse_name(replace(want, uuid=domain.UUIDString()))
+        if want.name != domain.name() and domain.snapshotNum(0):
+            raise Conflict(f"VM {domain.name()!r} has snapshots; libvirt renames it when they are deleted")
+        return domain, plan_changes(self._now(domain), want, self._storage, self._connection)
+
+    def _now(self, domain: libvirt.virDomain) -> VmDefinition:
+        definition = self._definition_of(domain, Domain(domain.XMLDesc(INACTIVE)))
+        if definition is None:
+            raise Conflict(f"what VM {domain.name()!r} keeps of its definition cannot be read, so it is not changed")
+        return definition
+
+    @deciding()
+    def _runs_on(self, domain: libvirt.virDomain, now: VmDefinition, changes: tuple[Change, ...]) -> bool:
+        """Whether the changes are made while the VM runs."""
+        state = power.power_of(domain)
+        if state is PowerState.OFF:
+            return False
+        paths = {change.path for change in changes}
+        if state is PowerState.ON and paths and paths == hotplug.hot_paths(domain, now, changes):
+            return True
+        raise InvalidTransition(f"VM {domain.name()!r} is {state.value}; changing it needs it powered off")
+
+    @contextmanager
+    def _old_definition_after_failure(self, domain: libvirt.virDomain) -> Iterator[None]:
+        before = domain.XMLDesc(WHOLE)
+        try:
+            yield
+        except BaseException:
+            with suppress(libvirt.libvirtError):
+                self._connection.defineXML(before)
+            raise
+
+    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> None:
+        xml = domain.XMLDesc(WHOLE)
+        editor = Editor(xml, plan.now)
+        for planned in plan.added:
+            editor.add_disk(planned.disk, making.disk(planned))
+        for disk in plan.removed:
+            editor.remove_disk(disk.name)
+        for nic in plan.nics:
+            editor.set_nic(nic)
+        for name in plan.lost_nics:
+            editor.remove_nic(name)
+        if plan.disc:
+            editor.insert_disc(plan.disc)
+        if plan.want.boot_order != plan.now.boot_order:
+            editor.boot_from(plan.want.boot_order)
+        editor.keep(kept_after(Domain(xml).kept or plan.want, plan.want))
+        self._connection.defineXML(editor.xml)
+        for disk in plan.grown:
+            volume = self._storage.owned(domain.UUIDString())[names.disk_volume(domain.UUIDString(), disk)]
+            self._storage.grow(volume, (disk.size_mib or 0) * MIB)
+
+    def _keep(self, domain: libvirt.virDomain, want: VmDefinition) -> None:
+        """What was plugged in is in libvirt's configuration already; the rest of the definition is not."""
+        xml = domain.XMLDesc(WHOLE)
+        kept = Domain(xml).kept or want
+        editor = Editor(xml, kept)
+        editor.keep(kept_after(kept, want))
+        self._connection.defineXML(editor.xml)
+
+    def _rename(self, domain: libvirt.virDomain, name: str) -> None:
+        if name != domain.name():
+            domain.rename(name, 0)
+
+    def _remove_stale(self, domain: libvirt.virDomain, plan: ChangePlan) -> None:
+        """Volumes under the names of disks that are to be made, which a killed change left; the domain has none of
+        them, or they would not be made."""
+        for name in self._volumes_of(domain, tuple(planned.disk for planned in plan.added)):
+            self._storage.remove(self._storage.owned(domain.UUIDString())[name])
+
+    def _volumes_of(self, domain: libvirt.virDomain, disks: tuple[Disk, ...]) -> tuple[str, ...]:
+        """Those that Millwright made for the disks. A disk of somebody else's is not removed."""
+        identity = domain.UUIDString()
+        wanted = {names.disk_volume(identity, disk) for disk in disks}
+        return tuple(sorted(wanted & self._storage.owned(identity).keys())) if disks else ()
