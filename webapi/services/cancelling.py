@@ -9,12 +9,13 @@ from collections.abc import Sequence
 
 from sqlalchemy import select
 
+from runner_service.contract.states import Event
 from runner_service.contract.topology import Topology
 
 from ..database import db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, Hypervisor, Job, Request, Severity, Task
-from . import doorbell, events, rows, tasks, updates
+from . import doorbell, endings, events, rows, tasks
 
 
 def cancel(task_id: str, by: str) -> Task:
@@ -64,7 +65,17 @@ def _mark(task: Task, by: str) -> None:
 def _stop(request: Request) -> None:
     request.cancel_asked_at = request.cancel_asked_at or utc_now()
     if request.publishing_at is None and request.published_at is None:
-        updates.call_off(request)
+        _call_off(request)
+
+
+def _call_off(request: Request) -> None:
+    """End a request, whose row is locked, and which was never published, as cancelled. Part of the caller's
+    transaction."""
+    for job in db.session.scalars(select(Job).filter_by(request_id=request.id)):
+        job.record(Event.ABORTED, utc_now())
+    for task in endings.parts_of(request):
+        endings.advance_task(task, Event.CANCELLED, utc_now(), None)
+    endings.end_request(request, Event.CANCELLED, utc_now(), None)
 
 
 @transaction

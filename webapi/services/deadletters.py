@@ -22,7 +22,7 @@ from runner_service.contract.topology import Topology
 from ..database import DATABASE_GONE, db, transaction, utc_now
 from ..errors import Refused
 from ..models import Datacenter, DeadLetter, Request, Severity
-from . import anew, forcing, rows, updates
+from . import anew, failing, forcing, rows
 from .events import tell_of_datacenter, writable
 from .outbox import Rejected
 from .paging import DEFAULT_LIMIT, Page, page
@@ -77,7 +77,7 @@ def _bury_by_force(topology: Topology, body: bytes, reason: str) -> DeadLetter:
 @transaction
 def _bury_request(topology: Topology, body: bytes, reason: str) -> DeadLetter:
     letter = _add(topology, topology.dead_queue, body, reason)
-    if letter.request_id is None or not updates.give_up(letter.request_id, reason):
+    if letter.request_id is None or not failing.give_up(letter.request_id, reason):
         _tell(letter)
     return letter
 
@@ -91,7 +91,7 @@ def bury_update(topology: Topology, body: bytes, reason: str) -> DeadLetter:
         why = (
             f"what its runner said could not be applied, and is among the dead letters as {letter.id}: {letter.reason}"
         )
-        updates.lose_sight(letter.request_id, _order_of(body), why)
+        failing.lose_sight(letter.request_id, _order_of(body), why)
     _tell(letter)
     return letter
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The end of a request that cannot be ended as it should be, because a defect of ours is in the way.
 
-It uses nothing of what usually ends requests (``updates``), and does what cannot be left out: what was asked for has an
+It uses nothing of what usually ends requests (``endings``), and does what cannot be left out: what was asked for has an
 end, and no VM stays locked for it.
 """
 

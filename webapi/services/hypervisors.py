@@ -12,7 +12,7 @@ from sqlalchemy import select
 from ..database import db, new_id, transaction
 from ..errors import Invalid, Refused
 from ..models import Datacenter, Hypervisor, Task
-from . import rows, sessions, tasks, updates
+from . import failing, rows, sessions, tasks
 from .paging import Page, listing
 from .sealing import seal_credentials
 
@@ -53,7 +53,7 @@ def delete(hypervisor_id: str) -> None:
     """What is still being asked of it ends as failed: nobody will answer any more. Raises Refused if VMs are on it."""
     hypervisor = rows.lock(Hypervisor, hypervisor_id)
     rows.remove(hypervisor)
-    updates.end_requests_of(hypervisor_id, f"the hypervisor {hypervisor.name} was deleted")
+    failing.end_requests_of(hypervisor_id, f"the hypervisor {hypervisor.name} was deleted")
 
 
 @transaction

@@ -17,7 +17,7 @@ from runner_service.contract.topology import Topology
 from .. import logs
 from ..database import db, transaction, utc_now
 from ..models import Datacenter, Hypervisor, Relay, Request
-from . import turns, updates
+from . import failing, turns
 from .turns import First, Line, Out, Seat
 
 #: How many requests that have not ended a queue is given, unless a setting says otherwise: as many as a runner takes.
@@ -188,7 +188,7 @@ def _publish(request: Request, topology: Topology, publish: Publish, *, again: b
         with logs.about(datacenter=topology.datacenter_id, task=request.task_id, request=request.id):
             log.info("request published, perhaps not for the first time" if again else "request published")
     except Rejected as error:
-        updates.fail(request, f"the broker rejects the request: {error}")
+        failing.fail(request, f"the broker rejects the request: {error}")
 
 
 def _topologies(hypervisor_ids: set[str]) -> dict[str, Topology]:

@@ -46,7 +46,7 @@ from webapi.database import db, utc_now
 from webapi.messaging import broker
 from webapi.messaging.relay import Relay
 from webapi.models import Request
-from webapi.services import forcing, outbox, updates
+from webapi.services import failing, forcing, outbox, updates
 
 DEADLINE = 30
 
@@ -292,7 +292,7 @@ def test_a_request_that_trips_the_relay_among_the_dead_letters_ends_its_task_all
     def trip(*_: object) -> bool:
         raise ValueError("a defect")
 
-    monkeypatch.setattr(updates, "give_up", trip)
+    monkeypatch.setattr(failing, "give_up", trip)
     with running(world, amqp_vhost_url):
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
         site.send_dead(site.next_request().encode(), "no such operation")
@@ -313,7 +313,7 @@ def test_a_dead_letter_that_trips_the_relay_is_kept_and_can_be_sent_again(
     def trip(request_id: str, reason: str) -> bool:
         raise ValueError(f"{request_id}: {reason}")
 
-    monkeypatch.setattr(updates, "give_up", trip)
+    monkeypatch.setattr(failing, "give_up", trip)
     monkeypatch.setattr(forcing, "fail_by_force", trip)
     with running(world, amqp_vhost_url):
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
@@ -343,7 +343,7 @@ def test_an_update_that_was_kept_before_its_request_ended_is_sent_again_and_appl
         request = site.next_request()
         with monkeypatch.context() as patch:
             patch.setattr(updates, "apply", trip)
-            patch.setattr(updates, "lose_sight", trip)
+            patch.setattr(failing, "lose_sight", trip)
             RemoteRunner(request, site.send_update).say(request.task, Event.START)
             letter = _letter(world, "ValueError: a defect")
         assert letter["kind"] == "update"

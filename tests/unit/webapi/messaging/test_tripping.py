@@ -15,7 +15,7 @@ from runner_service.contract.topology import Topology
 from tests.webapi_world import World
 from webapi.messaging import inbound
 from webapi.messaging.inbound import Inbound
-from webapi.services import updates
+from webapi.services import failing, updates
 
 
 class Channel:
@@ -75,7 +75,7 @@ def test_it_is_kept_and_what_it_is_about_ends(world: World, site: Site, monkeypa
 
 def test_if_to_end_it_trips_us_too_it_is_kept_nevertheless(world: World, site: Site, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(updates, "_apply_to_node", _trip(TypeError("a defect")))
-    monkeypatch.setattr(updates, "_fail_parts", _trip(KeyError("another one")))
+    monkeypatch.setattr(failing, "_fail_parts", _trip(KeyError("another one")))
     site.say_start()
     assert site.channel.acknowledged == [7]
     [letter] = world.get("/deadletters")["items"]
@@ -86,7 +86,7 @@ def test_if_to_end_it_trips_us_too_it_is_kept_nevertheless(world: World, site: S
 def test_nothing_is_kept_while_the_database_is_gone(world: World, site: Site, monkeypatch: pytest.MonkeyPatch):
     """Not even if it went in between: the update comes again."""
     monkeypatch.setattr(updates, "_apply_to_node", _trip(TypeError("a defect")))
-    monkeypatch.setattr(updates, "_fail_parts", _trip(OperationalError("", None, Exception("gone"))))
+    monkeypatch.setattr(failing, "_fail_parts", _trip(OperationalError("", None, Exception("gone"))))
     with pytest.raises(OperationalError):
         site.say_start()
     assert (site.channel.acknowledged, world.get("/deadletters")["items"]) == ([], [])

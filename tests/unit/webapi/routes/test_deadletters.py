@@ -13,7 +13,7 @@ from runner_service.contract.topology import Topology
 from tests.webapi_world import Runner, World, jobs_of, small
 from webapi.database import db, utc_now
 from webapi.models import DeadLetter
-from webapi.services import deadletters, updates
+from webapi.services import deadletters, endings
 from webapi.services.outbox import Rejected
 
 
@@ -66,7 +66,7 @@ def _bury_with_a_defect(topology: Topology, request: TaskRequest, reason: str) -
         raise KeyError("left")
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(updates, "_tell_end", trip)
+        patch.setattr(endings, "_tell_end", trip)
         return deadletters.bury_request(topology, request.encode(), reason)
 
 

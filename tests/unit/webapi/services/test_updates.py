@@ -14,11 +14,12 @@ from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World, jobs_of, observed
 from webapi.database import db, transaction
 from webapi.models import Request
-from webapi.services import events, outbox, updates
-from webapi.services.updates import Inapplicable, overall
+from webapi.services import events, failing, outbox, updates
+from webapi.services.endings import overall
+from webapi.services.updates import Inapplicable
 
-give_up = transaction(updates.give_up)
-lose_sight = transaction(updates.lose_sight)
+give_up = transaction(failing.give_up)
+lose_sight = transaction(failing.lose_sight)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World
 from webapi.database import transaction
-from webapi.services import updates
+from webapi.services import failing, updates
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ def test_a_request_that_has_ended_is_to_be_forgotten_by_whoever_holds_it(world: 
 
 def test_a_request_that_the_api_gave_up_is_to_be_forgotten(world: World, deploy: dict):
     runner = world.runner(deploy, attempt=2)
-    transaction(updates.give_up)(runner.request.id, "enough")
+    transaction(failing.give_up)(runner.request.id, "enough")
     assert ask(runner).go is False
 
 

@@ -1,0 +1,165 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How requests and tasks end, whoever ends them: their VMs are unlocked, and the owner is told. All is part of the
+caller's transaction."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from runner_service.contract.operations import Operation
+from runner_service.contract.states import Event, JobState, RollbackState, TaskState
+
+from .. import logs
+from ..database import db
+from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
+from ..models.tasks import OwnerType
+from . import doorbell, events, rows
+
+log = logging.getLogger(__name__)
+
+
+# -- requests
+
+
+def locked_request(request_id: str) -> Request | None:
+    """The request, locked until the transaction ends: before its tasks and VMs, by everybody."""
+    return db.session.scalars(select(Request).filter_by(id=request_id).with_for_update()).one_or_none()
+
+
+def end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
+    """The request, whose row is locked, has ended so, and all of its parts have; so has its task, if that was the last
+    request of it."""
+    root = rows.lock(Task, request.task_id)
+    request.outcome, request.waits_in, request.body, request.cancel_asked_at = outcome, None, None, None
+    db.session.flush()
+    doorbell.ring_after_commit()  # There is room for another one.
+    outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
+    _end_forgotten(request, at)
+    if None not in outcomes:
+        advance_task(root, overall({outcome for outcome in outcomes if outcome}), at, error)
+
+
+def overall(outcomes: set[Event]) -> Event:
+    """How a task ended whose requests ended so: failed, if one did; else cancelled, if one was, because somebody asked
+    for that. What its other parts had done by then stays done."""
+    if len(outcomes) == 1:
+        return next(iter(outcomes))
+    if Event.ERROR not in outcomes and Event.CANCELLED in outcomes:
+        return Event.CANCELLED
+    return Event.ERROR
+
+
+def _end_forgotten(request: Request, at: datetime) -> None:
+    """A VM must not stay locked because a runner said that all has ended, and not how a part of it did."""
+    error = {"code": "runner.silent", "message": "the runner ended the request and never said how this task ended"}
+    for task in parts_of(request):
+        advance_task(task, Event.ERROR, at, error)
+
+
+def parts_of(request: Request) -> list[Task]:
+    """Tasks of the request, but for the root."""
+    here = select(Job.task_id).filter_by(request_id=request.id)
+    ids = [task_id for task_id in db.session.scalars(here.distinct()) if task_id != request.task_id]
+    return rows.lock_all(Task, ids)
+
+
+# -- tasks
+
+
+def advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] | None) -> None:
+    """The event happened to the task, whose row is locked; one that ends with it lets its VM go and says so. Nothing
+    happens to one that has ended."""
+    if task.ended:
+        return
+    if event is Event.ERROR:
+        error = error or _first_error(task)
+    task.record(event, at, error)
+    if task.ended:
+        _end_untold_jobs(task, at)
+        _release(task)
+        _tell_end(task)
+
+
+def _first_error(task: Task) -> dict[str, Any] | None:
+    """A task failed because a job of it did, or a part."""
+    jobs = select(Job).filter_by(task_id=task.id, state=JobState.FAILED).order_by(Job.ended_at)
+    parts = select(Task).filter_by(parent_id=task.id, state=TaskState.FINISHED_UNSUCCESSFULLY).order_by(Task.ended_at)
+    failed = db.session.scalars(jobs.limit(1)).first() or db.session.scalars(parts.limit(1)).first()
+    return failed.error if failed else None
+
+
+def _end_untold_jobs(task: Task, at: datetime) -> None:
+    """Of a task that has just ended: what became of jobs that had begun, and whose end nobody told, nobody knows."""
+    jobs = db.session.scalars(select(Job).filter_by(task_id=task.id)).all()
+    untold = [job for job in jobs if is_under_way(job)]
+    error = {"code": "runner.silent", "message": "the runner ended the task and never said how this job ended"}
+    for job in untold:
+        fail_what_is_under_way(job, at, error)
+    in_doubt = untold or any(_may_have_left_it(job) for job in jobs)
+    vm = vm_of(task) if in_doubt else None
+    if vm and (untold or vm.state is VmState.ALLOCATED):
+        lose(vm, task, f"nobody said what became of VM {vm.name}, which was being worked on")
+
+
+def is_under_way(job: Job) -> bool:
+    """It, or its undoing, has started and not ended."""
+    return job.state is JobState.STARTED or job.rollback_state is RollbackState.STARTED
+
+
+def fail_what_is_under_way(job: Job, at: datetime, error: dict[str, Any]) -> None:
+    """Of the job, or its undoing, nobody will say how it ended: it has failed."""
+    if job.rollback_state is RollbackState.STARTED:
+        job.record(Event.ROLLBACK_ERROR, at, error)
+    if job.state is JobState.STARTED:
+        job.record(Event.ERROR, at, error)
+        if job.operation is Operation.DISCOVER and (host := db.session.get(Hypervisor, job.hypervisor_id)):
+            host.failed(error)
+
+
+def _may_have_left_it(job: Job) -> bool:
+    """It failed half-way, and nobody told that it was undone."""
+    half_way = job.state is JobState.FAILED and (job.error or {}).get("begun") is not False
+    return job.operation is Operation.CONFIGURE and half_way and job.rollback_state is RollbackState.NONE
+
+
+def lose(vm: VirtualMachine, task: Task, what: str) -> None:
+    """The VM may be anything now, and people have to look."""
+    vm.become(VmState.UNKNOWN)
+    events.tell(Severity.CRITICAL, task, f"{what}; look what {vm.native_name} is now")
+
+
+def _release(task: Task) -> None:
+    """Unlock the VM that the task holds."""
+    if vm := vm_of(task):
+        vm.release(done=task.state is TaskState.FINISHED_SUCCESSFULLY)
+
+
+def vm_of(task: Task) -> VirtualMachine | None:
+    """The VM that the task is about, if the task holds it."""
+    return held_vm(task.owner_id, task.id) if task.owner_type is OwnerType.VM else None
+
+
+def held_vm(vm_id: str, task_id: str) -> VirtualMachine | None:
+    """The VM, locked until the transaction ends, if the task holds it."""
+    vm = next(iter(rows.lock_all(VirtualMachine, [vm_id])), None)
+    return vm if vm and vm.task_id == task_id else None
+
+
+def _tell_end(task: Task) -> None:
+    title = f"{task.type} of {task.name}"
+    with logs.about(task=task.id):
+        log.info("%s: %s", title, task.state)
+    if task.state is TaskState.FINISHED_SUCCESSFULLY:
+        events.tell(Severity.INFO, task, f"{title} is done")
+    elif task.state is TaskState.FINISHED_UNSUCCESSFULLY:
+        why = (task.error or {}).get("message", "no reason was given")
+        events.tell(Severity.ERROR, task, f"{title} failed: {why}")
+    else:
+        events.tell(Severity.WARNING, task, f"{title} was {task.state.value.lower()}")
