@@ -393,6 +393,15 @@ def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver
 
 @pytest.mark.qemu
 @pytest.mark.slow
+@pytest.mark.parametrize("magic", [b"QFI\xfb\0\0\0\3", b"KDMV", b"# Disk DescriptorFile"])
+def test_a_raw_template_that_looks_like_another_format_is_refused(qemu: LibvirtDriver, magic: bytes):
+    template = directory_of(qemu) / "innocent.raw"
+    template.write_bytes(magic.ljust(1024 * 1024, b"\0"))
+    refused(qemu, InvalidTemplate, "not raw as was said", template="innocent.raw", template_format="raw", clone="full")
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 def test_a_file_put_into_the_pool_is_found_without_a_refresh_by_hand(qemu: LibvirtDriver):
     shutil.copy(directory_of(qemu) / "template.qcow2", directory_of(qemu) / "late.qcow2")
     qemu.create(wanted(qemu, disks=[{"name": "root", "template": "late.qcow2", "pool": qemu.peer.pool}]))

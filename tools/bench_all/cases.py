@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from tools.bench_all import community, hosts, names, slow
+from tools.bench_all import crowd as a_crowd
 from tools.bench_all.contest import Contest
 from tools.bench_all.hosts import LibvirtHost
 from tools.bench_all.house import Tenant, house
@@ -137,6 +138,14 @@ def _after_a_pause(tenant: Tenant) -> dict[str, float]:
     return pss_of(tenant.parts())
 
 
+def crowd(sizes: Sizes, _servers: Servers) -> Iterator[Reading]:
+    vms = sizes.vms or 1000
+    with hosts.zero_cost(RUN / "v") as host:
+        a_crowd.fill(host, vms)
+        for _ in range(sizes.rounds):
+            yield from a_crowd.readings(host, vms)
+
+
 Case = Callable[[Sizes, Servers], Iterator[Reading]]
 
 CASES: dict[str, Case] = {
@@ -145,4 +154,5 @@ CASES: dict[str, Case] = {
     names.ONE_VM: one_vm,
     names.MANY: many_hypervisors,
     names.IDLE: idle,
+    names.CROWD: crowd,
 }

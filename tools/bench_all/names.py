@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 ZERO_COST, QEMU, ONE_VM, MANY, IDLE = "zero-cost", "qemu", "one-vm", "many-hypervisors", "idle"
+CROWD = "crowd"
 
 RAW = "raw libvirt loop"
 REST = "Millwright REST to ON"
 COLD = "Millwright playbook alone, cold"
 WARM = "Millwright playbook alone, warm"
 COMMUNITY = "community.libvirt playbook"
+ALL_TOLD, ONE_CHECKED = "hypervisor_info, of all", "vm in check mode, of one"
 IDEAL = "ideal: work / sessions"
 TOTAL = "all processes of Millwright"
 

@@ -115,15 +115,19 @@ from ..module_utils.drivers.errors import deciding
 from ..module_utils.vm.schema import plain
 
 
+def tell(driver) -> dict:
+    return {"host": plain(driver.host()), "vms": [vm.to_dict() for vm in driver.list_vms()]}
+
+
 def main():
     module = AnsibleModule(argument_spec=CONNECTION, supports_check_mode=True)
     hidden: set[str] = set()
     try:
         with open_hypervisor(module.params, hidden) as driver, deciding():
-            host, vms = plain(driver.host()), [vm.to_dict() for vm in driver.list_vms()]
+            told = tell(driver)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
-    module.exit_json(changed=False, host=host, vms=vms)
+    module.exit_json(changed=False, **told)
 
 
 if __name__ == "__main__":

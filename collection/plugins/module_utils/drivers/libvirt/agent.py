@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from xml.etree import ElementTree
 
 from ...vm.snapshots import Quiesce
@@ -19,6 +20,23 @@ def answers(domain: libvirt.virDomain) -> bool:
     """Whether an agent has opened its end of the channel; one that hangs has, too."""
     root = ElementTree.fromstring(domain.XMLDesc(0))  # noqa: S314  # libvirt wrote it
     return root.find(f"devices/channel/target[@name='{names.AGENT_CHANNEL}'][@state='connected']") is not None
+
+
+def addresses(domain: libvirt.virDomain) -> set[str]:
+    """What the agent says of the guest's addresses, without those that lead nowhere else; empty if it says nothing."""
+    try:
+        cards = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_AGENT)
+    except libvirt.libvirtError:
+        return set()
+    told = {address["addr"] for card in cards.values() for address in card["addrs"] or ()}
+    return {address for address in told if not _is_local(address)}
+
+
+def _is_local(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return True
 
 
 @contextmanager

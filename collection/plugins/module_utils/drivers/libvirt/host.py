@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..base import HostFacts
 from . import features, planning
 from .faults import unless
@@ -76,10 +78,18 @@ def _memory_mib(connection: libvirt.virConnect) -> tuple[int, int]:
     return stats["total"] // KIB_PER_MIB, free // KIB_PER_MIB
 
 
-def addresses_of(domain: libvirt.virDomain) -> tuple[str, ...]:
-    """From the leases of libvirt's own networks; elsewhere nobody at the host knows."""
+def leases_of(connection: libvirt.virConnect) -> dict[str, tuple[str, ...]]:
+    """Addresses by the hardware address that libvirt's own networks gave them to."""
+    found: dict[str, list[str]] = {}
+    for network in planning.networks(connection):
+        for lease in _leases(network):
+            found.setdefault(lease["mac"].lower(), []).append(lease["ipaddr"])
+    return {mac: tuple(addresses) for mac, addresses in found.items()}
+
+
+def _leases(network: libvirt.virNetwork) -> list[dict[str, Any]]:
+    """None of a network that is stopped while it is asked, or that gives no addresses."""
     try:
-        cards = domain.interfaceAddresses(libvirt.VIR_DOMAIN_INTERFACE_ADDRESSES_SRC_LEASE)
+        return network.DHCPLeases() or []
     except libvirt.libvirtError:
-        return ()
-    return tuple(sorted(address["addr"] for card in cards.values() for address in card["addrs"] or ()))
+        return []

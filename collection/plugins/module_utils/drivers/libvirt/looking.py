@@ -15,11 +15,12 @@ from ...vm.definition import VmDefinition
 from ...vm.states import PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
-from . import features, host, power
+from . import agent, features, host, power
 from .connection import is_local, is_test, open_connection, shown
 from .faults import asking, unless
 from .making import Making
 from .observation import Domain, definition_of
+from .overview import Overview
 from .sdk import libvirt, require
 from .storage import Storage
 
@@ -75,10 +76,8 @@ class Looking:
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._asking("listing VMs"):
-            flag = libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART
-            starting = {domain.UUID() for domain in self._connection.listAllDomains(flag)}
-            domains = self._connection.listAllDomains(0)
-            seen = (self._observed(domain, autostart=domain.UUID() in starting) for domain in domains)
+            overview = Overview(self._connection, self._storage)
+            seen = [self._observed(domain, overview) for domain in self._connection.listAllDomains(0)]
             return tuple(sorted((vm for vm in seen if vm), key=lambda vm: (vm.name, vm.uuid)))
 
     def host(self) -> HostFacts:
@@ -99,31 +98,40 @@ class Looking:
             raise VmNotFound(f"{ref} is not at {shown(self._url)}")
         return domain
 
-    def _observed(self, domain: libvirt.virDomain, *, autostart: bool | None = None) -> ObservedVm | None:
-        """None if it vanished while it was looked at. Whoever knows whether it starts with its host saves a call."""
-        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain, autostart=autostart))
+    def _observed(self, domain: libvirt.virDomain, overview: Overview | None = None) -> ObservedVm | None:
+        """None if it vanished while it was looked at. What an overview of all domains tells is not asked again."""
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._read(domain, overview))
 
-    def _read(self, domain: libvirt.virDomain, *, autostart: bool | None = None) -> ObservedVm:
+    def _read(self, domain: libvirt.virDomain, overview: Overview | None = None) -> ObservedVm:
         told = Domain(domain.XMLDesc(INACTIVE))
-        state = power.power_of(domain)
+        state = overview.power(domain) if overview else power.power_of(domain)
         return ObservedVm(
             name=domain.name(),
             uuid=domain.UUIDString(),
             power=state,
             managed=told.managed,
-            definition=self._definition_of(domain, told, autostart=autostart),
-            addresses=host.addresses_of(domain) if state is PowerState.ON else (),
+            definition=self._definition_of(domain, told, overview),
+            addresses=self._addresses(domain, told, overview) if state is PowerState.ON else (),
             serial_log=told.serial_log,
         )
 
+    def _addresses(self, domain: libvirt.virDomain, told: Domain, overview: Overview | None) -> tuple[str, ...]:
+        """By lease; of one VM alone also by its agent, which may take seconds to say nothing."""
+        leases = overview.leases if overview else host.leases_of(self._connection)
+        known = {address for mac in told.macs for address in leases.get(mac, ())}
+        if overview is None and agent.answers(domain):
+            known |= agent.addresses(domain)
+        return tuple(sorted(known))
+
     def _definition_of(
-        self, domain: libvirt.virDomain, told: Domain, *, autostart: bool | None = None
+        self, domain: libvirt.virDomain, told: Domain, overview: Overview | None = None
     ) -> VmDefinition | None:
         """Whether it starts with its host is the one thing that its XML does not tell."""
-        definition = definition_of(told, self._storage)
+        definition = definition_of(told, overview or self._storage)
         if definition is None:
             return None
-        return replace(definition, autostart=bool(domain.autostart()) if autostart is None else autostart)
+        autostart = overview.autostart(domain) if overview else bool(domain.autostart())
+        return replace(definition, autostart=autostart)
 
     def _refuse_foreign(self, domain: libvirt.virDomain, told: Domain, verb: str) -> None:
         if not told.managed:

@@ -87,6 +87,11 @@ class Domain:
         return _firmware(self.root) is Firmware.UEFI
 
     @property
+    def macs(self) -> tuple[str, ...]:
+        found = (_attribute(node, "mac", "address") for node in self.root.iterfind("devices/interface"))
+        return tuple(mac.lower() for mac in found if mac)
+
+    @property
     def files(self) -> tuple[str, ...]:
         """Paths of what was made for the VM: its disks, cloud-init's image, the serial log."""
         paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log]

@@ -59,8 +59,13 @@ class Storage:
 
     def size_mib(self, path: str) -> int | None:
         volume = self._by_path(path)
-        info = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, volume.info) if volume else None
-        return info[1] // MIB if info else None
+        size = self.capacity(volume) if volume else None
+        return None if size is None else size // MIB
+
+    def capacity(self, volume: libvirt.virStorageVol) -> int | None:
+        """The size that a guest sees, in bytes; None for a volume that is gone."""
+        info = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, volume.info)
+        return info[1] if info else None
 
     def pool_of(self, path: str) -> str | None:
         volume = self._by_path(path)
@@ -109,7 +114,7 @@ class Storage:
         image = image_of(volume.XMLDesc(0))
         if self._local and _is_readable_file(image.path):
             seen = _image_of_file(Path(image.path))
-            return seen if seen.refers else image
+            return seen if seen.refers or seen.format is not image.format else image
         return image
 
     def refresh_around(self, path: str) -> None:
@@ -158,9 +163,10 @@ class Storage:
     def owned(self, identity: str) -> dict[str, libvirt.virStorageVol]:
         """The volumes that were made for a VM, in all active pools, by name."""
         start = names.prefix(identity)
-        return dict(sorted((volume.name(), volume) for volume in self._volumes() if volume.name().startswith(start)))
+        return dict(sorted((volume.name(), volume) for volume in self.volumes() if volume.name().startswith(start)))
 
-    def _volumes(self) -> Iterator[libvirt.virStorageVol]:
+    def volumes(self) -> Iterator[libvirt.virStorageVol]:
+        """Those of all active pools."""
         for pool in self.pools():
             # A pool may be stopped while it is listed.
             yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []

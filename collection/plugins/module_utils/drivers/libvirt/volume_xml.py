@@ -16,6 +16,14 @@ from ...vm.definition import DiskFormat
 HEADER_BYTES = 104
 _QCOW2_MAGIC = b"QFI\xfb"
 _EXTERNAL_DATA_FILE = 1 << 2
+#: Features without which an image cannot be read, as far as they are known here; QEMU may know more.
+_KNOWN_FEATURES = (1 << 5) - 1
+#: Where other formats say what they are. An image that is called raw must not look like one: something on its way to
+#: the guest might guess.
+_OTHER_MAGICS = {
+    b"KDMV": 0, b"COWD": 0, b"# Disk DescriptorFile": 0, b"conectix": 0, b"vhdxfile": 0, b"QED\0": 0,
+    b"LUKS\xba\xbe": 0, b"\x7f\x10\xda\xbe": 64,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,14 +70,21 @@ def image_of(xml: str) -> Image:
 
 
 def image_of_header(path: str, header: bytes, size: int) -> Image:
-    """The image as its first HEADER_BYTES and its size in bytes tell; what is not qcow2 counts as raw."""
-    if not header.startswith(_QCOW2_MAGIC) or len(header) < HEADER_BYTES:
-        return Image(path=path, format=DiskFormat.RAW, capacity=size, allocation=size)
-    version, backing, _backing_size, _cluster_bits, capacity = struct.unpack_from(">IQIIQ", header, 4)
+    """The image as its first HEADER_BYTES and its size in bytes tell. What is of no format that is known counts as
+    raw; what is of one that is not offered, or cannot be judged, has none."""
+    if header.startswith(_QCOW2_MAGIC):
+        return _qcow2(path, header.ljust(HEADER_BYTES, b"\0"), size)
+    other = any(header.startswith(magic, at) for magic, at in _OTHER_MAGICS.items())
+    return Image(path=path, format=None if other else DiskFormat.RAW, capacity=size, allocation=size)
+
+
+def _qcow2(path: str, header: bytes, size: int) -> Image:
+    version, backing, _backing_size, _cluster_bits, capacity, encryption = struct.unpack_from(">IQIIQI", header, 4)
     features = struct.unpack_from(">Q", header, 72)[0] if version >= 3 else 0  # as the format says
+    plain = version in (2, 3) and not encryption and not features & ~_KNOWN_FEATURES
     return Image(
         path=path,
-        format=DiskFormat.QCOW2,
+        format=DiskFormat.QCOW2 if plain else None,
         capacity=capacity,
         allocation=size,
         refers=bool(backing or features & _EXTERNAL_DATA_FILE),
