@@ -98,6 +98,7 @@ def test_the_installed_collection_runs_its_modules_and_playbooks(checkout: Path,
         told = succeed("ansible-playbook", "millwright.virt.discover", "-i", "here,", "-e", url, **asked)
         assert "failed=0" in told
     assert '"logins"' in (hypervisor / "state.json").read_text()
+    assert "millwright.virt.appliance" in succeed("ansible-doc", "-t", "role", "-l", "millwright.virt", **asked)
 
 
 @pytest.mark.slow
@@ -109,5 +110,5 @@ def test_the_staged_release_passes_the_linter_for_production(checkout: Path, tmp
 def test_the_release_holds_the_collection_alone(checkout: Path, tmp_path: Path):
     staged = Path(succeed("bash", checkout / "tools/stage_collection.sh", tmp_path, cwd=tmp_path).strip())
     assert {path.name for path in staged.iterdir()} == {
-        "COPYING", "README.md", "changelogs", "galaxy.yml", "meta", "playbooks", "plugins",
+        "COPYING", "README.md", "changelogs", "galaxy.yml", "meta", "playbooks", "plugins", "roles",
     }  # fmt: skip

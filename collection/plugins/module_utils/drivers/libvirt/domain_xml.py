@@ -119,7 +119,7 @@ def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
 def _add_ports(devices: Element, want: VmDefinition) -> None:
     """This machine has no more ports than are listed, and devices are plugged into those that are free."""
     SubElement(devices, "controller", type="pci", index="0", model="pcie-root")
-    for _ in range(len(want.disks) + len(want.nics) + OWN_PORTS + SPARE_PORTS):
+    for _port in range(len(want.disks) + len(want.nics) + OWN_PORTS + SPARE_PORTS):
         SubElement(devices, "controller", type="pci", model="pcie-root-port")
 
 

@@ -1,0 +1,239 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Roles and playbooks for people, run as they run them."""
+
+from __future__ import annotations
+
+import re
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_commands import ROOT, run, succeed
+
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+
+pytestmark = pytest.mark.slow
+
+GUEST = {"memory_mib": 64, "disks": [{"template": "/templates/guest.qcow2"}]}
+
+
+class Lab:
+    """A directory with one fake hypervisor, and what people write beside it."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+        self.store = Store(directory / "hypervisor")
+        self.store.directory.mkdir()
+        self.hypervisor = {"type": "fake", "url": f"fake://{self.store.directory}"}
+
+    def play(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return run(
+            "ansible-playbook", f"millwright.virt.{name}", *arguments,
+            cwd=self.directory, PWD=self.directory, ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections",
+        )  # fmt: skip
+
+    def write(self, name: str, content: Any) -> None:
+        (self.directory / name).write_text(yaml.safe_dump(content))
+
+    def appliance(self, *names: str, **more: Any) -> None:
+        vms = [{"name": name} for name in names]
+        self.write("shop.yml", {"name": "shop", "hypervisor": self.hypervisor, "defaults": GUEST, "vms": vms, **more})
+
+    def inventory(self, **changes: Any) -> None:
+        """Two VMs, a and b, with the changes to their definition."""
+        hosts = {name: {"millwright_vm": {**GUEST, **changes}} for name in ("a", "b")}
+        self.write("inventory.yml", {"lab": {"hosts": hosts, "vars": {"millwright_hypervisor": self.hypervisor}}})
+
+    def power(self) -> dict[str, str]:
+        return {machine.name: machine.power.value for machine in self.store.read().machines.values()}
+
+    def memory(self) -> dict[str, int]:
+        return {machine.name: machine.memory_mib for machine in self.store.read().machines.values()}
+
+    def order(self, operation: str) -> list[str]:
+        return [span.vm for span in self.store.operations() if span.operation == operation]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Lab:
+    return Lab(tmp_path)
+
+
+def changed(done: subprocess.CompletedProcess[str]) -> dict[str, int]:
+    found = re.findall(r"^(\w+)\s+: ok=\d+\s+changed=(\d+)", done.stdout, re.MULTILINE)
+    return {host: int(count) for host, count in found}
+
+
+SHOP = ("-e", "appliance_file=shop.yml")
+
+
+def test_an_appliance_comes_in_order_and_goes_in_the_reverse(lab: Lab):
+    lab.appliance("db", "web")
+    planned = lab.play("appliance_deploy", *SHOP, "--check")
+    assert planned.returncode == 0, planned.stdout
+    assert "web would be powered on" in planned.stdout
+    assert lab.power() == {}
+    assert lab.play("appliance_deploy", *SHOP).returncode == 0
+    assert lab.power() == {"db": "on", "web": "on"}
+    assert lab.order("power_on") == ["db", "web"]
+    assert changed(lab.play("appliance_deploy", *SHOP)) == {"localhost": 0}
+    assert lab.play("appliance_undeploy", *SHOP).returncode == 0
+    assert lab.power() == {}
+    assert lab.order("delete") == ["web", "db"]
+    assert changed(lab.play("appliance_undeploy", *SHOP)) == {"localhost": 0}
+
+
+def test_a_vm_that_fails_is_named_and_taken_back_and_the_others_are_deployed(lab: Lab):
+    lab.appliance("db", "web", "log")
+    lab.store.tell({"failures": [{"operation": "power_on", "vm": "web"}]})
+    done = lab.play("appliance_deploy", *SHOP)
+    assert done.returncode != 0
+    assert lab.power() == {"db": "on", "log": "on"}
+    assert "web: powering on" in done.stdout or "web: power" in done.stdout
+
+
+def test_a_vm_that_was_there_before_stays_when_it_does_not_start(lab: Lab):
+    lab.appliance("web")
+    play = {"hosts": "localhost", "gather_facts": False, "roles": [{"role": "millwright.virt.appliance"}]}
+    play["vars"] = {"ansible_python_interpreter": "{{ ansible_playbook_python }}", "appliance_file": "shop.yml"}
+    for state, power in (("present", "off"), ("running", "on"), ("stopped", "off")):
+        lab.write("site.yml", [{**play, "vars": {**play["vars"], "appliance_state": state}}])
+        succeed("ansible-playbook", "site.yml", cwd=lab.directory, ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections")
+        assert lab.power() == {"web": power}
+    lab.store.tell({"failures": [{"operation": "power_on"}]})
+    assert lab.play("appliance_deploy", *SHOP).returncode != 0
+    assert lab.power() == {"web": "off"}
+
+
+@pytest.mark.parametrize("wrong", [{"vms": [{"name": "a"}, {"name": "a"}]}, {"hypervisor": None, "vms": "x"}])
+def test_what_is_no_appliance_is_refused_before_anything_is_done(lab: Lab, wrong: dict[str, Any]):
+    lab.appliance("web", **wrong)
+    done = lab.play("appliance_deploy", *SHOP)
+    assert "An appliance has a hypervisor and a list of vms" in " ".join(done.stdout.split())
+    assert lab.store.operations() == []
+
+
+def test_vms_are_reconfigured_one_after_the_other_and_run_again(lab: Lab):
+    lab.inventory()
+    assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
+    rolling = ("rolling_reconfigure", "-i", "inventory.yml")
+    assert changed(lab.play(*rolling)) == {"a": 0, "b": 0}
+    assert lab.order("power_shutdown") == []
+    lab.inventory(memory_mib=128)
+    planned = lab.play(*rolling, "--check")
+    assert "would be shut down, changed and powered on" in planned.stdout
+    assert lab.memory() == {"a": 64, "b": 64}
+    done = lab.play(*rolling)
+    assert done.returncode == 0, done.stdout
+    assert lab.memory() == {"a": 128, "b": 128}
+    assert lab.power() == {"a": "on", "b": "on"}
+    ends = {(span.operation, span.vm): span for span in lab.store.operations()[-200:]}
+    assert ends["power_on", "a"].end < ends["power_shutdown", "b"].start
+
+
+def test_a_rolling_change_ends_with_the_first_vm_that_fails_and_that_runs_on(lab: Lab):
+    lab.inventory()
+    assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
+    lab.inventory(memory_mib=128)
+    lab.store.tell({"failures": [{"operation": "update", "vm": "a"}]})
+    assert lab.play("rolling_reconfigure", "-i", "inventory.yml").returncode != 0
+    assert lab.memory() == {"a": 64, "b": 64}
+    assert lab.power() == {"a": "on", "b": "on"}
+    assert lab.order("power_shutdown") == ["a"]
+
+
+def test_a_guest_that_does_not_shut_down_is_powered_off_only_where_that_is_allowed(lab: Lab):
+    lab.inventory()
+    assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
+    lab.inventory(memory_mib=128)
+    lab.store.tell({"deaf_guests": ["*"]})
+    rolling = ("rolling_reconfigure", "-i", "inventory.yml", "-e", "reconfigure_timeout=1")
+    assert lab.play(*rolling).returncode != 0
+    assert lab.memory() == {"a": 64, "b": 64}
+    assert lab.power() == {"a": "on", "b": "on"}
+    assert lab.play(*rolling, "-e", "reconfigure_hard_off=true").returncode == 0
+    assert lab.memory() == {"a": 128, "b": 128}
+
+
+def test_a_port_that_stays_closed_ends_a_rolling_change(lab: Lab):
+    lab.inventory()
+    assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
+    lab.inventory(memory_mib=128)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        given = ("-e", f"ansible_host=127.0.0.1 reconfigure_timeout=2 reconfigure_ready_port={port}")
+        assert lab.play("rolling_reconfigure", "-i", "inventory.yml", "--limit", "a", *given).returncode == 0
+    assert lab.play("rolling_reconfigure", "-i", "inventory.yml", "--limit", "b", *given).returncode != 0
+
+
+CHANGE = {
+    "name": "Give the VM more memory",
+    "millwright.virt.vm": {"name": "a", "memory_mib": 128, "disks": GUEST["disks"], "create": False},
+    "delegate_to": "localhost",
+}
+CHECK_FAILS = {"name": "Check the change", "ansible.builtin.fail": {"msg": "the shop is closed"}}
+
+
+def guarded(lab: Lab, *tasks: dict[str, Any], more: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+    """Run the tasks under guard at VM a, which is off or on as it was left."""
+    lab.write("change.yml", list(tasks))
+    given = ("-e", f"guarded_change_tasks={lab.directory}/change.yml", "--limit", "a")
+    return lab.play("guarded_change", "-i", "inventory.yml", *given, *more)
+
+
+def snapshots(lab: Lab) -> list[str]:
+    return [snapshot["name"] for machine in lab.store.read().machines.values() for snapshot in machine.snapshots]
+
+
+def test_a_change_that_fails_is_taken_back(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    done = guarded(lab, CHANGE, CHECK_FAILS)
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "The change was taken back. Check the change: the shop is closed" in said
+    assert lab.memory()["a"] == 64
+    assert snapshots(lab) == []
+    assert lab.order("revert_snapshot") == ["a"]
+
+
+def test_a_vm_that_ran_runs_again_after_its_change_was_taken_back(lab: Lab):
+    lab.inventory()
+    assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
+    off = {
+        "name": "Power it off",
+        "millwright.virt.vm_power": {"name": "a", "state": "off"},
+        "delegate_to": "localhost",
+    }
+    assert guarded(lab, off, CHANGE, CHECK_FAILS).returncode != 0
+    assert lab.memory()["a"] == 64
+    assert lab.power() == {"a": "on", "b": "on"}
+
+
+def test_a_change_that_goes_well_stays_and_its_snapshot_goes_unless_it_is_to_be_kept(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    done = guarded(lab, CHANGE)
+    assert done.returncode == 0, done.stdout
+    assert lab.memory()["a"] == 128
+    assert snapshots(lab) == []
+    assert guarded(lab, CHANGE, more=("-e", "guarded_change_keep=true")).returncode == 0
+    assert snapshots(lab) == ["before-change"]
+    again = guarded(lab, CHANGE)
+    assert "There is a snapshot before-change already" in " ".join(again.stdout.split())
+    assert snapshots(lab) == ["before-change"]
+
+
+def test_every_role_explains_itself(lab: Lab):
+    told = succeed(
+        "ansible-doc", "-t", "role", "-l", "millwright.virt", cwd=lab.directory,
+        ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections",
+    )  # fmt: skip
+    for role in sorted(path.name for path in (ROOT / "collection/roles").iterdir()):
+        assert f"millwright.virt.{role}" in told
+        assert (ROOT / f"collection/roles/{role}/README.md").exists()
