@@ -33,7 +33,7 @@ KERNELS = ("linux-image-cloud-amd64", "linux-image-virtual")
 #: What the guest needs; a kernel may have some of them built in, or have no such driver.
 MODULES = (
     "virtio_pci", "virtio_blk", "virtio_scsi", "virtio_net", "ahci", "ata_piix", "sd_mod", "sr_mod", "cdrom",
-    "isofs", "button", "evdev",
+    "isofs", "button", "evdev", "virtio_balloon",
 )  # fmt: skip
 
 IMAGE_MIB = 48
