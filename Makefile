@@ -45,8 +45,8 @@ format: ## Put the formatting right
 types: ## Check types
 	$(BIN)/mypy
 
-unit: ## Run the tests that need neither services nor guests
-	$(PYTHON) -m pytest -m 'not services and not qemu and not slow'
+unit: ## Run the tests that need neither services nor guests nor simulators
+	$(PYTHON) -m pytest -m 'not services and not qemu and not vcsim and not slow'
 
 check: lint types unit ## What to run before a commit: under a minute, no services
 

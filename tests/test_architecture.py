@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "module_utils/drivers/libvirt": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "libvirt", "libvirt_qemu", "pycdlib",
     },
+    "module_utils/drivers/vsphere": {VM, "module_utils/drivers/base", "module_utils/drivers/errors", "pyVmomi"},
     "module_utils": {"module_utils", "ansible"},
     "modules": {"module_utils", "ansible"},
     "action": {"module_utils", "ansible"},

@@ -17,6 +17,7 @@ PACKAGES=(
     rabbitmq-server
     libvirt-daemon-system libvirt-clients dnsmasq-base qemu-system-x86 qemu-utils
     syslinux syslinux-common mtools fdisk zstd cpio # for the guest's disk
+    golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev openssl # for the simulator of a vCenter
 )
 
 HAS_HEADERS='import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
@@ -98,6 +99,13 @@ stamp() {
     { pwd; cat pyproject.toml setup.py tools/ansible_checks.py; } | sha256sum
 }
 
+# Made anew when its source has changed; the name is the one that tools/vcsim.py gives it.
+has_simulator() {
+    local sum
+    sum=$(sha256sum tests/peers/vcsim/main.go)
+    [ -x ".run/vcsim/vcsim-${sum:0:16}" ]
+}
+
 may_use_libvirt() {
     [ "$(id -u)" -eq 0 ] || id -nG "$(id -un)" | grep -qw libvirt
 }
@@ -116,6 +124,9 @@ main() {
     if [ "$(cat "$STAMP" 2>/dev/null)" != "$(stamp)" ]; then
         step venv "Installing Python packages into .venv" make_environment
         stamp >"$STAMP"
+    fi
+    if ! has_simulator; then
+        step vcsim "Building the simulator of a vCenter" .venv/bin/python -m tools.vcsim
     fi
     if ! may_use_libvirt; then
         step group "Letting $(id -un) use libvirt" as_root usermod -aG libvirt "$(id -un)"

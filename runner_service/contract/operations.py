@@ -12,7 +12,7 @@ from enum import IntEnum, StrEnum
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import AT_HYPERVISOR, VmState
 
 #: Types of hypervisors that runners have a driver for. The API has no drivers, but must know what to refuse.
-HYPERVISOR_TYPES = ("fake", "libvirt")
+HYPERVISOR_TYPES = ("fake", "libvirt", "vsphere")
 
 
 class Operation(StrEnum):

@@ -57,7 +57,9 @@ _OURS = (
     f"{_COLLECTION}.modules.hypervisor_logout",
     f"{_COLLECTION}.module_utils.drivers.fake.driver",
     f"{_COLLECTION}.module_utils.drivers.libvirt.driver",
+    f"{_COLLECTION}.module_utils.drivers.vsphere.driver",
     "libvirt",
+    "pyVmomi",
 )
 
 

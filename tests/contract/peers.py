@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import pytest
 from libvirt_peers import libvirt_mock, libvirt_qemu
+from vsphere_peers import vsphere
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
@@ -58,7 +59,8 @@ class Peer(Protocol):
         """While it is entered, an update to ``want`` fails when part of it is done. May call pytest.skip."""
 
     def failing_delete(self, driver: VmDriver, want: VmDefinition) -> AbstractContextManager[None]:
-        """While it is entered, deleting ``want`` fails after it has removed a disk."""
+        """While it is entered, deleting ``want`` fails after it has removed a disk. May call pytest.skip where a VM
+        goes with its disks in one step."""
 
 
 def definition(peer: Peer, name: str = "web", **fields: Any) -> VmDefinition:
@@ -129,5 +131,6 @@ def fake(tmp_path: Path) -> Iterator[Peer]:
 PEERS: list[Any] = [
     pytest.param(fake, id="fake"),
     pytest.param(libvirt_mock, id="libvirt-mock"),
+    pytest.param(vsphere, id="vsphere", marks=pytest.mark.vcsim),
     pytest.param(libvirt_qemu, id="libvirt-qemu", marks=[pytest.mark.qemu, pytest.mark.slow]),
 ]

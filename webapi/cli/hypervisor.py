@@ -68,7 +68,9 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
 
 @hypervisor.command()
 @click.argument("name")
-@click.option("--type", "type_", required=True, metavar="TYPE", help="Kind of hypervisor: libvirt, or fake to try out.")
+@click.option(
+    "--type", "type_", required=True, metavar="TYPE", help="Kind of hypervisor: libvirt, vsphere, or fake to try out."
+)
 @click.option("--url", required=True, help="Address of its management, as seen by the runners: qemu:///system.")
 @click.option("--datacenter", required=True, metavar="NAME|ID", help="The datacenter whose runners reach it.")
 @click.option("--username", help="Account at the hypervisor.")

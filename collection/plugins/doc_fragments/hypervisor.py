@@ -15,11 +15,14 @@ options:
       - Environment variable E(MILLWRIGHT_HYPERVISOR_TYPE) is used if it is not given.
     type: str
     required: true
-    choices: [fake, libvirt]
+    choices: [fake, libvirt, vsphere]
     aliases: [type]
   url:
     description:
       - Where the hypervisor is, in its driver's words. For V(libvirt) a connection URI such as V(qemu:///system).
+      - For V(vsphere) V(https://HOST/), and behind a question mark where new VMs go (C(datacenter), C(cluster),
+        C(host), C(resource_pool), C(folder), C(datastore); each by name, inventory path or managed-object id), and
+        C(thumbprint), the SHA-256 of the certificate to trust.
       - Environment variable E(MILLWRIGHT_URL) is used if it is not given.
     type: str
     required: true
@@ -76,4 +79,5 @@ requirements:
   - python >= 3.11
   - libvirt-python, for O(hypervisor_type=libvirt)
   - pycdlib, for cloud-init data with O(hypervisor_type=libvirt)
+  - pyvmomi, for O(hypervisor_type=vsphere)
 """

@@ -61,6 +61,18 @@ class AuthenticationFailed(DriverError):
     code = "driver.authentication_failed"
 
 
+class SessionEnded(AuthenticationFailed):
+    """The hypervisor does not know the session any more, which was good before; a new login is needed."""
+
+    code, retryable = "driver.session_ended", True
+
+
+class Untrusted(DriverError):
+    """The hypervisor's certificate is not one that may be trusted, so nothing was said to it."""
+
+    code = "driver.untrusted"
+
+
 class PermissionDenied(DriverError):
     """The account may not do this at the hypervisor."""
 
@@ -71,6 +83,12 @@ class NotFound(DriverError):
     """Something that the definition names (template, pool, network, ISO) is not there; the message lists what is."""
 
     code = "driver.not_found"
+
+
+class Ambiguous(DriverError):
+    """A name fits several things at the hypervisor, or nothing says which one is meant; the message lists them."""
+
+    code = "driver.ambiguous"
 
 
 class VmNotFound(DriverError):

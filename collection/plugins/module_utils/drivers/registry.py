@@ -24,7 +24,17 @@ def _libvirt(connection: Connection) -> VmDriver:
     return LibvirtDriver.open(connection)
 
 
-DRIVERS: dict[str, Callable[[Connection], VmDriver]] = {"libvirt": _libvirt, "fake": _fake}
+def _vsphere(connection: Connection) -> VmDriver:
+    from .vsphere import VsphereDriver
+
+    return VsphereDriver.open(connection)
+
+
+DRIVERS: dict[str, Callable[[Connection], VmDriver]] = {
+    "libvirt": _libvirt,
+    "vsphere": _vsphere,
+    "fake": _fake,
+}
 
 
 @contextmanager

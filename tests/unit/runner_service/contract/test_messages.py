@@ -265,5 +265,7 @@ def test_texts_of_users_travel_as_they_are() -> None:
 def test_a_type_of_hypervisor_that_there_is_no_driver_for_is_refused() -> None:
     raw = json.loads(next(path for path in SAMPLES if path.name == "task_request_deploy.json").read_text())
     raw["hypervisor"]["type"] = "nonsense"
-    with pytest.raises(InvalidMessage, match=r"hypervisor\.type: must be one of: fake, libvirt; not 'nonsense'"):
+    with pytest.raises(
+        InvalidMessage, match=r"hypervisor\.type: must be one of: fake, libvirt, vsphere; not 'nonsense'"
+    ):
         TaskRequest.decode(json.dumps(raw).encode())

@@ -104,7 +104,7 @@ def test_a_type_of_hypervisor_that_there_is_no_driver_for_is_refused_with_those_
     }
     for address, (field, body) in asked.items():
         error = world.refused("POST", address, body, status=422)
-        assert error["problems"] == [{"path": field, "rule": "must be one of: fake, libvirt"}]
+        assert error["problems"] == [{"path": field, "rule": "must be one of: fake, libvirt, vsphere"}]
 
 
 def test_a_password_in_a_url_is_refused_and_kept_nowhere(world: World):

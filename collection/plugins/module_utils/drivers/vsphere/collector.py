@@ -1,0 +1,47 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reading properties through vSphere's PropertyCollector: leaf paths of many objects in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from .sdk import vim, vmodl
+
+_Spec = vmodl.query.PropertyCollector
+
+#: Property path -> value. A property that is not set has no entry.
+Properties = dict[str, Any]
+
+
+def read(collector: Any, objects: Sequence[Any], paths: Sequence[str]) -> dict[Any, Properties]:
+    """The properties of each object. Raises ManagedObjectNotFound if one of them is gone."""
+    if not objects:
+        return {}
+    kind = type(objects[0])
+    return _retrieved(collector, kind, paths, [_Spec.ObjectSpec(obj=one) for one in objects])
+
+
+def read_view(collector: Any, view: Any, kind: type, paths: Sequence[str]) -> dict[Any, Properties]:
+    """The properties of all objects of a kind that a container view shows."""
+    way = _Spec.TraversalSpec(type=vim.view.ContainerView, path="view", skip=False)
+    return _retrieved(collector, kind, paths, [_Spec.ObjectSpec(obj=view, skip=True, selectSet=[way])])
+
+
+def _retrieved(collector: Any, kind: type, paths: Sequence[str], objects: list[Any]) -> dict[Any, Properties]:
+    wanted = [_Spec.PropertySpec(type=kind, pathSet=list(paths), all=False)]
+    found: dict[Any, Properties] = {}
+    page = collector.RetrievePropertiesEx(
+        [_Spec.FilterSpec(propSet=wanted, objectSet=objects)], _Spec.RetrieveOptions()
+    )
+    while page is not None:
+        found.update(_page(page.objects))
+        page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None
+    return found
+
+
+def _page(objects: Iterable[Any]) -> Iterable[tuple[Any, Properties]]:
+    for one in objects:
+        yield one.obj, {told.name: told.val for told in one.propSet}

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Making a VM: what is made first, what makes it whole, and what takes it back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPException
+from typing import Any
+
+from ...vm.definition import BootDevice, VmDefinition
+from . import names, power
+from .connection import Session
+from .devices import Board, cards_of, disks_of, drives_of
+from .guestinfo import guestinfo
+from .kept import Kept, options
+from .observation import Seen
+from .placement import Places
+from .planning import Plan
+from .sdk import vim, vmodl
+from .vms import Vms
+
+#: Seconds that making or removing a VM may take; a copy takes as long as its disks are large.
+MAKE_TIMEOUT, REMOVE_TIMEOUT, CHANGE_TIMEOUT = 4 * 3600, 600, 600
+#: What vSphere is told of the guest's system where no template says more.
+GUEST_ID = "otherGuest64"
+
+_DEFAULT_BOOT = (BootDevice.DISK,)
+
+
+class Maker:
+    """Makes, changes and removes VMs in one session."""
+
+    def __init__(self, session: Session, places: Places, vms: Vms):
+        self._session = session
+        self._places = places
+        self._vms = vms
+
+    def make(self, plan: Plan) -> None:
+        """Whatever ends it early, what was made is removed."""
+        identity = plan.want.identity
+        with self._taking_back(identity):
+            if plan.template:
+                vm = self._finish(self._clone(plan), MAKE_TIMEOUT, plan.want)
+                board = Board.of_template(self._vms.read(vm).devices)
+            else:
+                board = Board([])
+                vm = None
+            kept = plan.lay_out(board)
+            spec = _spec(plan.want, board)
+            if vm is None:
+                vm = self._finish(self._create(plan, spec), MAKE_TIMEOUT, plan.want)
+            else:
+                self._reconfigure(vm, spec, plan.want)
+            self._reconfigure(vm, _last_spec(plan.want, kept, self._vms.read(vm).devices), plan.want)
+
+    @contextmanager
+    def _taking_back(self, identity: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            # What cannot be removed is found as residue, by its identity.
+            with suppress(vmodl.MethodFault, OSError, HTTPException):
+                self.remove_half_made(identity)
+            raise
+
+    def _clone(self, plan: Plan) -> Any:
+        """The task that clones the template. Where the clone's disks go, how they are made, and whose they are."""
+        way = "createNewChildDiskBacking" if plan.linked else "moveAllDiskBackingsAndDisallowSharing"
+        places = self._places
+        location = vim.vm.RelocateSpec(
+            datastore=plan.home.entity.object, pool=places.pool, host=places.host.object if places.host else None,
+            diskMoveType=way, disk=list(_locators(plan, way)),
+        )  # fmt: skip
+        spec = vim.vm.CloneSpec(
+            location=location,
+            powerOn=False,
+            template=False,
+            snapshot=plan.template.snapshot if plan.linked else None,
+            config=vim.vm.ConfigSpec(**_marked(plan.want.identity)),
+        )
+        return plan.template.object.CloneVM_Task(places.folder, names.written(plan.want.name), spec)
+
+    def _create(self, plan: Plan, spec: Any) -> Any:
+        spec.name, spec.guestId = names.written(plan.want.name), GUEST_ID
+        spec.files = vim.vm.FileInfo(vmPathName=f"[{plan.home.entity.name}]")
+        for name, value in _marked(plan.want.identity).items():
+            setattr(spec, name, value)
+        host = self._places.host
+        return self._places.folder.CreateVM_Task(spec, self._places.pool, host.object if host else None)
+
+    def _reconfigure(self, vm: Any, spec: Any, want: VmDefinition) -> None:
+        self._finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, want)
+
+    def _finish(self, task: Any, seconds: float, want: VmDefinition) -> Any:
+        return self._session.waiter.finish(task, seconds, f"making VM {want.name!r}")
+
+    # --- changing and removing ---
+
+    def change(self, vm: Any, seen: Seen, want: VmDefinition, kept: Kept) -> None:
+        """All or nothing: it is one task."""
+        spec = vim.vm.ConfigSpec(**_size(want), extraConfig=options({names.KEPT: kept.written(seen.uuid)}))
+        spec.name = names.written(want.name)
+        self._session.waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {seen.name!r}")
+
+    def remove_half_made(self, identity: str) -> None:
+        """Afterwards nothing is left of a create that was killed."""
+        found = self._vms.by_uuid(identity)
+        if found and found[1].half_made:
+            self.remove(*found)
+
+    def remove(self, vm: Any, seen: Seen) -> None:
+        """Afterwards the VM and its disks are gone; disks that others have attached to it are theirs, and stay."""
+        power.stop(self._session, vm, seen.name, REMOVE_TIMEOUT)
+        tried = f"removing VM {seen.name!r}"
+        if seen.managed and seen.foreign_disks:
+            away = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=one) for one in seen.foreign_disks]
+            self._session.waiter.finish(
+                vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=away)), CHANGE_TIMEOUT, tried
+            )  # fmt: skip
+        self._session.waiter.finish(vm.Destroy_Task(), REMOVE_TIMEOUT, tried)
+
+
+def _locators(plan: Plan, way: str) -> Iterator[Any]:
+    for disk, device in zip(plan.from_template, disks_of(plan.template.devices), strict=True):
+        datastore = plan.datastores[disk.name].entity.object
+        yield vim.vm.RelocateSpec.DiskLocator(diskId=device.key, datastore=datastore, diskMoveType=way)
+
+
+def _marked(identity: str) -> dict[str, Any]:
+    """What makes a VM that is not whole yet findable, from its first moment on."""
+    return {"instanceUuid": identity, "extraConfig": options({names.MAKING: identity})}
+
+
+def _spec(want: VmDefinition, board: Board) -> Any:
+    return vim.vm.ConfigSpec(
+        **_size(want), uuid=want.identity, firmware="efi" if want.firmware == "uefi" else "bios",
+        deviceChange=board.changes,
+    )  # fmt: skip
+
+
+def _size(want: VmDefinition) -> dict[str, Any]:
+    return {
+        "annotation": want.description,
+        "numCPUs": want.cpu.count,
+        "numCoresPerSocket": want.cpu.cores_per_socket,
+        "memoryMB": want.memory_mib,
+    }
+
+
+def _last_spec(want: VmDefinition, kept: Kept, devices: list[Any]) -> Any:
+    """What makes the VM whole: the data for its guest, where it boots from, and what it remembers."""
+    said = {names.KEPT: kept.written(want.identity), names.MAKING: ""}
+    if want.cloud_init:
+        said |= guestinfo(want, want.cloud_init)
+    spec = vim.vm.ConfigSpec(extraConfig=options(said))
+    if want.boot_order != _DEFAULT_BOOT:
+        spec.bootOptions = vim.vm.BootOptions(bootOrder=list(_boot_order(want, devices)))
+    return spec
+
+
+def _boot_order(want: VmDefinition, devices: list[Any]) -> Iterator[Any]:
+    boot = vim.vm.BootOptions
+    for device in want.boot_order:
+        if device is BootDevice.CDROM and drives_of(devices):
+            yield boot.BootableCdromDevice()
+        elif device is BootDevice.NETWORK:
+            yield from (boot.BootableEthernetDevice(deviceKey=card.key) for card in cards_of(devices)[:1])
+        else:
+            yield from (boot.BootableDiskDevice(deviceKey=disk.key) for disk in disks_of(devices)[:1])

@@ -1,0 +1,172 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Where a VM goes: compute, folder, datastores and networks, found before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from ...vm.definition import Disk, Nic
+from ..errors import NotFound, Unsupported
+from .connection import Session
+from .inventory import Entity, Inventory, pick
+from .sdk import vim
+
+MIB = 1024 * 1024
+#: A pool of this name is the datastore that the hypervisor's URL names, if it names one.
+DEFAULT_POOL = Disk(size_mib=1).pool
+
+_SPACE = ("summary.capacity", "summary.freeSpace", "summary.accessible", "summary.maintenanceMode")
+
+
+@dataclass(frozen=True)
+class Datastore:
+    """A datastore that the compute resource reaches. Space in bytes."""
+
+    entity: Entity
+    capacity: int
+    free: int
+    usable: bool
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network, and the backing with which a card is on it."""
+
+    entity: Entity
+    #: What tells it in a card's backing: the id of the network, or a distributed port group's key.
+    key: str
+    backing: Any
+
+
+class Places:
+    """The places of one connection, as its URL says them. Raises NotFound or Ambiguous where they are asked for."""
+
+    def __init__(self, session: Session, inventory: Inventory):
+        self._session = session
+        self._inventory = inventory
+        self._said = session.placement
+
+    def _every(self, kind: type) -> list[Entity]:
+        return self._inventory.every(kind, within=self._inventory.datacenter)
+
+    # --- compute ---
+
+    @cached_property
+    def host(self) -> Entity | None:
+        """The host that the URL names."""
+        return pick("host", self._every(vim.HostSystem), self._said.host) if self._said.host else None
+
+    @cached_property
+    def compute(self) -> Entity:
+        """A cluster, or a host that is in none."""
+        there = self._every(vim.ComputeResource)
+        if self.host:
+            there = [one for one in there if self.host.path.startswith(f"{one.path}/")]
+        return pick("cluster or host", there, self._said.cluster)
+
+    @cached_property
+    def pool(self) -> Any:
+        """The resource pool."""
+        root = self._of_compute["resourcePool"]
+        if self._said.resource_pool is None:
+            return root
+        there = self._every(vim.ResourcePool)
+        ours = [one for one in there if one.path.startswith(f"{self.compute.path}/")]
+        return pick("resource pool", ours, self._said.resource_pool).object
+
+    @cached_property
+    def folder(self) -> Any:
+        """The folder for VMs."""
+        datacenter = self._inventory.datacenter
+        root = self._session.read([datacenter.object], ["vmFolder"])[datacenter.object]["vmFolder"]
+        if self._said.folder is None:
+            return root
+        below = f"{self._inventory.entity(root).path}/"
+        return pick(
+            "folder", [one for one in self._every(vim.Folder) if one.path.startswith(below)], self._said.folder
+        ).object
+
+    def settle(self) -> None:
+        """Find all that does not depend on the VM."""
+        _ = self.pool, self.folder
+
+    @cached_property
+    def _of_compute(self) -> dict[str, Any]:
+        paths = ("resourcePool", "datastore", "network", "host")
+        return self._session.read([self.compute.object], paths)[self.compute.object]
+
+    @cached_property
+    def most_cpus(self) -> int:
+        """No VM that is to start can have more; 0 if no host says."""
+        hosts = [self.host.object] if self.host else list(self._of_compute.get("host", ()))
+        told = self._session.read(hosts, ["summary.hardware.numCpuThreads"]).values()
+        return max((seen.get("summary.hardware.numCpuThreads", 0) for seen in told), default=0)
+
+    # --- storage ---
+
+    @cached_property
+    def datastores(self) -> list[Datastore]:
+        """Those that the compute resource reaches."""
+        told = self._session.read(list(self._of_compute.get("datastore", ())), _SPACE)
+        found = [(self._inventory.entity(one), seen) for one, seen in told.items()]
+        return [
+            Datastore(entity, seen.get("summary.capacity", 0), seen.get("summary.freeSpace", 0), _usable(seen))
+            for entity, seen in found
+            if entity is not None
+        ]
+
+    def datastore(self, pool: str) -> Datastore:
+        """The datastore of this name, path or id; of a datastore cluster the one with the most room."""
+        said = self._said.datastore if pool == DEFAULT_POOL and self._said.datastore else pool
+        there = [one for one in self.datastores if one.usable]
+        clusters = [one for one in self._every(vim.StoragePod) if one.is_called(said)]
+        if clusters and not any(one.entity.is_called(said) for one in there):
+            return self._roomiest(pick("datastore cluster", clusters, said), there)
+        entity = pick("datastore", [one.entity for one in there], said)
+        return next(one for one in there if one.entity is entity)
+
+    def _roomiest(self, cluster: Entity, there: Iterable[Datastore]) -> Datastore:
+        ours = [one for one in there if one.entity.path.startswith(f"{cluster.path}/")]
+        if not ours:
+            raise NotFound(f"datastore cluster {cluster.path} has no datastore that {self.compute.path} reaches")
+        return max(ours, key=lambda one: one.free)
+
+    # --- networks ---
+
+    @cached_property
+    def networks(self) -> list[Entity]:
+        """Those that the compute resource reaches."""
+        found = (self._inventory.entity(one) for one in self._of_compute.get("network", ()))
+        return sorted((one for one in found if one is not None), key=lambda one: one.path)
+
+    def network(self, nic: Nic) -> Network:
+        """The network that the card is to be on."""
+        if nic.bridge is not None:
+            raise Unsupported(f"card {nic.name!r} is to be on bridge {nic.bridge!r}; vSphere has networks, no bridges")
+        if nic.vlan is not None:
+            raise Unsupported(f"card {nic.name!r} asks for a VLAN; in vSphere the port group has it")
+        entity = pick("network", self.networks, nic.network)
+        if isinstance(entity.object, vim.dvs.DistributedVirtualPortgroup):
+            return self._port_group(entity)
+        if type(entity.object) is not vim.Network:
+            raise Unsupported(f"network {entity.path} is neither a standard nor a distributed port group")
+        backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=entity.name, network=entity.object)
+        return Network(entity, entity.id, backing)
+
+    def _port_group(self, entity: Entity) -> Network:
+        paths = ("key", "config.distributedVirtualSwitch")
+        told = self._session.read([entity.object], paths)[entity.object]
+        switch = told["config.distributedVirtualSwitch"]
+        uuid = self._session.read([switch], ["uuid"])[switch]["uuid"]
+        port = vim.dvs.PortConnection(portgroupKey=told["key"], switchUuid=uuid)
+        backing = vim.vm.device.VirtualEthernetCard.DistributedVirtualPortBackingInfo(port=port)
+        return Network(entity, told["key"], backing)
+
+
+def _usable(seen: dict[str, Any]) -> bool:
+    return bool(seen.get("summary.accessible")) and seen.get("summary.maintenanceMode", "normal") == "normal"

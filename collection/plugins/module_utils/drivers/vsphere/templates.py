@@ -1,0 +1,73 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""VMs that others are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import NotFound, Unsupported
+from . import names
+from .connection import Session
+from .inventory import Entity, Inventory, pick
+from .sdk import vim
+
+_LOOKED_FOR = ("name", "parent", "config.template")
+_READ = ("config.hardware.device", "runtime.powerState", "snapshot.currentSnapshot", "summary.storage.committed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Template:
+    """A VM or template as it is now."""
+
+    object: Any
+    path: str
+    power: str
+    devices: list[Any]
+    #: What linked disks refer to; None if there is none.
+    snapshot: Any
+    #: Bytes on its datastores.
+    committed: int
+
+
+class Templates:
+    """The templates that one connection can see."""
+
+    def __init__(self, session: Session, inventory: Inventory):
+        self._session = session
+        self._inventory = inventory
+
+    def find(self, said: str) -> Template:
+        """By name, path or id; a VM may serve as well. Raises NotFound, which lists the templates, and Ambiguous."""
+        if not self._session.is_vcenter:
+            raise Unsupported(f"a stand-alone ESXi host cannot clone, so no disk can be made from template {said!r}")
+        there = self._every()
+        fitting = [one for one, _ in there if one.is_called(said)]
+        if fitting:
+            return self._read(pick("template", fitting, said))
+        known = ", ".join(one.path for one, is_template in there if is_template) or "none"
+        raise NotFound(f"there is no template {said!r}; templates: {known}")
+
+    def _every(self) -> list[tuple[Entity, bool]]:
+        root = self._session.content.rootFolder
+        told = self._session.read_all(root, (vim.VirtualMachine,), vim.VirtualMachine, _LOOKED_FOR)
+        return [
+            (self._entity(one, seen), bool(seen.get("config.template"))) for one, seen in told.items() if "name" in seen
+        ]
+
+    def _entity(self, one: Any, seen: dict[str, Any]) -> Entity:
+        parent, name = self._inventory.entity(seen.get("parent")), names.read(seen["name"])
+        return Entity(one, name, f"{parent.path if parent else ''}/{name}")
+
+    def _read(self, entity: Entity) -> Template:
+        told = self._session.read([entity.object], _READ)[entity.object]
+        return Template(
+            object=entity.object,
+            path=entity.path,
+            power=told.get("runtime.powerState", "unknown"),
+            devices=list(told.get("config.hardware.device", ())),
+            snapshot=told.get("snapshot.currentSnapshot"),
+            committed=told.get("summary.storage.committed", 0),
+        )

@@ -1,0 +1,89 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Finding VMs: by identity in one call, by name in one more, all of them in one."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+from ..base import VmRef
+from ..errors import Ambiguous, Busy
+from . import names
+from .connection import Session
+from .faults import unless_gone
+from .inventory import Inventory
+from .observation import PATHS, Seen
+from .sdk import vim
+
+_NAMED = ("name", "config.instanceUuid", "config.template")
+
+
+class Vms:
+    """The VMs of one connection: those of the datacenter that the URL names, else all. Templates are none."""
+
+    def __init__(self, session: Session, inventory: Inventory):
+        self._session = session
+        self._inventory = inventory
+
+    @cached_property
+    def _datacenter(self) -> Any:
+        return self._inventory.datacenter.object if self._session.placement.datacenter else None
+
+    def by_uuid(self, uuid: str) -> tuple[Any, Seen] | None:
+        """Also one that is only half made."""
+        found = self._session.content.searchIndex.FindByUuid(self._datacenter, uuid, vmSearch=True, instanceUuid=True)
+        seen = unless_gone(lambda: self.read(found)) if found else None
+        return (found, seen) if seen and not seen.is_template else None
+
+    def find(self, ref: VmRef) -> tuple[Any, Seen] | None:
+        """By uuid if there is one, else by name. Raises Ambiguous if several have the name."""
+        if ref.uuid:
+            return self._whole(self.by_uuid(ref.uuid))
+        named = [one for one, told in self._named(ref.name).items() if "config.instanceUuid" in told]
+        if len(named) > 1:
+            return self._ours(ref, named)
+        return self._whole(self._read_pair(named[0])) if named else None
+
+    def _ours(self, ref: VmRef, named: list[Any]) -> tuple[Any, Seen]:
+        """Folders may hold VMs of one name; the name alone means the one that was made by it."""
+        ours = self.by_uuid(ref.identity)
+        if ours and ours[0] in named:
+            return ours
+        ids = ", ".join(one._GetMoId() for one in named)
+        raise Ambiguous(f"several VMs are called {ref.name!r} ({ids}); give the uuid")
+
+    def _read_pair(self, one: Any) -> tuple[Any, Seen] | None:
+        seen = unless_gone(lambda: self.read(one))
+        return (one, seen) if seen else None
+
+    def _whole(self, found: tuple[Any, Seen] | None) -> tuple[Any, Seen] | None:
+        return None if found is None or found[1].half_made else found
+
+    def namesakes(self, name: str) -> list[str]:
+        """Identities of the VMs of this name. Raises Busy while one of them is being made by somebody."""
+        told = self._named(name).values()
+        if any("config.instanceUuid" not in seen for seen in told):
+            raise Busy(f"a VM {name!r} is only just being made, or its files cannot be read")
+        return [seen["config.instanceUuid"].lower() for seen in told]
+
+    def _named(self, name: str) -> dict[Any, dict[str, Any]]:
+        written = names.written(name)
+        # A simulator, and old versions, keep names as they are.
+        every = self._every(_NAMED)
+        return {one: told for one, told in every.items() if told.get("name") in (written, name)}
+
+    def _every(self, paths: tuple[str, ...]) -> dict[Any, dict[str, Any]]:
+        root = self._datacenter or self._session.content.rootFolder
+        told = self._session.read_all(root, (vim.VirtualMachine,), vim.VirtualMachine, paths)
+        return {one: seen for one, seen in told.items() if not seen.get("config.template")}
+
+    def read(self, one: Any) -> Seen:
+        """Raises ManagedObjectNotFound."""
+        return Seen(self._session.read([one], PATHS)[one])
+
+    def all(self) -> list[Seen]:
+        """Those that are whole, and whose configuration can be read: only they have an identity."""
+        seen = (Seen(told) for told in self._every(PATHS).values())
+        return [one for one in seen if one.uuid and not one.half_made]
