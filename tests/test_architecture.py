@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # progress says how far an operation is to whoever runs it: any driver may, and it knows no driver.
     "module_utils/drivers/fake": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/snapshots",
-        "module_utils/drivers/hot", "module_utils/progress",
+        "module_utils/drivers/hot", "module_utils/drivers/capture", "module_utils/progress",
     },
     "module_utils/drivers/libvirt": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "libvirt", "libvirt_qemu", "pycdlib",

@@ -18,7 +18,7 @@ FOR_PEOPLE = ("vapp_deploy", "vapp_undeploy")
 #: Ends what operations keep; it is run like one, and no job asks for it.
 LOGOUT = "logout"
 #: Shaped like operations; no job asks for them yet.
-SNAPSHOTS = ("snapshot_create", "snapshot_revert", "snapshot_delete")
+SNAPSHOTS = ("snapshot_create", "snapshot_revert", "snapshot_delete", "capture")
 #: Each runs a role, over what hosts and how is its own matter.
 WITH_ROLES = ("appliance_deploy", "appliance_undeploy", "rolling_reconfigure", "guarded_change")
 NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, *SNAPSHOTS, LOGOUT]

@@ -33,6 +33,8 @@ class Capability(StrEnum):
     #: The driver is a HotDriver (hot.py), and knows limits up to which a VM grows while it runs.
     HOT_CHANGES = "hot_changes"
     AUTOSTART = "autostart"
+    #: The driver is a CaptureDriver (capture.py).
+    CAPTURE = "capture"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,29 +5,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import secrets
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
 from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.snapshots import Snapshot, WantedSnapshot
 from ...vm.states import POWER_GOAL, PowerAction
-from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
-from ..errors import AuthenticationFailed, DriverError, TimedOut, Unreachable, deciding
+from ...vm.templates import Template, WantedTemplate
+from ..base import Capability, HostFacts, ObservedVm, VmRef
+from ..capture import CaptureDriver
+from ..errors import DriverError, TimedOut, deciding
 from ..hot import HotDriver
 from ..snapshots import SnapshotDriver
-from . import refusals, snapshots
-from .behaviour import Behaviour
-from .store import Store
-from .work import Work, reach
+from . import refusals, snapshots, templates
+from .connection import FakeConnection
 from .world import Machine, World, serial_log_of
 
 
-class FakeDriver(SnapshotDriver, HotDriver):
+class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
     """Keeps the contract's promises on a state file."""
 
     hypervisor_type: ClassVar[str] = "fake"
@@ -37,25 +33,6 @@ class FakeDriver(SnapshotDriver, HotDriver):
         "memory_max_mib", "disks[]", "disks[].size_mib", "nics[]", "nics[].network", "nics[].bridge", "nics[].mac",
         "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
     })  # fmt: skip
-
-    def __init__(self, store: Store, session: str | None):
-        self._store = store
-        self._token = session or secrets.token_urlsafe()
-        #: A session that nobody keeps ends with the connection.
-        self._kept = session is not None
-
-    @classmethod
-    def open(cls, connection: Connection) -> FakeDriver:
-        """Raises Unreachable, AuthenticationFailed."""
-        store = reach(connection)
-        driver = cls(store, connection.session)
-        with driver._work("open", "") as work:
-            work.happens()
-            if connection.session is None:
-                driver._log_in(connection)
-            elif _digest(connection.session) not in store.read().sessions:
-                raise AuthenticationFailed(f"{connection.url} does not know this session; log in again")
-        return driver
 
     def find(self, ref: VmRef) -> ObservedVm | None:
         with self._work("find", ref.name) as work:
@@ -220,39 +197,23 @@ class FakeDriver(SnapshotDriver, HotDriver):
             with self._store.change() as world:
                 snapshots.delete(world, ref, name, children=children)
 
-    def session(self) -> str | None:
-        self._kept = True
-        return self._token
-
-    def logout(self) -> None:
-        with self._work("logout", "") as work:
+    def template(self, ref: VmRef, want: WantedTemplate) -> Template | None:
+        with self._work("template", ref.name) as work, deciding():
             work.happens()
-            self._end_session()
+            return templates.find(self._store.read(), ref, want)
 
-    def close(self) -> None:
-        if not self._kept:
-            self._end_session()
+    def check_capture(self, ref: VmRef, want: WantedTemplate) -> None:
+        with self._work("check_capture", ref.name) as work, deciding():
+            work.happens()
+            templates.refuse(self._store.read(), ref, want)
 
-    def _end_session(self) -> None:
-        with self._store.change() as world:
-            world.sessions = [kept for kept in world.sessions if kept != _digest(self._token)]
-
-    @contextmanager
-    def _work(self, operation: str, vm: str) -> Iterator[Work]:
-        with self._store.journal(operation, vm):
-            work = Work(self._store, operation, vm)
-            if work.behaviour.unreachable:
-                raise Unreachable(f"fake://{self._store.directory} did not answer", detail="behaviour.json says so")
-            yield work
-
-    def _log_in(self, connection: Connection) -> None:
-        if not Behaviour(self._store.behaviour()).accepts(connection.username, connection.password):
-            raise AuthenticationFailed(
-                f"{connection.url} did not accept the password of {connection.username!r}", detail="wrong password"
-            )
-        with self._store.change() as world:
-            world.logins += 1
-            world.sessions.append(_digest(self._token))
+    def capture(self, ref: VmRef, want: WantedTemplate) -> None:
+        with self._work("capture", ref.name) as work:
+            with deciding():
+                templates.refuse(self._store.read(), ref, want)
+            work.happens()
+            with self._store.change() as world:
+                templates.make(world, ref, want)
 
     def _forget(self, identity: str) -> None:
         with self._store.change() as world:
@@ -275,10 +236,6 @@ class FakeDriver(SnapshotDriver, HotDriver):
             definition=VmDefinition.from_dict(machine.definition) if machine.definition else None,
             serial_log=str(self._store.directory / serial_log_of(machine.uuid)) if _logs(machine) else None,
         )  # fmt: skip
-
-
-def _digest(token: str) -> str:
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _names(world: World, identity: str) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from ...vm.states import PowerAction
 from ..base import VmRef
 from ..errors import Conflict
 from . import planning, power
+from .capturing import Capturing
 from .connection import is_test
 from .domain_xml import domain_xml
 from .faults import unless
@@ -28,7 +29,7 @@ _MOCK_TAKES = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDE
 _QEMU_TAKES = _MOCK_TAKES | libvirt.VIR_DOMAIN_UNDEFINE_CHECKPOINTS_METADATA | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
 
 
-class LibvirtDriver(Reconfiguring, Snapshotting):
+class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
     """VMs as libvirt domains. A VM's identity is its domain's uuid; its definition is kept in the domain's metadata."""
 
     hypervisor_type = "libvirt"

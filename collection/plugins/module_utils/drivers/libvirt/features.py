@@ -13,9 +13,10 @@ from ..base import Capability
 #: Capabilities of every QEMU; the rest depends on what is installed beside it.
 QEMU = frozenset({
     Capability.CLOUD_INIT, Capability.VNC, Capability.SERIAL_LOG, Capability.SHUTDOWN, Capability.SNAPSHOTS,
-    Capability.HOT_CHANGES, Capability.AUTOSTART,
+    Capability.HOT_CHANGES, Capability.AUTOSTART, Capability.CAPTURE,
+    Capability.CAPTURE,
 })  # fmt: skip
-TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART})
+TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART, Capability.CAPTURE})
 
 #: Machine that boots both BIOS and UEFI. Elsewhere libvirt's own choice is right.
 MACHINES = {"x86_64": "q35"}

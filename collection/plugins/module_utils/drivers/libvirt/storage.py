@@ -58,7 +58,7 @@ class Storage:
         return f" ({name!r} is defined but inactive; start it with virsh pool-start)" if found else ""
 
     def size_mib(self, path: str) -> int | None:
-        volume = self._by_path(path)
+        volume = self.by_path(path)
         size = self.capacity(volume) if volume else None
         return None if size is None else size // MIB
 
@@ -68,10 +68,11 @@ class Storage:
         return info[1] if info else None
 
     def pool_of(self, path: str) -> str | None:
-        volume = self._by_path(path)
+        volume = self.by_path(path)
         return volume.storagePoolLookupByVolume().name() if volume else None
 
-    def _by_path(self, path: str) -> libvirt.virStorageVol | None:
+    def by_path(self, path: str) -> libvirt.virStorageVol | None:
+        """The volume of an active pool that is at this path."""
         try:
             return self._connection.storageVolLookupByPath(path)
         except libvirt.libvirtError as error:
@@ -94,7 +95,7 @@ class Storage:
 
     def _volume(self, name: str, pools: list[libvirt.virStoragePool]) -> libvirt.virStorageVol | None:
         if name.startswith("/"):
-            return self._by_path(name)
+            return self.by_path(name)
         for pool in pools:
             volume = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, partial(pool.storageVolLookupByName, name))
             if volume is not None:
@@ -119,7 +120,7 @@ class Storage:
 
     def refresh_around(self, path: str) -> None:
         """Have libvirt see what is beside a file of a pool, like the older parts of a log."""
-        volume = self._by_path(path)
+        volume = self.by_path(path)
         if volume is not None:
             self.refresh(volume.storagePoolLookupByVolume())
 
@@ -176,7 +177,7 @@ class Storage:
         reached = {directory_of(pool) for pool in self.pools()}
         for path in paths:
             directory = PurePosixPath(path).parent
-            if directory not in reached and self._by_path(path) is None:
+            if directory not in reached and self.by_path(path) is None:
                 raise NotFound(f"{path} is in no active storage pool and cannot be removed; {self._way_to(directory)}")
 
     def _way_to(self, directory: PurePosixPath) -> str:
