@@ -13,6 +13,8 @@ stage=$1/ansible_collections/millwright/virt
 mkdir -p "$stage"
 cp -RL "$root/collection/." "$stage"
 cp -R "$root/playbooks" "$stage"
+# It is of use in a checkout alone, and needs a collection that a release does not.
+rm "$stage/playbooks/awx_setup.yml"
 cp "$root/COPYING" "$stage"
 # The paths in galaxy.yml are the repository's, and here is nothing to leave out.
 sed -e 's|^readme: collection/|readme: |' -e '/^# What is not/,$d' "$root/galaxy.yml" >"$stage/galaxy.yml"

@@ -20,7 +20,9 @@ LOGOUT = "logout"
 #: Shaped like operations; no job asks for them yet.
 SNAPSHOTS = ("snapshot_create", "snapshot_revert", "snapshot_delete", "capture")
 #: Each runs a role, over what hosts and how is its own matter.
-WITH_ROLES = ("appliance_deploy", "appliance_undeploy", "rolling_reconfigure", "guarded_change")
+WITH_ROLES = ("appliance_deploy", "appliance_undeploy", "rolling_reconfigure", "guarded_change", "vm_deploy")
+#: Tells AWX; it has nothing to do with a hypervisor.
+SETUP = "awx_setup"
 NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, *SNAPSHOTS, LOGOUT]
 
 
@@ -30,7 +32,7 @@ def play(name: str) -> dict[str, Any]:
 
 
 def test_there_is_a_playbook_for_each_operation_and_no_unknown_one():
-    assert {path.stem for path in PLAYBOOKS.glob("*.yml")} == {*NAMES, *WITH_ROLES}
+    assert {path.stem for path in PLAYBOOKS.glob("*.yml")} == {*NAMES, *WITH_ROLES, SETUP}
 
 
 @pytest.mark.parametrize("name", NAMES)
