@@ -17,7 +17,7 @@ from pathlib import Path
 import libvirt
 import pycdlib
 import pytest
-from libvirt_peers import POOLS, LibvirtPeer, RealOne, libvirt_mock, libvirt_qemu
+from libvirt_peers import BRIDGE, POOLS, LibvirtPeer, RealOne, libvirt_mock, libvirt_qemu
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, Connection, VmRef
@@ -27,11 +27,13 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     InsufficientResources,
     InvalidTemplate,
     NotFound,
+    TimedOut,
     Unreachable,
     Unsupported,
 )
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 
@@ -141,6 +143,12 @@ def test_a_cdrom_is_found_by_name_and_by_path(mock: LibvirtDriver, cdrom: str):
     want = wanted(mock, cdrom=cdrom, boot_order=["cdrom", "disk"])
     mock.create(want)
     assert changes(mock.find(WEB).definition, want) == ()
+
+
+def test_a_tag_on_a_network_that_takes_none_is_refused(mock: LibvirtDriver):
+    for attempt in (mock.check, mock.create):
+        with pytest.raises(Unsupported, match=r"nics\[front\]\.vlan: network 'default' takes no VLAN tags"):
+            attempt(wanted(mock, nics=[{"name": "front", "network": "default", "vlan": 7}]))
 
 
 # --- identity, drift and what others change ------------------------------------------------------------------------
@@ -455,6 +463,83 @@ def test_a_name_too_long_for_a_file_or_a_socket_is_refused(qemu: LibvirtDriver):
     want = definition(qemu.peer, "\N{SNOWMAN}" * 19 + "x" + "\N{OX}" * 45)
     qemu.create(want)
     qemu.power(VmRef.of(want), PowerAction.ON, 60)
+
+
+def add_disc(driver: LibvirtDriver, name: str) -> str:
+    (directory_of(driver) / name).write_bytes(bytes(16 * 2048) + b"\1CD001\1" + bytes(4096))
+    return name
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_the_disc_in_the_drive_of_a_guest_that_runs_is_changed(qemu: LibvirtDriver):
+    first, second = (add_disc(qemu, name) for name in ("first.iso", "second.iso"))
+    qemu.create(wanted(qemu, cdrom=first))
+    qemu.power(WEB, PowerAction.ON, 60)
+    done = ensure_present(qemu, wanted(qemu, cdrom=second), dry_run=False)
+    assert done.hot == ("cdrom",)
+    assert "/second.iso'" in domain_of(qemu).XMLDesc(0)
+    assert "/first.iso'" not in domain_of(qemu).XMLDesc(0)
+    assert not ensure_present(qemu, wanted(qemu, cdrom=second), dry_run=False).changed
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_card_of_a_guest_that_runs_is_moved_to_another_network(qemu: LibvirtDriver):
+    name = f"{BRIDGE}other"
+    qemu._connection.networkCreateXML(f"<network><name>{name}</name><bridge name='{name}'/></network>")
+    qemu.create(wanted(qemu))
+    qemu.power(WEB, PowerAction.ON, 60)
+    mac = qemu.find(WEB).definition.nics[0].mac
+    want = wanted(qemu, nics=[{"name": "front", "network": name}])
+    assert ensure_present(qemu, want, dry_run=False).hot == ("nics[front].network",)
+    assert f"<source network='{name}'" in domain_of(qemu).XMLDesc(0)
+    assert qemu.find(WEB).definition.nics[0].mac == mac
+    assert not ensure_present(qemu, want, dry_run=False).changed
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_guest_without_a_drive_gets_one_with_a_power_cycle(qemu: LibvirtDriver):
+    qemu.create(wanted(qemu))
+    qemu.power(WEB, PowerAction.ON, 60)
+    want = wanted(qemu, cdrom=add_disc(qemu, "first.iso"), boot_order=["disk", "cdrom"])
+    allowed = Allowed(power_cycle=True, shutdown_timeout=1)
+    assert ensure_present(qemu, want, dry_run=False, allowed=allowed).power_cycled
+    assert changes(qemu.find(WEB).definition, want) == ()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_memory_that_no_guest_takes_is_as_before(qemu: LibvirtDriver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hotplug, "BALLOON_PATIENCE", 1)
+    before = wanted(qemu, memory_max_mib=128)
+    qemu.create(before)
+    qemu.power(WEB, PowerAction.ON, 60)
+    files = qemu.peer.files(qemu)
+    disks = [*before.to_dict()["disks"], {"name": "data", "size_mib": 4, "pool": qemu.peer.pool}]
+    with pytest.raises(TimedOut, match="balloon") as failed:
+        ensure_present(qemu, wanted(qemu, memory_max_mib=128, memory_mib=96, disks=disks), dry_run=False)
+    assert failed.value.begun
+    assert changes(qemu.find(WEB).definition, before) == ()
+    # No guest runs that could let the plugged disk go, so it may be left; then it is named.
+    assert {Path(name).name for name in failed.value.left} == qemu.peer.files(qemu) - files
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_disk_that_was_not_made_for_the_vm_is_taken_out_and_stays(qemu: LibvirtDriver):
+    qemu.create(wanted(qemu))
+    shutil.copy(directory_of(qemu) / "template.qcow2", directory_of(qemu) / "theirs.qcow2")
+    pool_of(qemu).refresh(0)
+    xml = (
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+        f"<source file='{directory_of(qemu)}/theirs.qcow2'/><target dev='vdb' bus='virtio'/></disk>"
+    )
+    domain_of(qemu).attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    done = ensure_present(qemu, wanted(qemu), dry_run=False, allowed=Allowed(disk_removal=True))
+    assert [change.path for change in done.changes] == ["disks[disk1]"]
+    assert (directory_of(qemu) / "theirs.qcow2").is_file()
 
 
 class Line:

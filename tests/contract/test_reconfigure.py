@@ -224,6 +224,20 @@ def test_disks_stay_as_they_are_under_snapshots(peer: Peer, driver: VmDriver):
     assert ensure_present(driver, definition(peer, disks=[root(peer)], memory_mib=96), dry_run=False).changed
 
 
+def test_of_two_who_change_a_vm_at_once_one_wins_and_the_other_is_told(peer: Peer, driver: VmDriver):
+    made(peer, driver)
+    found, files = driver.find(WEB), peer.files(driver)
+    mine = definition(peer, disks=[root(peer), data(peer)], memory_mib=96)
+    theirs = definition(peer, disks=[root(peer)], memory_mib=128)
+    driver.update(WEB, theirs, changes(found.definition, theirs))
+    with pytest.raises(Conflict, match="somebody else") as refused:
+        driver.update(WEB, mine, changes(found.definition, mine))
+    assert refused.value.begun is False
+    assert (changes(driver.find(WEB).definition, theirs), peer.files(driver)) == ((), files)
+    # The same wish of both is granted to both.
+    driver.update(WEB, theirs, changes(found.definition, theirs))
+
+
 @pytest.mark.parametrize("power", [PowerState.OFF, PowerState.ON])
 def test_a_change_that_fails_leaves_the_vm_as_it_was(peer: Peer, driver: VmDriver, power: PowerState):
     made(peer, driver, power)

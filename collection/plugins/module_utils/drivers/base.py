@@ -164,8 +164,9 @@ class VmDriver(Protocol):
         identity."""
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
-        """Make the changes to a VM that is off; all of them or, on failure, none. Raises InvalidTransition if it is not
-        off, VmNotFound if it is not there."""
+        """Make the changes to a VM that is off; all of them or, on failure, none. Nothing happens if it is as wanted
+        already. Raises InvalidTransition if it is not off, VmNotFound if it is not there, and Conflict if somebody else
+        changed it since it was compared: then ``changes`` are not what it takes."""
 
     def delete(self, ref: VmRef) -> None:
         """Remove the VM, the disks and files that Millwright made for it, and residue. A missing VM is a deleted VM; a

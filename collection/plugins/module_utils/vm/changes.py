@@ -102,6 +102,15 @@ def _merged_field(spec: FieldSpec, before: Any, after: Any) -> Any:
     return _merged(was, said) if spec.kind == "object" and was is not None else said
 
 
+def same_changes(some: Iterable[Change], others: Iterable[Change]) -> bool:
+    """Whether both change the same from the same. Secrets are compared by their paths."""
+    return {_key(change) for change in some} == {_key(change) for change in others}
+
+
+def _key(change: Change) -> tuple[str, str]:
+    return change.path, "" if change.secret else repr((change.before, change.after))
+
+
 def shrinking(differing: Iterable[Change]) -> tuple[Change, ...]:
     """The changes that would make a disk smaller, and cut off what is at its end."""
     return tuple(

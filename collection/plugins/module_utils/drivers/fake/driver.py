@@ -106,11 +106,14 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         with self._work("update", ref.name) as work:
-            refusals.refuse_running(refusals.changeable(self._store.read(), ref, want), changes)
+            machine = refusals.changeable(self._store.read(), ref, want)
+            if refusals.is_as(machine, want):
+                return
+            refusals.refuse_update(machine, want, changes)
             work.happens()
             with self._store.change() as world:
                 machine = refusals.changeable(world, ref, want)
-                refusals.refuse_running(machine, changes)
+                refusals.refuse_update(machine, want, changes)
                 world.make(machine, want, {change.path.split(".")[0].split("[")[0] for change in changes})
 
     def delete(self, ref: VmRef) -> None:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from ...vm.changes import Change
+from ...vm.changes import Change, same_changes
+from ...vm.changes import changes as compare
 from ...vm.definition import Disk, VmDefinition
 from ...vm.hot import can_be_hot
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
@@ -134,9 +135,15 @@ def _refuse_changes(world: World, machine: Machine, want: VmDefinition) -> None:
     _refuse_space(world, [disk for disk in want.disks if disk.name not in sizes], want.name)
 
 
+def is_as(machine: Machine, want: VmDefinition) -> bool:
+    return not compare(VmDefinition.from_dict(machine.definition), want)
+
+
 @deciding()
-def refuse_running(machine: Machine, changes: tuple[Change, ...]) -> None:
-    """A machine that is on takes what is hot; one that is paused takes nothing."""
+def refuse_update(machine: Machine, want: VmDefinition, changes: tuple[Change, ...]) -> None:
+    """A machine that is on takes what is hot; one that is paused, or not what it was, takes nothing."""
+    if not same_changes(compare(VmDefinition.from_dict(machine.definition), want), changes):
+        raise Conflict(f"somebody else changed VM {machine.name!r} since it was compared; compare again")
     hot = machine.power is PowerState.ON and {change.path for change in changes} == hot_paths(machine, changes)
     if machine.power is not PowerState.OFF and not (changes and hot):
         raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value}; it can be changed when it is off")

@@ -187,6 +187,9 @@ def add_nic(devices: Element, nic: Nic) -> None:
     if nic.mac:
         SubElement(node, "mac", address=nic.mac)
     SubElement(node, "source", {kind: on or ""})
+    if nic.bridge and nic.vlan is not None:
+        # Of the bridges of a host those of Open vSwitch know tags.
+        SubElement(node, "virtualport", type="openvswitch")
     if nic.vlan is not None:
         SubElement(SubElement(node, "vlan"), "tag", id=str(nic.vlan))
     SubElement(node, "model", type=nic.model.value)

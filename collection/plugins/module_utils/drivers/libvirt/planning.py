@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from xml.etree import ElementTree
 
 from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
 from ..errors import InsufficientResources, InvalidTemplate, NotFound, Unsupported
@@ -140,14 +141,26 @@ def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStor
 
 
 def refuse_missing_networks(want: VmDefinition, connection: libvirt.virConnect) -> None:
-    wanted = [nic.network for nic in want.nics if nic.network]
+    wanted = [nic for nic in want.nics if nic.network]
     if not wanted:
         return
-    active = {network.name() for network in networks(connection)}
-    for name in wanted:
-        if name not in active:
+    active = {network.name(): network for network in networks(connection)}
+    for nic in wanted:
+        network = active.get(nic.network or "")
+        if network is None:
             there = ", ".join(sorted(active)) or "none"
-            raise NotFound(f"there is no active network {name!r}; active networks: {there}")
+            raise NotFound(f"there is no active network {nic.network!r}; active networks: {there}")
+        if nic.vlan is not None and not takes_vlans(network.XMLDesc(0)):
+            raise Unsupported(f"nics[{nic.name}].vlan: network {nic.network!r} takes no VLAN tags; Open vSwitch does")
+
+
+def takes_vlans(xml: str) -> bool:
+    """Whether cards on the network that is described so may have tags: its switch must know them."""
+    root = ElementTree.fromstring(xml)  # noqa: S314  # libvirt wrote it
+    forward = root.find("forward")
+    return root.find(".//virtualport[@type='openvswitch']") is not None or (
+        forward is not None and forward.get("mode") == "hostdev"
+    )
 
 
 def networks(connection: libvirt.virConnect) -> list[libvirt.virNetwork]:

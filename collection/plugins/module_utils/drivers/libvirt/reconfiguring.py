@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from ...vm.changes import Change
+from ...vm.changes import Change, same_changes
+from ...vm.changes import changes as compare
 from ...vm.definition import Disk, VmDefinition
 from ...vm.states import PowerState
 from ..base import VmRef
@@ -53,6 +54,10 @@ class Reconfiguring(Looking):
         tried = f"changing {ref}"
         with self._looking(tried):
             domain, plan = self._plan_changes(ref, want)
+            differing = compare(plan.now, want)
+            if not differing:
+                return
+            self._refuse_outdated(domain, differing, changes)
             running = self._runs_on(domain, plan.now, changes)
         with self._asking(tried):
             making = Making(self._storage, domain.UUIDString())
@@ -79,6 +84,16 @@ class Reconfiguring(Looking):
         if want.name != domain.name() and domain.snapshotNum(0):
             raise Conflict(f"VM {domain.name()!r} has snapshots; libvirt renames it when they are deleted")
         return domain, plan_changes(self._now(domain), want, self._storage, self._connection)
+
+    def _refuse_outdated(
+        self, domain: libvirt.virDomain, differing: tuple[Change, ...], asked: tuple[Change, ...]
+    ) -> None:
+        if not same_changes(differing, asked):
+            paths = ", ".join(change.path for change in differing)
+            raise Conflict(
+                f"somebody else changed VM {domain.name()!r} since it was compared with what is wanted, which is now "
+                f"another change ({paths}); compare again"
+            )
 
     def _now(self, domain: libvirt.virDomain) -> VmDefinition:
         definition = self._definition_of(domain, Domain(domain.XMLDesc(INACTIVE)))
