@@ -1,0 +1,49 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The molecule scenarios, each its whole sequence."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_commands import BIN, ROOT
+
+SEQUENCE = ["create", "converge", "idempotence", "side_effect", "verify", "destroy"]
+pytestmark = pytest.mark.slow
+
+
+def molecule(scenario: str, home: Path) -> str:
+    """Run the scenario; its output. What it made is gone afterwards, also if it failed."""
+    environment = {
+        "HOME": home, "ANSIBLE_HOME": home / ".ansible", "MOLECULE_EPHEMERAL_DIRECTORY": home, "NO_COLOR": "1",
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", "ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections",
+    }  # fmt: skip
+    told = {**os.environ, **{name: str(value) for name, value in environment.items()}}
+    done = subprocess.run(
+        [str(BIN / "molecule"), "test", "--scenario-name", scenario], cwd=ROOT, env=told, capture_output=True,
+        text=True, timeout=280, check=False,
+    )  # fmt: skip
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    return said
+
+
+def actions(said: str, scenario: str) -> list[str]:
+    """The actions that were executed with success, in order."""
+    return re.findall(rf"^{scenario} > (\w+): Executed: Successful", said, re.MULTILINE)
+
+
+def test_the_scenario_on_a_fake_hypervisor(tmp_path: Path):
+    assert actions(molecule("default", tmp_path), "default") == SEQUENCE
+    assert not (tmp_path / "hypervisor").exists()
+
+
+@pytest.mark.qemu
+def test_the_scenario_on_libvirt(tmp_path: Path):
+    assert actions(molecule("libvirt", tmp_path), "libvirt") == SEQUENCE
+    assert list(Path("/var/tmp").glob("millwright-molecule-*")) == []
