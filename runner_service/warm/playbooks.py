@@ -35,10 +35,13 @@ _MODULES = (
     "ansible.module_utils._internal._json._profiles._module_legacy_m2c",
     "ansible.module_utils.basic",
     "ansible.parsing.yaml.loader",
+    "ansible.playbook.handler_task_include",
     "ansible.plugins.action.normal",
     "ansible.plugins.strategy",
     "ansible._internal._yaml._loader",
     "jinja2.nativetypes",
+    "multiprocessing.popen_fork",
+    "multiprocessing.synchronize",
 )
 #: Of these kinds each run loads all that there are.
 _KINDS = ("become_loader", "callback_loader", "connection_loader", "shell_loader")
@@ -135,6 +138,7 @@ def _load_what_runs_need() -> None:
     # This loader keeps instances: a class would be taken for one.
     loader.vars_loader.get("host_group_vars")
     _template_once()
+    _rehearse()
     for name in _OURS:
         with suppress(ImportError):
             importlib.import_module(name)
@@ -146,6 +150,20 @@ def _template_once() -> None:
     loader: Any = importlib.import_module("ansible.parsing.dataloader").DataLoader()
     text = "{{ {'a': 1} | dict2items | rejectattr('key', 'equalto', 'b') | items2dict | combine(c | default({})) }}"
     tags.Templar(loader).template(tags.trust_as_template(text))
+
+
+def _rehearse() -> None:
+    """Read arguments, an inventory and a playbook as a run will: Ansible keeps what it has made of its own files then,
+    and Python the patterns. Nothing is run."""
+    importlib.import_module("ansible.cli.playbook").PlaybookCLI(["ansible-playbook", "none.yml"]).init_parser()
+    loader: Any = importlib.import_module("ansible.parsing.dataloader").DataLoader()
+    with tempfile.TemporaryDirectory() as directory:
+        inventory, playbook = Path(directory, "hosts.yml"), Path(directory, "play.yml")
+        inventory.write_text("all: {hosts: {a: {text: !unsafe 'b', number: 1, much: 1.5}}}")
+        playbook.write_text("[{hosts: all, gather_facts: false, tasks: [{name: Say, ansible.builtin.debug: {msg: a}}]}]")
+        hosts = importlib.import_module("ansible.inventory.manager").InventoryManager(loader, [str(inventory)])
+        variables = importlib.import_module("ansible.vars.manager").VariableManager(loader, hosts)
+        importlib.import_module("ansible.playbook").Playbook.load(str(playbook), variables, loader)
 
 
 def _configuration() -> tuple[str | None, int | None]:
