@@ -123,6 +123,18 @@ def engine_options(url: str) -> dict[str, Any]:
     return {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "pool_recycle": 1800, "pool_size": 16}
 
 
+#: In the session's ``info``: rows that its transaction has locked.
+LOCKED = "locked"
+
+
+def _forget_locks(session: Any) -> None:
+    session.info.pop(LOCKED, None)
+
+
+for _end in ("after_commit", "after_rollback"):
+    sqlalchemy.event.listen(db.session, _end, _forget_locks)
+
+
 def transaction(work: Callable[P, R]) -> Callable[P, R]:
     """Make a function one transaction: all of it is written, or nothing. Deadlocks are tried again, from the start.
 
@@ -133,6 +145,7 @@ def transaction(work: Callable[P, R]) -> Callable[P, R]:
     def whole(*args: P.args, **kwargs: P.kwargs) -> R:
         for last in (*[False] * (_TRIES - 1), True):
             db.session.expunge_all()
+            _forget_locks(db.session)
             try:
                 result = work(*args, **kwargs)
                 db.session.commit()

@@ -160,7 +160,9 @@ def _rehearse() -> None:
     with tempfile.TemporaryDirectory() as directory:
         inventory, playbook = Path(directory, "hosts.yml"), Path(directory, "play.yml")
         inventory.write_text("all: {hosts: {a: {text: !unsafe 'b', number: 1, much: 1.5}}}")
-        playbook.write_text("[{hosts: all, gather_facts: false, tasks: [{name: Say, ansible.builtin.debug: {msg: a}}]}]")
+        playbook.write_text(
+            "[{hosts: all, gather_facts: false, tasks: [{name: Say, ansible.builtin.debug: {msg: a}}]}]"
+        )
         hosts = importlib.import_module("ansible.inventory.manager").InventoryManager(loader, [str(inventory)])
         variables = importlib.import_module("ansible.vars.manager").VariableManager(loader, hosts)
         importlib.import_module("ansible.playbook").Playbook.load(str(playbook), variables, loader)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
@@ -27,12 +27,23 @@ from . import broker
 from .statuses import Statuses
 
 _PREFETCH = 100
+#: Updates that are applied in one transaction, at most: it keeps others from what it locks.
+_TOGETHER = 20
 
 #: The message is well, the database is not.
 DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
+
+
+class _Delivery(NamedTuple):
+    """An update, and whom it came to."""
+
+    topology: Topology
+    channel: BlockingChannel
+    tag: int
+    body: bytes
 
 
 class Inbound:
@@ -46,6 +57,8 @@ class Inbound:
         self._channel.basic_qos(prefetch_count=_PREFETCH)
         self._consumed: set[str] = set()
         self._statuses = Statuses()
+        #: Updates in the order in which they came.
+        self._waiting: list[_Delivery] = []
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
@@ -62,6 +75,7 @@ class Inbound:
     def _work_until(self, moment: float, stopping: Callable[[], bool]) -> None:
         while not stopping() and (left := moment - time.monotonic()) > 0:
             self._connection.process_data_events(time_limit=min(left, 0.2))
+            self.apply_waiting()
 
     def _consume_new_datacenters(self) -> None:
         for topology in outbox.topologies():
@@ -75,15 +89,36 @@ class Inbound:
                 self._consumed.add(topology.datacenter_id)
 
     def _on_update(self, topology: Topology, channel: BlockingChannel, method: Any, _: Any, body: bytes) -> None:
-        with self._keeping_what_trips(topology, topology.out_queue, body):
-            word = updates.apply(Update.decode(body))
-            if word is not None:
-                broker.tell(channel, topology, word)
-        channel.basic_ack(method.delivery_tag)
+        self._waiting.append(_Delivery(topology, channel, method.delivery_tag, body))
+        if len(self._waiting) >= _TOGETHER:
+            self.apply_waiting()
+
+    def apply_waiting(self) -> None:
+        """Afterwards all updates that came are applied, or among the dead letters, and acknowledged. Raises what the
+        broker or the database raise when they are gone: then they come again."""
+        waiting, self._waiting = self._waiting, []
+        if len(waiting) < 2 or not self._applied_together(waiting):
+            for one in waiting:
+                with self._keeping_what_trips(one.topology, one.topology.out_queue, one.body):
+                    _apply([one])
+                one.channel.basic_ack(one.tag)
+
+    def _applied_together(self, waiting: list[_Delivery]) -> bool:
+        """False, and nothing was done, if one of them trips us: which one, is seen when each is applied by itself."""
+        try:
+            _apply(waiting)
+        except (AMQPError, *DATABASE_GONE):
+            raise
+        except Exception:  # noqa: BLE001  # a bug of ours, whatever it raises; it comes again at once
+            return False
+        for one in waiting:
+            one.channel.basic_ack(one.tag)
+        return True
 
     def _on_dead(
         self, topology: Topology, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
     ) -> None:
+        self.apply_waiting()
         with self._keeping_what_trips(topology, topology.dead_queue, body):
             _say(deadletters.bury_request(topology, body, broker.reason_of(properties)))
         channel.basic_ack(method.delivery_tag)
@@ -119,6 +154,14 @@ class Inbound:
             log.exception("a request could not be ended of which an update could not be applied")
             reason = f"{reason}; to end its request failed, too: {type(error).__name__}: {error}"
         _say(deadletters.keep(topology, queue, body, reason), trip)
+
+
+def _apply(deliveries: list[_Delivery]) -> None:
+    """All of them, or, if it raises, none."""
+    words = updates.apply(*(Update.decode(one.body) for one in deliveries))
+    for one, word in zip(deliveries, words, strict=True):
+        if word is not None:
+            broker.tell(one.channel, one.topology, word)
 
 
 def _say(letter: DeadLetter, trip: Exception | None = None) -> None:

@@ -7,6 +7,7 @@ caller's transaction."""
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -28,9 +29,15 @@ log = logging.getLogger(__name__)
 # -- requests
 
 
+def locked_requests(ids: Iterable[str]) -> dict[str, Request]:
+    """Those requests that exist, locked until the transaction ends: before their jobs, tasks and VMs, and in the order
+    of their numbers, by everybody."""
+    wanted = select(Request).where(Request.id.in_(set(ids))).order_by(Request.number)
+    return {request.id: request for request in db.session.scalars(wanted.with_for_update())}
+
+
 def locked_request(request_id: str) -> Request | None:
-    """The request, locked until the transaction ends: before its tasks and VMs, by everybody."""
-    return db.session.scalars(select(Request).filter_by(id=request_id).with_for_update()).one_or_none()
+    return locked_requests([request_id]).get(request_id)
 
 
 def end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:

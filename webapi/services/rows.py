@@ -11,7 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import lazyload
 
-from ..database import Base, db
+from ..database import LOCKED, Base, db
 from ..errors import NotFound, Refused
 
 M = TypeVar("M", bound=Base)
@@ -34,12 +34,20 @@ def lock(model: type[M], row_id: str) -> M:
 
 
 def lock_all(model: type[M], ids: list[str]) -> list[M]:
-    """Those rows that exist, locked in the order of their ids: two transactions never wait for each other in a ring.
+    """Those rows that exist, in the order of their ids, locked until the transaction ends: two transactions that lock
+    in one call never wait for each other in a ring.
 
-    Nothing is joined to them, because MariaDB would lock that too."""
+    Nothing is joined to them, because MariaDB would lock that too. What the transaction has locked before is not read
+    again: nobody else can have changed it."""
+    locked: dict[tuple[type[Base], str], Base] = db.session.info.setdefault(LOCKED, {})
     key = model.__table__.c.id
-    chosen = select(model).where(key.in_(ids)).order_by(key).options(lazyload("*"))
-    return list(db.session.scalars(chosen.with_for_update().execution_options(populate_existing=True)))
+    unlocked = [row_id for row_id in ids if (model, row_id) not in locked]
+    if unlocked:
+        chosen = select(model).where(key.in_(unlocked)).order_by(key).options(lazyload("*"))
+        for row in db.session.scalars(chosen.with_for_update().execution_options(populate_existing=True)):
+            locked[model, row.id] = row  # type: ignore[attr-defined]  # a model of ours has an id
+    found = (locked.get((model, row_id)) for row_id in sorted(set(ids)))
+    return [row for row in found if isinstance(row, model)]
 
 
 def add(row: Base) -> None:

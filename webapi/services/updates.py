@@ -1,13 +1,15 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Updates from runners, applied: one transaction each, in order, once."""
+"""Updates from runners, applied: in order, once, and together where they come together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+
+from sqlalchemy import select
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
 from runner_service.contract.control import Word
@@ -28,14 +30,22 @@ class Inapplicable(InvalidMessage):
 
 
 @transaction
-def apply(update: Update) -> Word | None:
-    """Take an update over; give the word that its runner asks for, if it does. Repeated and older updates, and those
-    about what has ended, change nothing.
+def apply(*together: Update) -> list[Word | None]:
+    """Take updates over, in this order and in one transaction; give for each the word that its runner asks for, if it
+    does. Repeated and older updates, and those about what has ended, change nothing.
 
-    Raises Inapplicable for an update that can never be applied.
+    Raises Inapplicable if one of them can never be applied; then none is.
     """
-    update = _writable(update)
-    request = endings.locked_request(update.request_id)
+    said = [_writable(update) for update in together]
+    requests = endings.locked_requests(update.request_id for update in said)
+    # Whoever changes a job has locked its request.
+    asked = select(Job).where(Job.id.in_({update.node_id for update in said}))
+    jobs = {job.id: job for job in db.session.scalars(asked)}
+    return [_apply(update, requests.get(update.request_id), jobs.get(update.node_id)) for update in said]
+
+
+def _apply(update: Update, request: Request | None, job: Job | None) -> Word | None:
+    """``job``: the one that it is about, if it is about a job."""
     if update.event is Event.AGAIN:
         _end_if_all_parts_have(request, update)
         return words.answer(request, update)
@@ -51,7 +61,7 @@ def apply(update: Update) -> Word | None:
     if update.event is Event.BACK:
         return None
     try:
-        _apply_to_node(request, update)
+        _apply_to_node(request, job, update)
     except IllegalTransition as error:
         raise Inapplicable(f"{update.node_id}: {error}") from error
     return None
@@ -85,13 +95,13 @@ def _end_if_all_parts_have(request: Request | None, update: Update) -> None:
         endings.end_request(request, endings.overall({_OUTCOMES[part.state] for part in parts}), utc_now(), error)
 
 
-def _apply_to_node(request: Request, update: Update) -> None:
+def _apply_to_node(request: Request, job: Job | None, update: Update) -> None:
     if update.node_id == request.task_id:
         _apply_to_root(request, update)
+    elif job and job.request_id == request.id:
+        _apply_to_job(job, update)
     elif task := next((task for task in endings.parts_of(request) if task.id == update.node_id), None):
         endings.advance_task(task, update.event, _moment(update), _error(update))
-    elif (job := db.session.get(Job, update.node_id)) and job.request_id == request.id:
-        _apply_to_job(job, update)
     else:
         raise Inapplicable(f"request {request.id} has no task or job {update.node_id}")
 

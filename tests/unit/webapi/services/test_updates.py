@@ -376,7 +376,7 @@ def test_what_a_runner_still_says_of_a_request_that_we_lost_sight_of_changes_not
     before = _state(world, deploy), _vm_of(world, deploy), world.get("/events")
     runner.work()
     assert (_state(world, deploy), _vm_of(world, deploy), world.get("/events")) == before
-    word = updates.apply(runner.update(runner.root.id, Event.AGAIN))
+    [word] = updates.apply(runner.update(runner.root.id, Event.AGAIN))
     assert word is not None and not word.go, "who is handed it again does not begin it"
     assert world.carry_out(undeploy)["state"] == "FINISHED_SUCCESSFULLY"
     assert _vm_of(world, deploy)["state"] == "NOT_ALLOCATED"
