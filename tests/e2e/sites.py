@@ -84,9 +84,11 @@ class Site:
         assert self.register("fake", fake.url, **more)["state"] == "MANAGED"
         return fake
 
-    def appliance(self, definitions: list[Json], *, type: str = "fake", template: str = FAKE_TEMPLATE) -> Json:
+    def appliance(
+        self, definitions: list[Json], *, type: str = "fake", template: str = FAKE_TEMPLATE, name: str = "site"
+    ) -> Json:
         """A virtual appliance of VMs whose first disk is made from the template."""
-        here = {"datacenter_id": self.datacenter["id"], "name": "site"}
+        here = {"datacenter_id": self.datacenter["id"], "name": name}
         vdc = self.client.post("/virtualdatacenters", {**here, "hypervisor_type": type})
         made = self.client.post("/templates", {**here, "path": template, "format": "qcow2"})
         vms = [{"definition": definition, "template_id": made["id"]} for definition in definitions]
