@@ -20,22 +20,28 @@ def read(collector: Any, objects: Sequence[Any], paths: Sequence[str]) -> dict[A
     """The properties of each object. Raises ManagedObjectNotFound if one of them is gone."""
     if not objects:
         return {}
-    kind = type(objects[0])
-    return _retrieved(collector, kind, paths, [_Spec.ObjectSpec(obj=one) for one in objects])
+    return _retrieved(collector, _request(type(objects[0]), paths, [_Spec.ObjectSpec(obj=one) for one in objects]))
 
 
 def read_view(collector: Any, view: Any, kind: type, paths: Sequence[str]) -> dict[Any, Properties]:
     """The properties of all objects of a kind that a container view shows."""
+    return _retrieved(collector, request(view, kind, paths))
+
+
+def request(view: Any, kind: type, paths: Sequence[str]) -> list[Any]:
+    """What RetrievePropertiesEx is to be given for all objects of a kind in a container view."""
     way = _Spec.TraversalSpec(type=vim.view.ContainerView, path="view", skip=False)
-    return _retrieved(collector, kind, paths, [_Spec.ObjectSpec(obj=view, skip=True, selectSet=[way])])
+    return _request(kind, paths, [_Spec.ObjectSpec(obj=view, skip=True, selectSet=[way])])
 
 
-def _retrieved(collector: Any, kind: type, paths: Sequence[str], objects: list[Any]) -> dict[Any, Properties]:
+def _request(kind: type, paths: Sequence[str], objects: list[Any]) -> list[Any]:
     wanted = [_Spec.PropertySpec(type=kind, pathSet=list(paths), all=False)]
+    return [[_Spec.FilterSpec(propSet=wanted, objectSet=objects)], _Spec.RetrieveOptions()]
+
+
+def _retrieved(collector: Any, arguments: list[Any]) -> dict[Any, Properties]:
     found: dict[Any, Properties] = {}
-    page = collector.RetrievePropertiesEx(
-        [_Spec.FilterSpec(propSet=wanted, objectSet=objects)], _Spec.RetrieveOptions()
-    )
+    page = collector.RetrievePropertiesEx(*arguments)
     while page is not None:
         found.update(_page(page.objects))
         page = collector.ContinueRetrievePropertiesEx(page.token) if page.token else None

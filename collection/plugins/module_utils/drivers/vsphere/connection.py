@@ -13,6 +13,7 @@ from typing import Any
 from ..base import Connection
 from ..errors import AuthenticationFailed, SessionEnded
 from .address import Placement, address_of, shown
+from .bulk import read_vms
 from .collector import Properties, read, read_view
 from .faults import asking
 from .sdk import vim, vmodl
@@ -88,6 +89,11 @@ class Session:
     def read_all(self, root: Any, kinds: tuple[type, ...], kind: type, paths: Any) -> dict[Any, Properties]:
         """Properties of everything of these kinds below the root; ``kind`` is what they have in common."""
         return read_view(self.content.propertyCollector, self._view(root, kinds), kind, paths)
+
+    def read_vms(self, root: Any, paths: Any) -> dict[Any, Properties]:
+        """The same of all VMs below the root, for paths of ``observation.PATHS``, many times as fast."""
+        view = self._view(root, (vim.VirtualMachine,))
+        return read_vms(self._stub, self.content.propertyCollector, view, paths)
 
     def _view(self, root: Any, kinds: tuple[type, ...]) -> Any:
         if kinds not in self._views:

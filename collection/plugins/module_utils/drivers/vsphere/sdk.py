@@ -20,12 +20,17 @@ class _Absent:
 
 
 SoapStubAdapter: Any
+SoapResponseDeserializer: Any
+GetWsdlType: Any
 vim: Any
 vmodl: Any
 try:
-    from pyVmomi import SoapStubAdapter, vim, vmodl  # pylint: disable=unused-import  # for others of this folder
+    # pylint: disable=unused-import  # for others of this folder
+    from pyVmomi import SoapStubAdapter, vim, vmodl
+    from pyVmomi.SoapAdapter import SoapResponseDeserializer
+    from pyVmomi.VmomiSupport import GetWsdlType
 except ImportError as error:
-    SoapStubAdapter = vim = vmodl = _Absent(error)
+    SoapStubAdapter = SoapResponseDeserializer = GetWsdlType = vim = vmodl = _Absent(error)
 
 
 def require() -> None:

@@ -15,7 +15,6 @@ from .connection import Session
 from .faults import unless_gone
 from .inventory import Inventory
 from .observation import PATHS, Seen
-from .sdk import vim
 
 _NAMED = ("name", "config.instanceUuid", "config.template")
 
@@ -76,7 +75,7 @@ class Vms:
 
     def _every(self, paths: tuple[str, ...]) -> dict[Any, dict[str, Any]]:
         root = self._datacenter or self._session.content.rootFolder
-        told = self._session.read_all(root, (vim.VirtualMachine,), vim.VirtualMachine, paths)
+        told = self._session.read_vms(root, paths)
         return {one: seen for one, seen in told.items() if not seen.get("config.template")}
 
     def read(self, one: Any) -> Seen:
