@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tools.bench_all import community, hosts, names, slow
 from tools.bench_all import crowd as a_crowd
+from tools.bench_all import vcenter as a_vcenter
 from tools.bench_all.contest import Contest
 from tools.bench_all.hosts import LibvirtHost
 from tools.bench_all.house import Tenant, house
@@ -146,6 +147,13 @@ def crowd(sizes: Sizes, _servers: Servers) -> Iterator[Reading]:
             yield from a_crowd.readings(host, vms)
 
 
+def vcenter(sizes: Sizes, _servers: Servers) -> Iterator[Reading]:
+    vms = sizes.vms or 1000
+    with a_vcenter.crowded(RUN / "vcsim", vms) as driver:
+        for _ in range(sizes.rounds):
+            yield from a_vcenter.readings(driver, vms)
+
+
 Case = Callable[[Sizes, Servers], Iterator[Reading]]
 
 CASES: dict[str, Case] = {
@@ -155,4 +163,5 @@ CASES: dict[str, Case] = {
     names.MANY: many_hypervisors,
     names.IDLE: idle,
     names.CROWD: crowd,
+    names.VCENTER: vcenter,
 }

@@ -34,12 +34,13 @@ def fill(host: LibvirtHost, vms: int) -> None:
 def readings(host: LibvirtHost, vms: int) -> Iterator[Reading]:
     """What two modules do between their login and their answer."""
     with open_driver(Connection(hypervisor_type=host.type, url=host.url)) as driver:
-        yield Reading(names.ALL_TOLD, _timed(partial(_tell_all, driver, vms)))
+        yield Reading(names.ALL_TOLD, timed(partial(_tell_all, driver, vms)))
         want = VmDefinition.from_dict(host.definition(vm_names(vms)[-1]))
-        yield Reading(names.ONE_CHECKED, _timed(partial(_check_one, driver, want)))
+        yield Reading(names.ONE_CHECKED, timed(partial(check_one, driver, want)))
 
 
-def _timed(work: Callable[[], None]) -> float:
+def timed(work: Callable[[], None]) -> float:
+    """Seconds that the work takes."""
     begun = time.perf_counter()
     work()
     return time.perf_counter() - begun
@@ -52,6 +53,7 @@ def _tell_all(driver: VmDriver, vms: int) -> None:
         raise NotDone(f"{len(ours)} VMs were told, of which {vms} are there and half should run")
 
 
-def _check_one(driver: VmDriver, want: VmDefinition) -> None:
+def check_one(driver: VmDriver, want: VmDefinition) -> None:
+    """What the module ``vm`` does in check mode for a VM that is as it should be. Raises NotDone if it is not."""
     if ensure_present(driver, want, dry_run=True).changed:
         raise NotDone(f"VM {want.name!r} is as it is defined, and was to be changed")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 ZERO_COST, QEMU, ONE_VM, MANY, IDLE = "zero-cost", "qemu", "one-vm", "many-hypervisors", "idle"
-CROWD = "crowd"
+CROWD, VCENTER = "crowd", "vcenter"
 
 RAW = "raw libvirt loop"
 REST = "Millwright REST to ON"

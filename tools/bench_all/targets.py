@@ -81,6 +81,7 @@ TARGETS = (
     Target("many-hypervisors: one runner / ideal", ratio(names.MANY, names.runners(1), names.IDEAL), 1.25),
     Target("crowd: hypervisor_info of 1,000 VMs, s", median(names.CROWD, names.ALL_TOLD), 1.0),
     Target("crowd: vm in check mode beside 1,000 VMs, s", median(names.CROWD, names.ONE_CHECKED), 0.1),
+    Target("vcenter: hypervisor_info of 1,000 VMs, s", median(names.VCENTER, names.ALL_TOLD), 1.0),
     Target("idle: memory of all processes, MB", median(names.IDLE, names.TOTAL, "MB"), 350),
     Target("idle: growth of the worst process, MB", median(names.IDLE, "growth over *", "MB"), NOISE_MB),
 )  # fmt: skip
