@@ -4,7 +4,7 @@
 # `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup link demo stop clean lint format types unit check test guest bench-core bench chaos
+.PHONY: help docs setup link demo stop clean lint format types unit check test guest bench-core bench chaos
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -49,6 +49,9 @@ unit: ## Run the tests that need neither services nor guests nor simulators
 	$(PYTHON) -m pytest -m 'not services and not qemu and not vcsim and not slow'
 
 check: lint types unit ## What to run before a commit: under a minute, no services
+
+docs: setup ## Write a page for each module, role and plugin of the collection to docs/collection/
+	@tools/collection_docs.sh docs/collection
 
 bench-core: ## Measure the core: transitions, memory, one decision; writes build/bench-core.json and .svg
 	$(PYTHON) -m tools.bench_core

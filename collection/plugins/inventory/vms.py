@@ -8,7 +8,7 @@ DOCUMENTATION = r"""
 ---
 name: vms
 short_description: The virtual machines of hypervisors as hosts
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Reads the VMs of one or many hypervisors. Each VM is a host, each hypervisor a group, so that a playbook can power
     or remove the VMs, or go on to configure their guests.

@@ -66,5 +66,17 @@ def test_documentation_is_whole_and_refers_to_what_is_there(staged: Path):
     passes([BIN / "antsibull-docs", "lint-collection-docs", *strict, staged], staged)
 
 
+def test_there_is_a_page_for_each_module_role_and_plugin(staged: Path, tmp_path: Path):
+    pages = tmp_path / "pages"
+    passes([ansible_checks.ROOT / "tools/collection_docs.sh", pages], tmp_path)
+    kinds = {"modules": "module", "inventory": "inventory"}
+    wanted = {
+        f"{file.stem}_{kind}" for place, kind in kinds.items() for file in (staged / "plugins" / place).glob("*.py")
+    }
+    wanted |= {f"{role.name}_role" for role in (staged / "roles").iterdir()}
+    assert {page.stem for page in pages.glob("*.rst")} == wanted
+    assert "vm_power_module" in wanted
+
+
 def test_the_changelog_fragments_are_sound(staged: Path):
     passes([BIN / "antsibull-changelog", "lint"], staged)
