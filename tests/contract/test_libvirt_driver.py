@@ -256,6 +256,16 @@ def test_a_vm_whose_disk_somebody_removed_is_deleted(mock: LibvirtDriver):
     assert mock.find(WEB) is None
 
 
+def test_all_vms_are_told_as_one_is(mock: LibvirtDriver):
+    mock.create(wanted(mock, autostart=True))
+    mock.create(definition(mock.peer, "off"))
+    mock.power(WEB, PowerAction.ON, 10)
+    told = {vm.name: vm for vm in mock.list_vms()}
+    assert told == {name: mock.find(VmRef(name=name)) for name in ("off", "web")}
+    assert (told["web"].power, told["web"].definition.autostart) == (PowerState.ON, True)
+    assert (told["off"].power, told["off"].definition.autostart) == (PowerState.OFF, False)
+
+
 # --- real guests ------------------------------------------------------------------------------------------------------
 
 
@@ -481,6 +491,18 @@ def test_the_disc_in_the_drive_of_a_guest_that_runs_is_changed(qemu: LibvirtDriv
     assert "/second.iso'" in domain_of(qemu).XMLDesc(0)
     assert "/first.iso'" not in domain_of(qemu).XMLDesc(0)
     assert not ensure_present(qemu, wanted(qemu, cdrom=second), dry_run=False).changed
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_what_a_disk_takes_grows_with_what_is_written(qemu: LibvirtDriver):
+    want = wanted(qemu)
+    qemu.create(want)
+    assert qemu.find(WEB).disk_use == {"root": 1}
+    disk = directory_of(qemu) / f"{want.identity}-root.qcow2"
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 1 0 4M", disk], check=True, capture_output=True)
+    assert 4 < qemu.find(WEB).disk_use["root"] < 8
+    assert qemu.list_vms()[0].disk_use == qemu.find(WEB).disk_use
 
 
 @pytest.mark.qemu

@@ -117,6 +117,10 @@ vm:
       description: Where the guest's serial output is kept at the hypervisor.
       type: str
       returned: always
+    disk_use:
+      description: What each disk takes at the hypervisor now, in MiB, by its name.
+      type: dict
+      returned: always
     definition:
       description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
       type: dict

@@ -92,6 +92,8 @@ class ObservedVm:
     addresses: tuple[str, ...] = ()
     #: Where the VM's serial output is kept at the hypervisor, if it is.
     serial_log: str | None = None
+    #: What its disks take at the hypervisor now, in MiB, by their names; those that the hypervisor can tell of.
+    disk_use: Mapping[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for results; secrets of the definition are left out."""
@@ -101,6 +103,7 @@ class ObservedVm:
         return {
             "name": self.name, "uuid": self.uuid, "power": self.power.value, "managed": self.managed,
             "addresses": list(self.addresses), "serial_log": self.serial_log, "definition": shown,
+            "disk_use": dict(self.disk_use),
         }  # fmt: skip
 
 

@@ -37,8 +37,9 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
     def find(self, ref: VmRef) -> ObservedVm | None:
         with self._work("find", ref.name) as work:
             work.happens()
-            machine = refusals.find(self._store.read(), ref)
-            return self._observed(machine) if machine else None
+            world = self._store.read()
+            machine = refusals.find(world, ref)
+            return self._observed(world, machine) if machine else None
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         with self._work("residue", ref.name) as work:
@@ -49,8 +50,9 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._work("list_vms", "") as work:
             work.happens()
-            machines = self._store.read().machines.values()
-            return tuple(self._observed(machine) for machine in sorted(machines, key=lambda machine: machine.name))
+            world = self._store.read()
+            machines = sorted(world.machines.values(), key=lambda machine: machine.name)
+            return tuple(self._observed(world, machine) for machine in machines)
 
     def host(self) -> HostFacts:
         with self._work("host", "") as work:
@@ -233,10 +235,12 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
             with (self._store.directory / serial_log_of(machine.uuid)).open("a", encoding="utf-8") as log:
                 log.write(f"{machine.name} is up\n")
 
-    def _observed(self, machine: Machine) -> ObservedVm:
+    def _observed(self, world: World, machine: Machine) -> ObservedVm:
+        definition = VmDefinition.from_dict(machine.definition) if machine.definition else None
         return ObservedVm(
+            disk_use={disk.name: world.size_of(disk) for disk in definition.disks} if definition else {},
             name=machine.name, uuid=machine.uuid, power=machine.power, managed=machine.managed,
-            definition=VmDefinition.from_dict(machine.definition) if machine.definition else None,
+            definition=definition,
             serial_log=str(self._store.directory / serial_log_of(machine.uuid)) if _logs(machine) else None,
         )  # fmt: skip
 

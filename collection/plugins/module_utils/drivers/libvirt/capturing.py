@@ -46,8 +46,9 @@ class Capturing(Looking):
             volume = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: pool.storageVolLookupByName(want.volume))
             if volume is None:
                 return None
-            size = (self._storage.capacity(volume) or 0) // MIB
-            return Template(name=want.volume, pool=pool.name(), size_mib=size, format=want.format)
+            usage = self._storage.usage_of(volume)
+            size_mib = usage.capacity // MIB if usage else 0
+            return Template(name=want.volume, pool=pool.name(), size_mib=size_mib, format=want.format)
 
     def check_capture(self, ref: VmRef, want: WantedTemplate) -> None:
         with self._looking(f"checking template {want.volume!r} of {ref}"):

@@ -19,7 +19,7 @@ from . import agent, features, host, power
 from .connection import is_local, is_test, open_connection, shown
 from .faults import asking, unless
 from .making import Making
-from .observation import Domain, definition_of
+from .observation import Domain, definition_of, disk_use
 from .overview import Overview
 from .sdk import libvirt, require
 from .storage import Storage
@@ -105,14 +105,16 @@ class Looking:
     def _read(self, domain: libvirt.virDomain, overview: Overview | None = None) -> ObservedVm:
         told = Domain(domain.XMLDesc(INACTIVE))
         state = overview.power(domain) if overview else power.power_of(domain)
+        definition = self._definition_of(domain, told, overview)
         return ObservedVm(
             name=domain.name(),
             uuid=domain.UUIDString(),
             power=state,
             managed=told.managed,
-            definition=self._definition_of(domain, told, overview),
+            definition=definition,
             addresses=self._addresses(domain, told, overview) if state is PowerState.ON else (),
             serial_log=told.serial_log,
+            disk_use=disk_use(told, definition, overview or self._storage) if definition else {},
         )
 
     def _addresses(self, domain: libvirt.virDomain, told: Domain, overview: Overview | None) -> tuple[str, ...]:

@@ -40,13 +40,22 @@ from .domain_xml import BOOT_DEVICES, KEPT
 Word = TypeVar("Word", bound=StrEnum)
 
 _BOOT = {theirs: ours for ours, theirs in BOOT_DEVICES.items()}
+MIB = 1024 * 1024
 _MIB_PER_UNIT = {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Usage:
+    """Bytes of a disk: what its guest sees, and what it takes up now."""
+
+    capacity: int
+    allocation: int
 
 
 class Volumes(Protocol):
     """What storage knows of the file behind a disk; None where it knows nothing."""
 
-    def size_mib(self, path: str) -> int | None: ...
+    def usage(self, path: str) -> Usage | None: ...
     def pool_of(self, path: str) -> str | None: ...
 
 
@@ -196,7 +205,16 @@ def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Dis
         if bus is None or image_format is None:
             continue
         disk = ours.get(PurePosixPath(path).name) or Disk(name=name, pool=volumes.pool_of(path) or "default")
-        yield replace(disk, bus=bus, format=image_format, size_mib=volumes.size_mib(path))
+        usage = volumes.usage(path)
+        size_mib = usage.capacity // MIB if usage else None
+        yield replace(disk, bus=bus, format=image_format, size_mib=size_mib)
+
+
+def disk_use(domain: Domain, definition: VmDefinition, volumes: Volumes) -> dict[str, int]:
+    """What the disks take up, in MiB, by their names."""
+    nodes = disk_nodes(domain, definition)
+    usages = {name: volumes.usage(source_path(node) or "") for name, node in nodes.items()}
+    return {name: -(-usage.allocation // MIB) for name, usage in usages.items() if usage}
 
 
 def _is_seed(node: Element) -> bool:

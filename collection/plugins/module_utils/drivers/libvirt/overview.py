@@ -9,8 +9,9 @@ from functools import cached_property
 
 from ...vm.states import PowerState
 from . import host, power
+from .observation import Usage
 from .sdk import libvirt
-from .storage import MIB, Storage
+from .storage import Storage
 
 #: What libvirt lists by itself -> the state that all of the list are in. The few others are asked one by one.
 BY_LIST = {
@@ -26,6 +27,7 @@ class Overview:
     def __init__(self, connection: libvirt.virConnect, storage: Storage):
         self._connection = connection
         self._storage = storage
+        self._usages: dict[str, Usage | None] = {}
         self._powers = {domain.UUID(): state for flag, state in BY_LIST.items() for domain in self._list(flag)}
         self._starting = {domain.UUID() for domain in self._list(libvirt.VIR_CONNECT_LIST_DOMAINS_AUTOSTART)}
 
@@ -48,12 +50,11 @@ class Overview:
         """By key, which is its path where the pool has files."""
         return {volume.key(): volume for volume in self._storage.volumes()}
 
-    def size_mib(self, path: str) -> int | None:
-        volume = self._volumes.get(path)
-        if volume is None:
-            return self._storage.size_mib(path)
-        size = self._storage.capacity(volume)
-        return None if size is None else size // MIB
+    def usage(self, path: str) -> Usage | None:
+        if path not in self._usages:
+            volume = self._volumes.get(path)
+            self._usages[path] = self._storage.usage_of(volume) if volume else self._storage.usage(path)
+        return self._usages[path]
 
     def pool_of(self, path: str) -> str | None:
         return self._storage.pool_of(path)

@@ -18,6 +18,7 @@ from ..errors import Busy, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import asking, unless
+from .observation import Usage
 from .sdk import libvirt
 from .volume_xml import HEADER_BYTES, Image, image_of, image_of_header
 
@@ -57,15 +58,14 @@ class Storage:
         found = unless(libvirt.VIR_ERR_NO_STORAGE_POOL, lambda: self._connection.storagePoolLookupByName(name))
         return f" ({name!r} is defined but inactive; start it with virsh pool-start)" if found else ""
 
-    def size_mib(self, path: str) -> int | None:
+    def usage(self, path: str) -> Usage | None:
         volume = self.by_path(path)
-        size = self.capacity(volume) if volume else None
-        return None if size is None else size // MIB
+        return self.usage_of(volume) if volume else None
 
-    def capacity(self, volume: libvirt.virStorageVol) -> int | None:
-        """The size that a guest sees, in bytes; None for a volume that is gone."""
+    def usage_of(self, volume: libvirt.virStorageVol) -> Usage | None:
+        """None for a volume that is gone."""
         info = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, volume.info)
-        return info[1] if info else None
+        return Usage(capacity=info[1], allocation=info[2]) if info else None
 
     def pool_of(self, path: str) -> str | None:
         volume = self.by_path(path)

@@ -20,7 +20,11 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.do
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.editing import Editor
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.features import Features
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.observation import Domain, definition_of
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.observation import (
+    Domain,
+    Usage,
+    definition_of,
+)
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
@@ -59,8 +63,9 @@ class Shelf:
     def __init__(self, want: VmDefinition):
         self.sizes = {f"/pool/{names.disk_volume(want.identity, disk)}": disk.size_mib for disk in want.disks}
 
-    def size_mib(self, path: str) -> int | None:
-        return self.sizes.get(path)
+    def usage(self, path: str) -> Usage | None:
+        size_mib = self.sizes.get(path)
+        return None if size_mib is None else Usage(capacity=size_mib * 1024 * 1024, allocation=0)
 
     def pool_of(self, path: str) -> str | None:
         return None
