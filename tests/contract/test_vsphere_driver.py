@@ -206,21 +206,6 @@ def test_changes_behind_our_back_are_seen(peer: VspherePeer, driver: VsphereDriv
     assert driver.find(WEB).definition.memory_mib == 64
 
 
-def test_a_list_says_of_each_vm_what_is_said_of_it_alone(peer: VspherePeer, driver: VsphereDriver):
-    cards = [{"network": name.name} for name in driver._places.networks if "Uplinks" not in name.name]
-    buses = [{"size_mib": 4, "bus": bus, "pool": peer.pool} for bus in ("virtio", "scsi", "sata")]
-    data = {"user_data": "#cloud-config\n"}
-    driver.create(definition(peer, "whole", disks=buses, nics=cards, cloud_init=data, tags={"a": "ü <&>"}))
-    driver.create(definition(peer))
-    make(driver._session, "theirs", peer.pool, disks=2)
-    for name in ("whole", "theirs"):
-        driver.power(VmRef(name=name), PowerAction.ON, 30)
-    listed = driver.list_vms()
-    assert [vm.name for vm in listed] == ["theirs", "web", "whole"]
-    assert listed == tuple(driver.find(VmRef(name=vm.name, uuid=vm.uuid)) for vm in listed)
-    assert [len(vm.definition.disks) for vm in listed] == [2, 1, 3]
-
-
 # --- what there is not enough of, or cannot be done ---
 
 
@@ -282,26 +267,3 @@ def test_a_guest_without_tools_is_not_shut_down_and_the_error_says_so(
         driver.power(WEB, PowerAction.SHUTDOWN, 2)
     assert late.value.code == "driver.timed_out"
     assert driver.find(WEB).power is PowerState.ON
-
-
-def test_a_vm_is_found_in_two_calls_by_uuid_and_in_one_more_by_name(
-    peer: VspherePeer, driver: VsphereDriver, monkeypatch
-):
-    driver.create(definition(peer))
-    calls: list[str] = []
-    real = driver._session._stub.SerializeRequest
-
-    def counted(managed, method, arguments):
-        calls.append(method.wsdlName)
-        return real(managed, method, arguments)
-
-    monkeypatch.setattr(driver._session._stub, "SerializeRequest", counted)
-    uuid = definition(peer).identity
-    assert driver.find(VmRef(name="web", uuid=uuid)).name == "web"
-    assert calls == ["FindByUuid", "RetrievePropertiesEx"]
-    calls.clear()
-    assert driver.find(WEB).uuid == uuid
-    assert calls == ["RetrievePropertiesEx", "RetrievePropertiesEx"]
-    calls.clear()
-    assert [vm.uuid for vm in driver.list_vms()] == [uuid]
-    assert calls == ["RetrievePropertiesEx"]
