@@ -52,7 +52,10 @@ class Background:
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
             )
         child.returncode = 0  # Popen would complain of a running child when it is forgotten; we mean to forget it.
-        self._pid_file.write_text(f"{child.pid} {_started_at(child.pid)}\n")
+        # In one step: who reads half of it would take the process for ended.
+        made = self._pid_file.with_suffix(".pid.new")
+        made.write_text(f"{child.pid} {_started_at(child.pid)}\n")
+        made.replace(self._pid_file)
         return child.pid
 
     def pid(self) -> int | None:

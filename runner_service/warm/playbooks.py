@@ -142,6 +142,7 @@ def _load_what_runs_need() -> None:
     for name in _OURS:
         with suppress(ImportError):
             importlib.import_module(name)
+    _rehearse_module()
 
 
 def _template_once() -> None:
@@ -166,6 +167,14 @@ def _rehearse() -> None:
         hosts = importlib.import_module("ansible.inventory.manager").InventoryManager(loader, [str(inventory)])
         variables = importlib.import_module("ansible.vars.manager").VariableManager(loader, hosts)
         importlib.import_module("ansible.playbook").Playbook.load(str(playbook), variables, loader)
+
+
+def _rehearse_module() -> None:
+    """Ask a hypervisor for a VM that nobody has, so that specs, and what Python has made of our types, are there."""
+    with suppress(ImportError):
+        action: Any = importlib.import_module(f"{_COLLECTION}.action.vm")
+        nowhere = {"hypervisor_type": "fake", "url": "fake:///nonexistent", "name": "a", "memory_mib": 1}
+        action.said_by("vm", {**nowhere, "state": "present", "_ansible_check_mode": True})
 
 
 def _configuration() -> tuple[str | None, int | None]:

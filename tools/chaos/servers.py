@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -56,6 +57,8 @@ class Servers:
 
     def __init__(self, directory: Path):
         self._directory = directory
+        #: The keeper starts what is dead, and so does who wants everything to run: each server once.
+        self._starting = threading.Lock()
         self._known = services.start(directory)
 
     @contextmanager
@@ -73,8 +76,9 @@ class Servers:
 
     def start(self) -> None:
         """Afterwards both answer, at the ports that they had."""
-        if services.start(self._directory) != self._known:
-            raise RuntimeError(f"somebody took a port of the servers in {self._directory}")
+        with self._starting:
+            if services.start(self._directory) != self._known:
+                raise RuntimeError(f"somebody took a port of the servers in {self._directory}")
 
     def kill(self, name: str) -> None:
         process = Background(self._directory, name)

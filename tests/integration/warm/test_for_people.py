@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -220,3 +220,45 @@ def test_interrupt_at_the_terminal_ends_the_run(person: Person) -> None:
     terminal.type("\x03")
     assert terminal.end() in (99, 130, -signal.SIGINT)
     assert "User interrupted execution" in terminal.said
+
+
+PLACE = """
+  - ansible.builtin.command: {cmd: "sh -c 'nproc; ionice -p $$'"}
+    register: said
+  - ansible.builtin.debug: {var: said.stdout_lines}"""
+
+
+def test_a_run_has_its_callers_processors_and_priority_of_input_and_output(person: Person) -> None:
+    command = person.get_warm()
+    (person.home / "play.yml").write_text(EMPTY.replace("[]", PLACE))
+    line = f"exec taskset -c 0 ionice -c 2 -n 7 {command} play.yml"
+    done = subprocess.run(
+        ["sh", "-c", line], cwd=person.home, env=person.environment, capture_output=True, text=True, check=False
+    )
+    assert "not warm" not in done.stderr
+    assert re.findall(r'"([^"]+)",?\n', done.stdout)[-2:] == ["1", "best-effort: prio 7"]
+
+
+def test_a_server_that_nobody_needs_ends(person: Person) -> None:
+    idle = replace(person, environment=person.environment | {"MILLWRIGHT_WARM_IDLE": "0.02"})
+    command = idle.get_warm()
+    wait_until(lambda: not idle.servers(), 60, "the idle server to end")
+    assert not idle.is_warm(command, "play.yml")
+
+
+def test_a_run_can_be_put_aside_and_taken_up_again(person: Person) -> None:
+    """Ctrl-Z stops who waits at the terminal, and fg goes on: the shell gets its prompt meanwhile."""
+    command = person.get_warm()
+    (person.home / "play.yml").write_text(EMPTY.replace("[]", "[{ansible.builtin.command: sleep 3}]"))
+    terminal = Terminal(person, ["/bin/bash", "--norc", "--noediting", "-i"])
+    terminal.type(f"{command} play.yml\n")
+    terminal.read_until("TASK [")
+    terminal.type("\x1a")
+    terminal.read_until("Stopped")
+    terminal.type("echo free $((1 + 1))\n")
+    terminal.read_until("free 2")
+    assert "PLAY RECAP" not in terminal.said.rpartition("free 2")[2]
+    terminal.type("fg\n")
+    terminal.read_until("PLAY RECAP")
+    terminal.type("exit\n")
+    assert terminal.end() == 0
