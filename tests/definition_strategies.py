@@ -37,8 +37,9 @@ def _of(kind: type) -> st.SearchStrategy[str]:
 
 @st.composite
 def _cpus(draw: Any) -> dict[str, int]:
-    cores = draw(st.integers(1, 4))
-    return {"count": cores * draw(st.integers(1, 4)), "cores_per_socket": cores}
+    cores, sockets = draw(st.integers(1, 4)), draw(st.integers(1, 4))
+    most = draw(st.none() | st.integers(sockets, 6).map(lambda more: more * cores))
+    return {"count": cores * sockets, "cores_per_socket": cores, "max_count": most}
 
 
 @st.composite
@@ -66,6 +67,8 @@ def definitions(name: st.SearchStrategy[str] = _LINE) -> st.SearchStrategy[VmDef
     raw = st.fixed_dictionaries(
         {"name": name, "memory_mib": st.integers(16, 4096)},
         optional={
+            "memory_max_mib": st.none() | st.integers(4096, 8192),
+            "autostart": st.booleans(),
             "description": _TEXT,
             "tags": st.dictionaries(_PRINTABLE, _PRINTABLE, max_size=3),
             "cpu": _cpus(),

@@ -31,6 +31,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.ensure import (
     ensure_power,
     ensure_present,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import (
@@ -398,6 +399,16 @@ def test_a_vm_that_is_not_off_is_not_reconfigured(peer: Peer, driver: VmDriver, 
         with pytest.raises(InvalidTransition, match=power.value):
             attempt()
     assert driver.find(WEB).definition == before.definition
+
+
+def test_a_vm_that_is_on_is_reconfigured_with_a_power_cycle_if_that_is_allowed(peer: Peer, driver: VmDriver):
+    create(driver, definition(peer), PowerState.ON)
+    want, allowed = definition(peer, **BIGGER), Allowed(power_cycle=True, shutdown_timeout=1)
+    plan = ensure_present(driver, want, dry_run=True, allowed=allowed)
+    done = ensure_present(driver, want, dry_run=False, allowed=allowed)
+    assert agreed(plan, done)
+    assert (plan.power_cycled, done.power_cycled, done.after.power) == (True, True, PowerState.ON)
+    assert changes(driver.find(WEB).definition, want) == ()
 
 
 def test_what_the_driver_cannot_change_is_refused_by_plan_and_apply(peer: Peer, driver: VmDriver):

@@ -256,6 +256,17 @@ def test_a_vm_whose_disk_somebody_removed_is_deleted(mock: LibvirtDriver):
     assert mock.find(WEB) is None
 
 
+def test_what_a_killed_change_left_is_replaced_by_the_next(mock: LibvirtDriver):
+    want = wanted(mock)
+    mock.create(want)
+    add_volume(mock, f"{want.identity}-data.qcow2")
+    files = mock.peer.files(mock)
+    more = wanted(mock, disks=[*want.to_dict()["disks"], {"name": "data", "size_mib": 4}])
+    assert [change.path for change in ensure_present(mock, more, dry_run=False).changes] == ["disks[data]"]
+    assert mock.peer.files(mock) == files
+    assert changes(mock.find(WEB).definition, more) == ()
+
+
 def test_all_vms_are_told_as_one_is(mock: LibvirtDriver):
     mock.create(wanted(mock, autostart=True))
     mock.create(definition(mock.peer, "off"))

@@ -24,6 +24,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.ensure import (
     ensure_power,
     ensure_present,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction
@@ -56,16 +57,17 @@ def said(operation: Callable[..., Result], *, dry_run: bool) -> dict | str:
 
 
 SAME_NAME = definitions(name=st.just("web"))
+ALLOWED = st.builds(Allowed, power_cycle=st.booleans(), disk_removal=st.booleans())
 
 
 @settings(deadline=None, max_examples=30)
-@given(SAME_NAME, SAME_NAME, st.lists(st.sampled_from(PowerAction), max_size=2))
-def test_a_plan_says_what_apply_does_and_a_second_run_does_nothing(first, second, actions):
+@given(SAME_NAME, SAME_NAME, st.lists(st.sampled_from(PowerAction), max_size=2), ALLOWED)
+def test_a_plan_says_what_apply_does_and_a_second_run_does_nothing(first, second, actions, allowed):
     with hypervisor() as driver:
         driver.create(first)
         for action in actions:
             said(partial(ensure_power, driver, VmRef.of(first), action, timeout=1), dry_run=False)
-        present = partial(ensure_present, driver, second)
+        present = partial(ensure_present, driver, second, allowed=allowed)
         before = driver.find(VmRef.of(first))
         plan = said(present, dry_run=True)
         assert driver.find(VmRef.of(first)) == before

@@ -169,16 +169,16 @@ class VsphereDriver:
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:  # noqa: ARG002  # all of want
         with self._looking(f"changing {ref}"):
             vm, seen = self._changeable(ref, want)
+            if seen.power is not PowerState.OFF:
+                raise InvalidTransition(f"VM {seen.name!r} is {seen.power.value}; changing it needs it powered off")
         with self._asking(f"changing {ref}"):
             kept = replace(seen.kept, definition=_changed(seen.kept.definition, want))
             self._maker().change(vm, seen, want, kept)
 
     def _changeable(self, ref: VmRef, want: VmDefinition) -> tuple[Any, Seen]:
-        """The VM, if it can be made as wanted."""
+        """The VM, if it can be made as wanted once it is off."""
         vm, seen = self._present(ref)
         self._refuse_foreign(seen, "changed")
-        if seen.power is not PowerState.OFF:
-            raise InvalidTransition(f"VM {seen.name!r} is {seen.power.value}; changing it needs it powered off")
         self._planner.refuse_what_hosts_lack(want)
         self._refuse_name(replace(want, uuid=seen.uuid))
         return vm, seen
