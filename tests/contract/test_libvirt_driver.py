@@ -617,3 +617,46 @@ def test_a_connection_that_breaks_is_unreachable(tmp_path: Path):
     with pytest.raises(Unreachable, match="listing VMs"):
         driver.list_vms()
     driver.close()
+
+
+class CutWhenDefining(RealOne):
+    """The line breaks just before the domain is defined, when its disks are made."""
+
+    def __init__(self, real: libvirt.virConnect, line: Line):
+        super().__init__(real)
+        self._line = line
+
+    def defineXML(self, xml: str) -> libvirt.virDomain:
+        self._line.cut()
+        return self._real.defineXML(xml)
+
+
+@contextlib.contextmanager
+def breaking(tmp_path: Path) -> Iterator[LibvirtDriver]:
+    """A driver whose connection breaks when it has made disks."""
+    line = Line(tmp_path / "sock")
+    url = f"qemu+unix:///system?socket={line.path}"
+    driver = LibvirtDriver.open(Connection(hypervisor_type="libvirt", url=url))
+    driver._connection = CutWhenDefining(driver._connection, line)
+    yield driver
+    driver.close()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_what_broke_off_with_the_connection_is_done_by_the_next_try(qemu: LibvirtDriver, tmp_path: Path):
+    files, want = qemu.peer.files(qemu), wanted(qemu)
+    with breaking(tmp_path) as driver, pytest.raises(Unreachable) as failed:
+        driver.create(want)
+    assert (failed.value.retryable, qemu.find(WEB)) == (True, None)
+    assert qemu.residue(WEB) == failed.value.left != ()
+    assert ensure_present(qemu, want, dry_run=False).removed == failed.value.left
+    before, made = qemu.find(WEB), qemu.peer.files(qemu)
+    more = wanted(qemu, disks=[*want.to_dict()["disks"], {"name": "data", "size_mib": 4, "pool": qemu.peer.pool}])
+    (tmp_path / "again").mkdir()
+    with breaking(tmp_path / "again") as driver, pytest.raises(Unreachable) as failed:
+        driver.update(WEB, more, changes(before.definition, more))
+    assert (qemu.find(WEB).definition, qemu.peer.files(qemu) - made) == (before.definition, set(failed.value.left))
+    assert [change.path for change in ensure_present(qemu, more, dry_run=False).changes] == ["disks[data]"]
+    qemu.delete(WEB)
+    assert qemu.peer.files(qemu) == files
