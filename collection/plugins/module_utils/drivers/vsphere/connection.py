@@ -72,7 +72,7 @@ class Session:
     def _may_take(self, seconds: float) -> None:
         """How long answers may take from now on, also on connections that are open already."""
         self._stub.schemeArgs["timeout"] = seconds
-        for http, _ in self._stub.pool:
+        for http, _idle in self._stub.pool:
             http.timeout = seconds
             http.sock.settimeout(seconds)
 

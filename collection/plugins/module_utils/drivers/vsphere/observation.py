@@ -34,7 +34,7 @@ _POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended":
 _MODELS = {theirs: ours for ours, theirs in CARDS.items()}
 
 #: A network's id or key -> its name.
-NetworkName = Callable[[str], str | None]
+NetworkName = Callable[[str], "str | None"]
 
 
 def power_of(told: Properties) -> PowerState:

@@ -93,7 +93,7 @@ class Places:
 
     def settle(self) -> None:
         """Find all that does not depend on the VM."""
-        _ = self.pool, self.folder
+        _found = self.pool, self.folder
 
     @cached_property
     def _of_compute(self) -> dict[str, Any]:
@@ -153,7 +153,7 @@ class Places:
         entity = pick("network", self.networks, nic.network)
         if isinstance(entity.object, vim.dvs.DistributedVirtualPortgroup):
             return self._port_group(entity)
-        if type(entity.object) is not vim.Network:
+        if type(entity.object) is not vim.Network:  # pylint: disable=unidiomatic-typecheck  # subclasses are others
             raise Unsupported(f"network {entity.path} is neither a standard nor a distributed port group")
         backing = vim.vm.device.VirtualEthernetCard.NetworkBackingInfo(deviceName=entity.name, network=entity.object)
         return Network(entity, entity.id, backing)

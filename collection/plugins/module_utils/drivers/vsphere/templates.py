@@ -44,7 +44,7 @@ class Templates:
         if not self._session.is_vcenter:
             raise Unsupported(f"a stand-alone ESXi host cannot clone, so no disk can be made from template {said!r}")
         there = self._every()
-        fitting = [one for one, _ in there if one.is_called(said)]
+        fitting = [one for one, _kept in there if one.is_called(said)]
         if fitting:
             return self._read(pick("template", fitting, said))
         known = ", ".join(one.path for one, is_template in there if is_template) or "none"
