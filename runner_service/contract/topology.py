@@ -99,20 +99,9 @@ class Topology:
             "x-dead-letter-routing-key": self.dead_queue,
         }
 
-    @property
-    def rubbish_queue(self) -> str:
-        """Where earlier versions put what nobody could read. The API empties it into its table of dead letters; nobody
-        publishes to it any more."""
-        return f"millwright.{self.datacenter_id}.rubbish"
-
     @staticmethod
     def plain_arguments() -> dict[str, str | int | bool]:
         """Arguments that ``out_queue`` and ``dead_queue`` are declared with.
 
         One consumer at a time, so that a second relay that stands by never applies updates out of order."""
         return {"x-queue-type": "quorum", "x-single-active-consumer": True}
-
-    @staticmethod
-    def rubbish_arguments() -> dict[str, str | int | bool]:
-        """Arguments that ``rubbish_queue`` is declared with: people may look into it message by message."""
-        return {"x-queue-type": "quorum"}

@@ -20,7 +20,7 @@ from pathlib import Path
 from tools.chaos.jobs import results_of
 from tools.chaos.plan import Plan, plan_of
 from tools.chaos.report import Report, line, table
-from tools.chaos.sizes import SIZES, size_of
+from tools.chaos.sizes import REAL, SIZES, size_of
 from tools.stack import ROOT
 
 DIRECTORY = ROOT / ".run" / "chaos"
@@ -39,7 +39,9 @@ def main() -> None:
 
 def _plans(chosen: argparse.Namespace) -> list[Plan]:
     seeds = [chosen.seed] if chosen.seed is not None else range(chosen.first, chosen.first + chosen.seeds)
-    return [plan_of(seed, SIZES[chosen.form] if chosen.form else size_of(seed)) for seed in seeds]
+    sizes = {seed: SIZES[chosen.form] if chosen.form else size_of(seed) for seed in seeds}
+    # Those with real guests come last: they share the machine's libvirt with whoever else uses it.
+    return [plan_of(seed, sizes[seed]) for seed in sorted(seeds, key=lambda seed: sizes[seed] is REAL)]
 
 
 def run(plans: list[Plan], directory: Path, jobs: int, report: Report) -> Report:

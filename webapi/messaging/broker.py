@@ -41,6 +41,8 @@ def cut(connection: BlockingConnection) -> None:
 
     An orderly close does not do that. pika gives what waits in the client back message by message, before the one that
     was in hand; then the next consumer would get the later ones first, and take the earlier ones for old."""
+    if connection.is_closed:
+        return
     with suppress(AMQPError, OSError):
         connection.process_data_events(time_limit=0)  # What was acknowledged is sent.
     if connection.is_closed:
@@ -58,7 +60,6 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
         _bind(channel, REQUESTS_EXCHANGE, queue, topology.in_arguments())
     _bind(channel, UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments())
     _bind(channel, DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments())
-    _bind(channel, DEAD_EXCHANGE, topology.rubbish_queue, topology.rubbish_arguments())
     channel.queue_declare(topology.status_queue, durable=True, arguments=topology.status_arguments())
     for key in (topology.status_key, topology.heartbeat_key):
         channel.queue_bind(topology.status_queue, CONTROL_EXCHANGE, routing_key=key)

@@ -81,12 +81,17 @@ class Inbound:
         for topology in outbox.topologies():
             if topology.datacenter_id not in self._consumed:
                 broker.declare(self._channel, topology)
-                self._channel.basic_consume(topology.out_queue, partial(self._on_update, topology))
-                self._channel.basic_consume(topology.dead_queue, partial(self._on_dead, topology))
-                self._channel.basic_consume(topology.rubbish_queue, partial(self._on_rubbish, topology))
-                on_status = partial(self._statuses.on_status, topology)
-                self._channel.basic_consume(topology.status_queue, on_status, auto_ack=True)
+                self._consume(topology.out_queue, partial(self._on_update, topology))
+                self._consume(topology.dead_queue, partial(self._on_dead, topology))
+                self._consume(topology.status_queue, partial(self._statuses.on_status, topology), auto_ack=True)
                 self._consumed.add(topology.datacenter_id)
+
+    def _consume(self, queue: str, heard: Callable[..., None], *, auto_ack: bool = False) -> None:
+        try:
+            self._channel.basic_consume(queue, heard, auto_ack=auto_ack)
+        except AMQPError:
+            log.error("the broker does not let us consume %s; if it says so again: docs/scale-out.md", queue)
+            raise
 
     def _on_update(self, topology: Topology, channel: BlockingChannel, method: Any, _: Any, body: bytes) -> None:
         self._waiting.append(_Delivery(topology, channel, method.delivery_tag, body))
@@ -121,13 +126,6 @@ class Inbound:
         self.apply_waiting()
         with self._keeping_what_trips(topology, topology.dead_queue, body):
             _say(deadletters.bury_request(topology, body, broker.reason_of(properties)))
-        channel.basic_ack(method.delivery_tag)
-
-    def _on_rubbish(
-        self, topology: Topology, channel: BlockingChannel, method: Any, properties: pika.BasicProperties, body: bytes
-    ) -> None:
-        """What earlier versions put aside there."""
-        _say(deadletters.take_over(topology, body, broker.reason_of(properties)))
         channel.basic_ack(method.delivery_tag)
 
     @contextmanager

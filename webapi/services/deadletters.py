@@ -104,12 +104,6 @@ def keep(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter
     return letter
 
 
-@transaction
-def take_over(topology: Topology, body: bytes, reason: str) -> DeadLetter:
-    """A message that an earlier version put into the rubbish queue, and told of then."""
-    return _add(topology, topology.rubbish_queue, body, reason)
-
-
 def _add(topology: Topology, queue: str, body: bytes, reason: str) -> DeadLetter:
     request_id, task_id = _known_ids(body)
     letter = DeadLetter(

@@ -352,17 +352,6 @@ def test_an_update_that_was_kept_before_its_request_ended_is_sent_again_and_appl
     assert world.get("/deadletters")["items"] == []
 
 
-def test_what_an_earlier_version_put_into_the_rubbish_queue_becomes_dead_letters(
-    world: World, site: Site, amqp_vhost_url: str
-):
-    properties = pika.BasicProperties(headers={REASON_HEADER: "not JSON in UTF-8"})
-    site.channel.basic_publish(DEAD_EXCHANGE, site.topology.rubbish_queue, b"old", properties, mandatory=True)
-    with running(world, amqp_vhost_url):
-        letter = _letter(world, "not JSON in UTF-8")
-    assert (letter["body"], letter["queue"]) == ("old", site.topology.rubbish_queue)
-    assert world.get("/events?severity=CRITICAL")["items"] == []
-
-
 @pytest.mark.parametrize("how", ["the database goes", "it is stopped"])
 def test_updates_are_applied_in_order_however_often_the_relay_breaks_off_in_a_backlog(
     world: World, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch, how: str
