@@ -130,12 +130,12 @@ def test_an_expression_that_fails_is_passed_over_or_with_strict_an_error(lab: La
     assert "web" in lab.refusal()
 
 
-def test_the_mock_of_libvirt_gives_its_vm_with_the_address_that_it_tells(lab: Lab):
+def test_the_mock_of_libvirt_gives_its_vm(lab: Lab):
     lab.write({"name": "mock", "type": "libvirt", "url": "test:///default"})
     vm = lab.hosts()["test"]
     assert vm["millwright_power"] == "on"
     assert vm["millwright_managed"] is False
-    assert vm["ansible_host"] in vm["millwright_addresses"]
+    assert vm["millwright_hypervisor"] == {"type": "libvirt", "url": "test:///default"}
 
 
 def test_a_dead_hypervisor_is_told_and_takes_no_other_away(lab: Lab):

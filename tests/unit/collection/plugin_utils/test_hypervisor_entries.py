@@ -63,3 +63,16 @@ def test_every_option_of_a_connection_is_documented_for_an_entry():
 )
 def test_a_guest_is_reached_by_ipv4_before_ipv6_and_never_by_what_leads_nowhere(addresses: list[str], best: str | None):
     assert vms.address_of(addresses) == best
+
+
+def test_a_hosts_variables_say_what_its_vm_is_and_where_its_guest_is_reached():
+    [hypervisor] = hypervisors_of([{"type": "fake", "url": "fake:///a", "name": "lab"}])
+    vm = {"name": "web", "uuid": "u", "definition": {"tags": {"role": "web"}}, "addresses": ["fe80::1", "192.0.2.7"]}
+    told = vms.variables_of(hypervisor, vm)
+    assert told["ansible_host"] == "192.0.2.7"
+    assert told["millwright_vm"] == {"name": "web", "uuid": "u"}
+    assert told["millwright_tags"] == {"role": "web"}
+    assert told["millwright_hypervisor_name"] == "lab"
+    foreign = vms.variables_of(hypervisor, {**vm, "definition": None, "addresses": []})
+    assert foreign["millwright_tags"] == {}
+    assert "ansible_host" not in foreign
