@@ -69,6 +69,13 @@ def test_a_call_that_fails_on_its_way_is_retryable(proxy: Proxy, simulator, meth
         assert driver.list_vms() == ()
 
 
+def test_a_server_that_closes_after_each_answer_is_no_failure(proxy: Proxy, simulator):
+    for method in ("RetrieveServiceContent", "Login", "RetrievePropertiesEx", "CreateContainerView"):
+        proxy.rules[method] = ["close"] * 9
+    with open_driver(through(proxy, simulator)) as driver:
+        assert (driver.list_vms(), driver.find(WEB)) == ((), None)
+
+
 @pytest.mark.parametrize("fault", ["503", "drop", "lose"])
 @pytest.mark.parametrize("method", ["CloneVM_Task", "ReconfigVM_Task", "CreateFilter", "WaitForUpdatesEx"])
 def test_a_create_that_fails_on_its_way_can_be_tried_again_and_doubles_nothing(

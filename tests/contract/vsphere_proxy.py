@@ -29,7 +29,7 @@ class Proxy:
     url: str
     calls: Counter[str] = field(default_factory=Counter)
     #: Method -> what is done to its next calls, one after the other: "503", "drop" (before the server has heard it),
-    #: "lose" (the answer), or seconds to wait.
+    #: "lose" (the answer), "close" (after the answer), or seconds to wait.
     rules: dict[str, list[str | float]] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -89,6 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         if isinstance(rule, int | float):
             self.proxy.released.wait(rule)
         status, headers, answer = self._ask(body)
+        headers |= {"Connection": "close"} if rule == "close" else {}
         if rule == "lose":
             self.close_connection = True
         else:

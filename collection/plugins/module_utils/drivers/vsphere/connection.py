@@ -35,7 +35,7 @@ class Session:
         """Raises Unsupported, Untrusted, Unreachable within ``connect_timeout``, AuthenticationFailed, SessionEnded."""
         address = address_of(connection.url)
         self._url = connection.url
-        self._views: dict[tuple[type, ...], Any] = {}
+        self._views: dict[tuple[Any, tuple[type, ...]], Any] = {}
         self._collector: Any = None
         self._stub = stub_of(connection, address)
         try:
@@ -74,7 +74,9 @@ class Session:
         self._stub.schemeArgs["timeout"] = seconds
         for http, _idle in self._stub.pool:
             http.timeout = seconds
-            http.sock.settimeout(seconds)
+            # One that the server has closed after its answer connects anew.
+            if http.sock is not None:
+                http.sock.settimeout(seconds)
 
     # --- reading ---
 
@@ -96,9 +98,10 @@ class Session:
         return read_vms(self._stub, self.content.propertyCollector, view, paths)
 
     def _view(self, root: Any, kinds: tuple[type, ...]) -> Any:
-        if kinds not in self._views:
-            self._views[kinds] = self.content.viewManager.CreateContainerView(root, list(kinds), recursive=True)
-        return self._views[kinds]
+        if (root, kinds) not in self._views:
+            made = self.content.viewManager.CreateContainerView(root, list(kinds), recursive=True)
+            self._views[root, kinds] = made
+        return self._views[root, kinds]
 
     def collector(self) -> Any:
         """A PropertyCollector of this connection's own."""
