@@ -30,10 +30,11 @@ def start(place: Path, port: int, password: str) -> None:
     """Afterwards the server answers and has the user and the database ``millwright``."""
     data = place / "mysql"
     if not (data / "mysql").is_dir():
-        _install(data)
+        _install(data, _own_tmp(place))
     server = _server(place)
     server.start([
-        SERVER, "--no-defaults", *_as_user(), f"--datadir={data}", f"--port={port}", f"--socket={_socket(place)}",
+        SERVER, "--no-defaults", *_as_user(), f"--datadir={data}", f"--tmpdir={_own_tmp(place)}",
+        f"--port={port}", f"--socket={_socket(place)}",
         "--bind-address=127.0.0.1", "--skip-name-resolve", "--character-set-server=utf8mb4",
         "--innodb-buffer-pool-size=64M", "--innodb-log-file-size=32M",
         # A crash of the server loses nothing, a crash of the machine a second: enough for a demo and for tests.
@@ -67,10 +68,17 @@ def _as_user() -> list[str]:
     return ["--user=root"] if os.getuid() == 0 else []
 
 
-def _install(data: Path) -> None:
+def _own_tmp(place: Path) -> Path:
+    """A server that starts removes what it takes for another's left-overs in its directory for temporary tables."""
+    directory = place / "tmp"
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def _install(data: Path, tmp: Path) -> None:
     """New system tables; the unix user who runs the server is its administrator, by its socket alone."""
     command = [
-        INSTALL, "--no-defaults", *_as_user(), f"--datadir={data}", "--skip-test-db",
+        INSTALL, "--no-defaults", *_as_user(), f"--datadir={data}", f"--tmpdir={tmp}", "--skip-test-db",
         "--auth-root-authentication-method=socket", f"--auth-root-socket-user={getpass.getuser()}",
     ]  # fmt: skip
     data.mkdir(parents=True, exist_ok=True)
