@@ -18,9 +18,10 @@ from libvirt_peers import libvirt_qemu as qemu_peer
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, VmRef
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import DriverError, Unsupported
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Conflict, DriverError, Unsupported
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, agent, monitor
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import open_driver
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import Quiesce, WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 
@@ -104,6 +105,18 @@ def test_a_vm_without_a_disk_has_no_snapshots(tmp_path: Path):
         mock.create(definition(peer, disks=[]))
         with pytest.raises(Unsupported, match="no disk"):
             mock.create_snapshot(WEB, ONE)
+
+
+def test_a_vm_with_snapshots_keeps_its_name(tmp_path: Path):
+    with libvirt_mock(tmp_path) as peer, open_driver(peer.connection) as mock:
+        mock.create(definition(peer, uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10"))
+        mock.create_snapshot(WEB, ONE)
+        other = definition(peer, "shop", uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10")
+        for dry_run in (True, False):
+            with pytest.raises(Conflict, match="has snapshots"):
+                ensure_present(mock, other, dry_run=dry_run)
+        mock.delete_snapshot(WEB, "one", children=False)
+        assert ensure_present(mock, other, dry_run=False).after.name == "shop"
 
 
 def names_on(driver: LibvirtDriver) -> set[str]:

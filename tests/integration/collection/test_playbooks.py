@@ -198,3 +198,43 @@ def test_discover_and_power_work_on_libvirt_s_test_hypervisor(tmp_path: Path):
     assert '"name": "test"' in told.stdout
     paused = site.play("pause", {"test": {"name": "test"}}, "-v")
     assert site.recap(paused)["test"]["changed"] == 1, paused.stdout
+
+
+def test_vms_go_back_to_a_snapshot_and_become_templates(site: Site, store: Store):
+    vms = {"web": GUEST, "db": GUEST}
+    told = json.dumps(
+        {"millwright_snapshot": {"name": "before", "children": True}, "millwright_template": {"name": "t"}}
+    )
+
+    def changed(name: str, guests: dict[str, dict[str, Any]] = vms, *flags: str) -> list[int]:
+        done = site.play(name, guests, "-e", told, *flags)
+        assert done.returncode == 0, done.stdout
+        return [counts["changed"] for counts in site.recap(done).values()]
+
+    changed("configure")
+    assert changed("snapshot_create", vms, "--check") == [1, 1]
+    assert changed("snapshot_create") == [1, 1]
+    assert changed("snapshot_create") == [0, 0]
+    changed("reconfigure", {name: {**GUEST, "memory_mib": 128} for name in vms})
+    assert changed("snapshot_revert") == [1, 1]
+    assert {machine.memory_mib for machine in store.read().machines.values()} == {64}
+    assert changed("snapshot_delete") == [1, 1]
+    assert changed("snapshot_delete") == [0, 0]
+    # Both have the name of the template, and one pool: the first one makes it.
+    assert changed("capture", {"web": GUEST}) == [1]
+    assert changed("capture", {"db": GUEST}) == [0]
+
+
+def test_a_vm_that_runs_is_reconfigured_as_far_as_is_allowed(site: Site, store: Store):
+    site.play("vapp_deploy", {"web": GUEST})
+    larger = {"web": {**GUEST, "memory_mib": 128, "disks": []}}
+    for told, code in (({}, 2), ({"millwright_allow_disk_removal": True}, 2)):
+        assert site.play("reconfigure", larger, "-e", json.dumps(told)).returncode == code
+    told = {"millwright_allow_disk_removal": True, "millwright_allow_power_cycle": True}
+    assert site.play("reconfigure", larger, "-e", json.dumps(told)).returncode == 0
+    [machine] = store.read().machines.values()
+    assert (machine.memory_mib, machine.power.value, store.read().pools["default"].volumes) == (128, "on", {})
+    store.tell({"deaf_guests": ["web"]})
+    told = {"millwright_timeout": 1, "millwright_force": True}
+    assert site.play("shutdown", larger, "-e", json.dumps(told)).returncode == 0
+    assert machines(store) == {"web": "off"}
