@@ -55,6 +55,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner_service/warm": {"runner_service", "click"},
     "runner_service/warm/playbooks": {"runner_service/warm", "ansible"},
     "runner_service/warm/kept_workers": {"runner_service/warm", "ansible"},
+    "runner_service/warm/differences": {"ansible"},
     # click is the command line's; nacl opens what the API sealed; prometheus_client shows the runner's figures.
     "runner_service": {"runner_service", VM, "click", "nacl", "prometheus_client"},
     "webapi/messaging": {"webapi", CONTRACT, VM, "pika", "sqlalchemy", "flask"},

@@ -20,16 +20,16 @@ import pickle
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.connection import wait
 from typing import Any
 
 from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleError
 from ansible.executor.process.worker import WorkerProcess
-from ansible.module_utils._internal._datatag import AnsibleTagHelper
 from ansible.plugins import strategy
 from ansible.utils.multiprocessing import context as processes
+
+from .differences import Difference, difference
 
 #: Set to 0: each task of each host has a process of its own, as ever.
 VARIABLE = "MILLWRIGHT_KEEP_WORKERS"
@@ -45,6 +45,8 @@ _RENEWS = ("add_dynamic_host", "add_dynamic_group", "refresh_inventory")
 _TASKS = 4
 #: Seconds for which who asks whether a worker is busy is kept waiting, at most: Ansible asks without a pause.
 _PAUSE = 0.005
+#: As Ansible says it.
+DEAD = "A worker was found in a dead state"
 #: Seconds for a worker that is not needed any more to end.
 _LAST = 2.0
 _DONE = _ENOUGH = b""
@@ -82,8 +84,11 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         self._own_end.close()
 
     def give(self, message: bytes) -> None:
-        """Raises OSError if the process has ended."""
-        self.line.send_bytes(message)
+        """Raises AnsibleError if the process has ended. Of an OSError Ansible would say nothing, and forget the host."""
+        try:
+            self.line.send_bytes(message)
+        except OSError as error:
+            raise AnsibleError(DEAD) from error
 
     def hear(self) -> None:
         """Take its answer, if there is one: it has told the result before."""
@@ -94,7 +99,7 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
 
     def end(self) -> None:
         """As soon as it is not busy."""
-        with suppress(OSError):
+        with suppress(AnsibleError):
             self.give(_ENOUGH)
         if not self.is_busy:
             self.line.close()
@@ -218,7 +223,7 @@ class Pool:
         slot = told["worker_id"]
         before = self._turns.pop(slot, None)
         if before is not None and before.exitcode:
-            raise AnsibleError("A worker was found in a dead state")
+            raise AnsibleError(DEAD)
         self._look_at_play(told)
         if os.environ.get(VARIABLE) == "0" or not may_be_kept(told["task"]):
             self.retire()
@@ -300,43 +305,6 @@ def may_be_kept(task: Any) -> bool:
     """Whether the task is one call on its own host that leaves nothing behind in its process."""
     action = task.resolved_action or ""
     return (action.startswith(OURS) or action in PURE) and not any(getattr(task, more, None) for more in _MORE)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """What makes one host's variables another's."""
-
-    changed: dict[str, Any]
-    gone: tuple[str, ...]
-    #: The same for ``vars``, in which all variables are once more.
-    within: Difference | None
-
-    def applied_to(self, variables: Mapping[str, Any]) -> dict[str, Any]:
-        made = {name: value for name, value in variables.items() if name not in self.gone} | self.changed
-        return made if self.within is None else made | {"vars": self.within.applied_to(variables["vars"])}
-
-
-def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> Difference:
-    """Afterwards ``applied_to(old)`` equals ``new``."""
-    nothing = object()
-    changed = {name: value for name, value in new.items() if not _is_same(old.get(name, nothing), value)}
-    within = None
-    if "vars" in changed and "vars" in old:
-        within = difference(old["vars"], changed.pop("vars"))
-    return Difference(changed, tuple(name for name in old if name not in new), within)
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """By identity: equal values may differ in what Ansible has noted of them, as whether they are to be templated."""
-    if one is other:
-        return True
-    if type(one) is not type(other) or AnsibleTagHelper.tags(one) != AnsibleTagHelper.tags(other):
-        return False
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_is_same, one, other))
-    if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
-    return False
 
 
 def _before(owner: Any, method: str, first: Callable[[], None]) -> None:

@@ -67,6 +67,7 @@ def taken(model: type[Base], name: str) -> Refused:
 def remove(row: Base) -> None:
     """Delete a row. Raises Refused while others refer to it."""
     model, name = type(row), getattr(row, "name", "")
+    db.session.info.get(LOCKED, {}).pop((model, row.id), None)  # type: ignore[attr-defined]
     db.session.delete(row)
     try:
         db.session.flush()
