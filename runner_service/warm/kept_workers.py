@@ -84,7 +84,7 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         self._own_end.close()
 
     def give(self, message: bytes) -> None:
-        """Raises AnsibleError if the process has ended. Of an OSError Ansible would say nothing, and forget the host."""
+        """Raises AnsibleError if the process has ended: about an OSError Ansible says nothing, and forgets the host."""
         try:
             self.line.send_bytes(message)
         except OSError as error:
