@@ -69,11 +69,18 @@ def _was_to_fail(task: TaskSeen, dark: frozenset[str]) -> bool:
 
 
 def _unexplained(seen: Snapshot) -> Iterator[Finding]:
+    there = {machine.id for host in seen.hosts for machine in host.machines}
     for vm in seen.vms:
         tasks = sorted((task for task in seen.tasks if task.vm_id == vm.id), key=lambda task: task.created_at)
-        if vm.state == "UNKNOWN" and not any(_went_wrong(task) for task in tasks[-1:]):
+        if vm.state == "UNKNOWN" and not any(_explains(task, is_there=vm.id in there) for task in tasks[-1:]):
             last = f"{tasks[-1].type} is {tasks[-1].state}" if tasks else "there was none"
             yield Finding(Kind.UNEXPLAINED, f"VM {vm.native_name} is UNKNOWN; its last task: {last}")
+
+
+def _explains(task: TaskSeen, *, is_there: bool) -> bool:
+    """Why a VM is UNKNOWN after its last task: that went wrong, or it looked and told that the hypervisor has no such
+    VM, which somebody had left half made."""
+    return _went_wrong(task) or (task.type == "REFRESH" and not is_there)
 
 
 def _went_wrong(task: TaskSeen) -> bool:

@@ -75,6 +75,12 @@ def test_so_may_one_whose_cancelled_task_could_not_be_undone():
     assert _found(unknown, gone, replace(cancelled, jobs=(left,))) == []
 
 
+def test_so_may_one_that_was_looked_for_and_is_not_there():
+    unknown, refresh = replace(WEB, state="UNKNOWN"), replace(DEPLOY, type="REFRESH")
+    assert _found(unknown, replace(HOST, machines=()), refresh) == []
+    assert _found(unknown, HOST, refresh) == [Kind.UNEXPLAINED]
+
+
 def test_what_a_hypervisor_has_of_a_vm_that_is_not_there_is_orphaned():
     assert _found(GONE) == [Kind.ORPHANED] * 3
     assert _found(replace(WEB, hypervisor_id="elsewhere")) == [Kind.ORPHANED] * 3
