@@ -9,9 +9,14 @@ import os
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.services import Broker, fresh_database, shared_libvirt, shared_services
 from tools.services import Services
+
+# Machines are shared: how long an example takes says nothing.
+settings.register_profile("shared", deadline=None)
+settings.load_profile("shared")
 
 #: Fixtures that need the private MariaDB or RabbitMQ.
 SERVICE_FIXTURES = frozenset({"mariadb_url", "database_url", "amqp_url", "amqp_vhost_url"})

@@ -45,5 +45,5 @@ def _is_same(one: Any, other: Any) -> bool:
     if isinstance(one, list):
         return len(one) == len(other) and all(map(_is_same, one, other))
     if isinstance(one, dict):
-        return one.keys() == other.keys() and all(_is_same(value, other[key]) for key, value in one.items())
+        return list(one) == list(other) and all(_is_same(value, other[key]) for key, value in one.items())
     return False

@@ -18,11 +18,15 @@ import io
 import os
 import pickle
 import sys
+import threading
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from copy import copy
 from multiprocessing.connection import wait
 from typing import Any
 
+from ansible import constants
 from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleError
 from ansible.executor.process.worker import WorkerProcess
@@ -36,18 +40,20 @@ VARIABLE = "MILLWRIGHT_KEEP_WORKERS"
 OURS = "millwright.virt."
 #: Actions of Ansible's own that do nothing but say something.
 PURE = frozenset({"ansible.builtin.debug", "ansible.builtin.assert", "ansible.builtin.fail"})
-#: Keywords with which a task is more than one call of a module on its own host.
-_MORE = ("loop", "loop_with", "delegate_to", "async_val", "debugger")
+#: Keywords with which a task is more than one call of a module on its own host, or is broken off anywhere in it.
+_MORE = ("loop", "loop_with", "delegate_to", "async_val", "debugger", "timeout")
 #: What changes variables while a play runs, and can be told a worker afterwards; and what changes the hosts there are.
 _TOLD = ("set_host_facts", "set_nonpersistent_facts", "set_host_variable", "clear_facts")
 _RENEWS = ("add_dynamic_host", "add_dynamic_group", "refresh_inventory")
-#: Tasks for which idle workers are kept: with the ``free`` strategy hosts are at different ones.
+#: Tasks for which idle workers are kept where hosts are at different ones, as with the ``free`` strategy.
 _TASKS = 4
+#: Threads of SDKs that a worker may have when a host is done: others have been left to themselves, and hold something.
+_HARMLESS = frozenset({"libvirt-events"})
 #: Seconds for which who asks whether a worker is busy is kept waiting, at most: Ansible asks without a pause.
 _PAUSE = 0.005
 #: As Ansible says it.
 DEAD = "A worker was found in a dead state"
-#: Seconds for a worker that is not needed any more to end.
+#: Seconds for workers that are not needed any more to end.
 _LAST = 2.0
 _DONE = _ENOUGH = b""
 
@@ -60,7 +66,7 @@ def install() -> Pool:
 
 
 #: A method of the variable manager, and what it was called with.
-Entry = tuple[str, tuple[Any, ...]]
+Entry = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
@@ -107,9 +113,11 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
     def _run(self) -> None:
         self.line.close()
         self._pool.leave_to_parent()
-        task, self._task_vars = self._task, dict(self.variables)
+        task, self._task_vars = self._task, _own(dict(self.variables))
         while True:
             self._serve(task)
+            if _has_been_left_something():
+                return
             try:
                 self._own_end.send_bytes(_DONE)
                 message = self._own_end.recv_bytes()
@@ -130,10 +138,10 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         host.vars, host.groups = variables, groups
 
     def _become_fresh(self, host: str, changes: Difference, news: list[Entry]) -> None:
-        for method, arguments in news:
-            getattr(self._variable_manager, method)(*arguments)
+        for method, arguments, named in news:
+            getattr(self._variable_manager, method)(*arguments, **named)
         self._host = self._variable_manager._inventory.get_host(host)
-        self._task_vars = changes.applied_to(self.variables)
+        self._task_vars = _own(changes.applied_to(self.variables))
         self._loader._tempfiles = set()
         sys.stdout, sys.stderr = io.StringIO(), io.StringIO()
 
@@ -200,9 +208,9 @@ class Journal:
         """From now on, calls of this method are entries."""
         original = getattr(owner, method)
 
-        def kept(*arguments: Any) -> Any:
-            self._entries.append((method, arguments))
-            return original(*arguments)
+        def kept(*arguments: Any, **named: Any) -> Any:
+            self._entries.append((method, arguments, named))
+            return original(*arguments, **named)
 
         setattr(owner, method, kept)
 
@@ -215,6 +223,11 @@ class Pool:
         self._workers: dict[tuple[int, str], KeptWorker] = {}
         self._turns: dict[int, Turn] = {}
         self._play: Any = None
+        #: Hosts and tasks that were done once.
+        self._given: set[tuple[str, str]] = set()
+        #: For how many tasks workers are kept, and those whose workers had to make room.
+        self._tasks = 1
+        self._outworn: set[str] = set()
         self._managers: set[int] = set()
 
     def worker(self, **told: Any) -> Turn | WorkerProcess:
@@ -228,8 +241,16 @@ class Pool:
         if os.environ.get(VARIABLE) == "0" or not may_be_kept(told["task"]):
             self.retire()
             return WorkerProcess(**told)
+        self._look_at_repetition(told)
         self._turns[slot] = turn = self._turn(slot, told)
         return turn
+
+    def _look_at_repetition(self, told: dict[str, Any]) -> None:
+        """A task that is done again for a host, as by its debugger, may have been changed in between."""
+        given = told["host"].name, str(told["task"]._uuid)
+        if given in self._given:
+            self.retire(given[1])
+        self._given.add(given)
 
     def _turn(self, slot: int, told: dict[str, Any]) -> Turn:
         key = slot, str(told["task"]._uuid)
@@ -250,6 +271,7 @@ class Pool:
         news = self.journal.since(worker.heard)
         try:
             message = pickle.dumps((told["host"].name, difference(worker.variables, told["task_vars"]), news))
+            pickle.loads(message)  # noqa: S301  # our own: what cannot be read would end the worker
         except Exception:  # noqa: BLE001  # whatever a value raises that cannot be sent
             return None
         worker.heard = self.journal.length
@@ -273,10 +295,13 @@ class Pool:
             _before(manager._inventory, method, self.retire)
 
     def _make_room(self, task: str) -> None:
-        tasks = list(dict.fromkeys(of for _slot, of in self._workers))
-        if task not in tasks:
-            for old in tasks[: len(tasks) - _TASKS + 1]:
-                self.retire(old)
+        """A strategy that comes back to a task whose workers have ended has hosts at several."""
+        if task in self._outworn:
+            self._tasks = _TASKS
+        tasks = list(dict.fromkeys(of for _slot, of in self._workers if of != task))
+        for old in tasks[: max(0, len(tasks) - self._tasks + 1)]:
+            self._outworn.add(old)
+            self.retire(old)
 
     def retire(self, task: str | None = None) -> None:
         """Workers of the task, or all, end as soon as they are done with the hosts that they have."""
@@ -286,8 +311,9 @@ class Pool:
     def close(self) -> None:
         """Afterwards no worker is left, but for one that does not end: it is for whoever ends the run."""
         self.retire()
+        until = time.monotonic() + _LAST
         for worker in processes.active_children():
-            worker.join(_LAST)
+            worker.join(max(0.0, until - time.monotonic()))
 
     def _pause(self) -> None:
         """Until one of the busy workers has said something, or ended."""
@@ -302,9 +328,28 @@ class Pool:
 
 
 def may_be_kept(task: Any) -> bool:
-    """Whether the task is one call on its own host that leaves nothing behind in its process."""
+    """Whether the task is one call on its own host that leaves nothing behind in its process. Where facts are kept on
+    disk or elsewhere, workers that are told of them would write them there once more, and later."""
     action = task.resolved_action or ""
+    if constants.CACHE_PLUGIN not in ("memory", "ansible.builtin.memory"):
+        return False
     return (action.startswith(OURS) or action in PURE) and not any(getattr(task, more, None) for more in _MORE)
+
+
+def _own(variables: dict[str, Any]) -> dict[str, Any]:
+    """With facts of its own: Ansible adds to them in its worker, as to which Python a host has."""
+    facts = copy(variables.get("ansible_facts"))
+    if facts is not None:
+        variables["ansible_facts"] = facts
+        if "vars" in variables:
+            variables["vars"] = variables["vars"] | {"ansible_facts": facts}
+    return variables
+
+
+def _has_been_left_something() -> bool:
+    """A module gave up waiting for something that goes on: in a process of its own it would end with that."""
+    others = (one for one in threading.enumerate() if one is not threading.main_thread())
+    return any(one.name not in _HARMLESS for one in others)
 
 
 def _before(owner: Any, method: str, first: Callable[[], None]) -> None:

@@ -51,19 +51,8 @@ _PLUGINS = {
     "inventory_loader": ("host_list", "ini", "yaml", "script", "auto"),
     "strategy_loader": ("linear", "free", "host_pinned"),
 }
-#: The collection's own, and the SDKs of hypervisors; one that is not there is not missed before somebody needs it.
-_COLLECTION = "ansible_collections.millwright.virt.plugins"
-_OURS = (
-    f"{_COLLECTION}.action.vm",
-    *(f"{_COLLECTION}.modules.{name}" for name in ("vm", "vm_power", "vm_info", "hypervisor_info")),
-    f"{_COLLECTION}.modules.hypervisor_login",
-    f"{_COLLECTION}.modules.hypervisor_logout",
-    f"{_COLLECTION}.module_utils.drivers.fake.driver",
-    f"{_COLLECTION}.module_utils.drivers.libvirt.driver",
-    f"{_COLLECTION}.module_utils.drivers.vsphere.driver",
-    "libvirt",
-    "pyVmomi",
-)
+#: Loads all modules and drivers of the collection, and the SDKs of hypervisors as far as they are here.
+_OURS = "ansible_collections.millwright.virt.plugins.action.vm"
 
 
 class Preloaded:
@@ -139,10 +128,8 @@ def _load_what_runs_need() -> None:
     loader.vars_loader.get("host_group_vars")
     _template_once()
     _rehearse()
-    for name in _OURS:
-        with suppress(ImportError):
-            importlib.import_module(name)
-    _rehearse_module()
+    with suppress(ImportError):
+        _rehearse_module(importlib.import_module(_OURS))
 
 
 def _template_once() -> None:
@@ -169,12 +156,10 @@ def _rehearse() -> None:
         importlib.import_module("ansible.playbook").Playbook.load(str(playbook), variables, loader)
 
 
-def _rehearse_module() -> None:
+def _rehearse_module(action: Any) -> None:
     """Ask a hypervisor for a VM that nobody has, so that specs, and what Python has made of our types, are there."""
-    with suppress(ImportError):
-        action: Any = importlib.import_module(f"{_COLLECTION}.action.vm")
-        nowhere = {"hypervisor_type": "fake", "url": "fake:///nonexistent", "name": "a", "memory_mib": 1}
-        action.said_by("vm", {**nowhere, "state": "present", "_ansible_check_mode": True})
+    nowhere = {"hypervisor_type": "fake", "url": "fake:///nonexistent", "name": "a", "memory_mib": 1}
+    action.said_by("vm", {**nowhere, "state": "present", "_ansible_check_mode": True})
 
 
 def _configuration() -> tuple[str | None, int | None]:

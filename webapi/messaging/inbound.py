@@ -114,7 +114,8 @@ class Inbound:
             _apply(waiting)
         except (AMQPError, *DATABASE_GONE):
             raise
-        except Exception:  # noqa: BLE001  # a bug of ours, whatever it raises; it comes again at once
+        except Exception as error:  # noqa: BLE001  # a bug of ours, whatever it raises; it comes again at once
+            log.warning("%d updates are applied one by one, as together they failed: %r", len(waiting), error)
             return False
         for one in waiting:
             one.channel.basic_ack(one.tag)

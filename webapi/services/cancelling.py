@@ -48,8 +48,7 @@ def _requests_of(task: Task) -> Sequence[Request]:
     jobs = select(Job.request_id).filter_by(root_id=task.root_id)
     if task.parent_id is not None:
         jobs = jobs.filter_by(task_id=task.id)
-    wanted = select(Request).where(Request.id.in_(list(db.session.scalars(jobs.distinct()))))
-    return db.session.scalars(wanted.order_by(Request.number).with_for_update()).all()
+    return list(endings.locked_requests(db.session.scalars(jobs.distinct())).values())
 
 
 def _mark(task: Task, by: str) -> None:

@@ -7,7 +7,7 @@ caller's transaction."""
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -32,8 +32,14 @@ log = logging.getLogger(__name__)
 def locked_requests(ids: Iterable[str]) -> dict[str, Request]:
     """Those requests that exist, locked until the transaction ends: before their jobs, tasks and VMs, and in the order
     of their numbers, by everybody."""
-    wanted = select(Request).where(Request.id.in_(set(ids))).order_by(Request.number)
-    return {request.id: request for request in db.session.scalars(wanted.with_for_update())}
+    numbers = select(Request.number).where(Request.id.in_(set(ids)))
+    return {request.id: request for request in locked_by_number(db.session.scalars(numbers).all())}
+
+
+def locked_by_number(numbers: Sequence[int]) -> Sequence[Request]:
+    """The database locks rows as it comes by them: by the key that they are asked for, whatever they are sorted by."""
+    wanted = select(Request).where(Request.number.in_(sorted(numbers))).order_by(Request.number)
+    return db.session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).all()
 
 
 def locked_request(request_id: str) -> Request | None:

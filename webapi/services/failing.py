@@ -49,9 +49,10 @@ def lose_sight(request_id: str, order: tuple[int, int] | None, reason: str) -> N
 
 def end_requests_of(hypervisor_id: str, reason: str) -> None:
     """End what is still being asked of a hypervisor as failed. Part of the caller's transaction."""
-    open_ones = select(Request).filter_by(hypervisor_id=hypervisor_id, outcome=None)
-    for request in db.session.scalars(open_ones.with_for_update()).all():
-        fail(request, reason)
+    open_ones = select(Request.number).filter_by(hypervisor_id=hypervisor_id, outcome=None)
+    for request in endings.locked_by_number(db.session.scalars(open_ones).all()):
+        if not request.outcome:
+            fail(request, reason)
 
 
 def fail(request: Request, reason: str) -> None:

@@ -41,6 +41,9 @@ def apply(*together: Update) -> list[Word | None]:
     # Whoever changes a job has locked its request.
     asked = select(Job).where(Job.id.in_({update.node_id for update in said}))
     jobs = {job.id: job for job in db.session.scalars(asked)}
+    # At once, and so in the order in which everybody locks them.
+    rows.lock_all(Task, [job.task_id for job in jobs.values()])
+    rows.lock_all(VirtualMachine, [job.vm_id for job in jobs.values() if job.vm_id])
     return [_apply(update, requests.get(update.request_id), jobs.get(update.node_id)) for update in said]
 
 

@@ -15,6 +15,7 @@ import io
 import json
 import sys
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils import basic
@@ -25,10 +26,13 @@ from ansible.vars.clean import remove_internal_keys
 
 #: How arguments and results are written down for modules that do not ask for another way.
 PROFILE = "legacy"
+MODULES = "ansible_collections.millwright.virt.plugins.modules"
+DRIVERS = "ansible_collections.millwright.virt.plugins.module_utils.drivers.registry"
 
 
 class ActionModule(OrdinaryAction):
-    """Serves every module of the collection (meta/runtime.yml)."""
+    """Serves every module of the collection, for each under its own name: by that Ansible's strategies load it before
+    they fork workers."""
 
     def _execute_module(self, *args: Any, task_vars: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         told = task_vars or {}
@@ -62,10 +66,20 @@ def said_by(module_name: str, arguments: dict[str, Any]) -> dict[str, Any]:
     out, err, status = io.StringIO(), io.StringIO(), 0
     with redirect_stdout(out), redirect_stderr(err):
         try:
-            importlib.import_module(f"ansible_collections.millwright.virt.plugins.modules.{module_name}").main()
+            importlib.import_module(f"{MODULES}.{module_name}").main()
         except SystemExit as end:
             status = end.code if isinstance(end.code, int) else 1
         except Exception as error:  # noqa: BLE001  # whatever it is, it ends this task and no other
             # Not the error's text or trace: they may hold a secret that the module had no chance to mask.
             out = io.StringIO(json.dumps({"failed": True, "msg": f"the module ended with {type(error).__name__}"}))
     return {"stdout": out.getvalue(), "stderr": err.getvalue(), "rc": status}
+
+
+def _load_for_all_workers() -> None:
+    """A worker that finds all of it loaded is ready at once. What is missing here is told by the task that needs it."""
+    for module in sorted(Path(__file__).parents[1].joinpath("modules").glob("[a-z]*.py")):
+        importlib.import_module(f"{MODULES}.{module.stem}")
+    importlib.import_module(DRIVERS).load_all()
+
+
+_load_for_all_workers()

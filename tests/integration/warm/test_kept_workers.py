@@ -216,3 +216,48 @@ def test_the_worker_of_a_run_is_no_other_runs(warm: Warm) -> None:
     text = play("linear", debug(WORKER))
     one, other = (set(workers(said(warm, text, "--forks=2"))) for _ in range(2))
     assert not one & other
+
+
+def both_ways(warm: Warm, plays: list[dict[str, Any]], *options: str, told: str = "") -> list[tuple[int, str, str]]:
+    """What is said with kept workers, and what without."""
+    ways = []
+    for environment in ({}, FRESH):
+        new_hypervisor(warm)
+        done = warm.run(
+            "--inventory=inventory.yml",
+            *options,
+            warm.write("play.yml", yaml.safe_dump(plays)),
+            told=told,
+            **environment,
+        )
+        ways.append((done.returncode, done.stdout, done.stderr))
+    return ways
+
+
+def test_each_host_has_the_python_that_was_found_for_it(warm: Warm) -> None:
+    """Ansible notes it among the facts, within the worker."""
+    inventory(warm)
+    tasks = (
+        {"millwright.virt.vm_info": {"name": NAME}, "register": "seen"},
+        debug("{{ seen.ansible_facts | default('none') }}"),
+    )
+    kept, fresh = both_ways(warm, play("linear", *tasks, vars={}), "--forks=1")
+    assert kept == fresh
+    assert kept[1].count("discovered_interpreter_python") == len(HOSTS)
+
+
+def test_a_task_that_was_changed_in_the_debugger_is_done_as_it_is_then(warm: Warm) -> None:
+    inventory(warm)
+    tasks = ({"ansible.builtin.assert": {"that": ["word == 'right'"]}, "vars": {"word": "wrong"}},)
+    told = "task.args['that'] = ['word == \"wrong\"']\nredo\n"
+    kept, fresh = both_ways(warm, play("linear", *tasks, hosts="a,b"), "--forks=1", "-e", "x=1", told=told * 2)
+    assert kept == fresh
+
+
+def test_equal_dicts_in_another_order_are_others(warm: Warm) -> None:
+    inventory(warm)
+    flags = {"ansible.builtin.set_fact": {"flags": "{{ {'x': true, 'y': false} if inventory_hostname != 'b'"
+                                          " else {'y': false, 'x': true} }}"}}  # fmt: skip
+    kept, fresh = both_ways(warm, play("linear", flags, debug("{{ flags.keys() | join(',') }}")), "--forks=1")
+    assert kept == fresh
+    assert "y,x" in kept[1]

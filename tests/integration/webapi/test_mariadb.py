@@ -5,11 +5,18 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
+from sqlalchemy import TextClause, select, text
+
 from runner_service.contract.operations import Operation
 from tests.webapi_world import World, small
+from webapi.database import db
+from webapi.models import Request
+from webapi.services import endings
 
 
 def _at_once(world: World, paths: list[str]) -> list[dict]:
@@ -92,3 +99,37 @@ def test_a_thousand_vms_are_deployed_in_one_transaction_and_listed_page_by_page(
         page = world.get(f"/vms?limit=200&state=ALLOCATED{after and '&after=' + after}")
         seen, after = seen + len(page["items"]), page["next"]
     assert seen == 1000
+
+
+def test_requests_are_locked_in_the_order_of_their_numbers(world: World):
+    """Whatever their ids are: who locks by number, as the outbox does, must not meet who locks the other way round."""
+    shop = world.site("a", "b", "c", "d", "e", "f")
+    world.post(f"/virtualappliances/{shop['id']}/deploy")
+    with world.app.app_context():
+        known = db.session.execute(select(Request.number, Request.id).filter_by(outcome=None)).all()
+        first, second = next(
+            (one, other) for one in known for other in known if one.number < other.number and one.id > other.id
+        )
+        engine = db.engine
+    begun = threading.Event()
+
+    def lock_both() -> None:
+        with world.app.app_context():
+            begun.set()
+            endings.locked_requests([first.id, second.id])
+            db.session.rollback()
+
+    with engine.connect() as holder, engine.connect() as third, ThreadPoolExecutor(1) as pool:
+        holder.execute(_lock(first.number))
+        waiting = pool.submit(lock_both)
+        assert begun.wait(10)
+        time.sleep(0.5)
+        assert not waiting.done()
+        third.execute(_lock(second.number))  # It is free: who waits for the first has not got it.
+        third.rollback()
+        holder.rollback()
+        waiting.result(10)
+
+
+def _lock(number: int) -> TextClause:
+    return text("SELECT number FROM requests WHERE number = :number FOR UPDATE NOWAIT").bindparams(number=number)

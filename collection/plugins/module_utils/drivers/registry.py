@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 
 from .base import Connection, VmDriver
 from .errors import Unsupported
@@ -35,6 +36,13 @@ DRIVERS: dict[str, Callable[[Connection], VmDriver]] = {
     "vsphere": _vsphere,
     "fake": _fake,
 }
+
+
+def load_all() -> None:
+    """Import all drivers, as far as their SDKs are installed here, for who forks processes that will want them."""
+    for name in DRIVERS:
+        with suppress(ImportError):
+            import_module(f".{name}", __package__)
 
 
 @contextmanager
