@@ -51,6 +51,7 @@ class LibvirtPeer:
     )
     template = "template.qcow2"
     template_mib = 8
+    linked_disks_grow = True
 
     def __init__(self, *, url: str, pool: str, network: str, domain_type: str):
         self.connection = Connection(hypervisor_type="libvirt", url=url)

@@ -42,6 +42,8 @@ class Peer(Protocol):
     guests_obey_shutdown: bool
     #: No guest can have 512 processors. False: the hypervisor knows no limit.
     limits_cpus: bool
+    #: A disk that is linked to its template can become larger.
+    linked_disks_grow: bool
 
     def files(self, driver: VmDriver) -> set[str]:
         """Every disk, image and log that the hypervisor keeps, templates included: what must not be left over."""
@@ -83,7 +85,7 @@ class FakePeer:
     dead_connection = Connection(hypervisor_type="fake", url="fake:///no/such/directory")
     template, template_mib = "/templates/guest.qcow2", 16
     pool = network = "default"
-    guests_obey_shutdown = limits_cpus = True
+    guests_obey_shutdown = limits_cpus = linked_disks_grow = True
 
     def __init__(self, directory: Path):
         self.connection = Connection(hypervisor_type="fake", url=f"fake://{directory}")

@@ -42,6 +42,7 @@ class VspherePeer:
     dead_connection = Connection(hypervisor_type="vsphere", url="https://127.0.0.1:9/", connect_timeout=5, **LOGIN)
     template, template_mib = TEMPLATE, TEMPLATE_MIB
     guests_obey_shutdown = limits_cpus = True
+    linked_disks_grow = False
 
     def __init__(self, connection: Connection, pool: str, network: str):
         self.connection = connection
@@ -72,22 +73,39 @@ class VspherePeer:
             yield
 
     @contextmanager
+    def failing_update(self, driver: VsphereDriver, want: VmDefinition) -> Iterator[None]:
+        """A vCenter refuses the whole of a change for a part of it. The simulator makes what stands before that part,
+        so it hears of that part alone."""
+        real = vim.VirtualMachine.ReconfigVM_Task
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                vim.VirtualMachine,
+                "ReconfigVM_Task",
+                lambda vm, _spec: real(vm, vim.vm.ConfigSpec(deviceChange=[_wrong_device()])),
+            )
+            yield
+
+    @contextmanager
     def failing_delete(self, driver: VsphereDriver, want: VmDefinition) -> Iterator[None]:
         pytest.skip("vSphere removes a VM and its disks in one step")
         yield
 
 
 def _with_a_wrong_device(kind: type) -> Any:
-    """A reconfiguration that asks for a device whose controller is not there."""
+    """A reconfiguration that asks, at its end, for more than there can be."""
     real = kind.ReconfigVM_Task
 
     def reconfigure(vm: Any, spec: Any) -> Any:
-        wrong = vim.vm.device.VirtualDisk(key=-77, backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=""))
-        change = vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=wrong)
-        spec.deviceChange = [*spec.deviceChange, change]
+        spec.deviceChange = [*spec.deviceChange, _wrong_device()]
         return real(vm, spec)
 
     return reconfigure
+
+
+def _wrong_device() -> Any:
+    """A new disk whose controller is not there."""
+    wrong = vim.vm.device.VirtualDisk(key=-77, backing=vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=""))
+    return vim.vm.device.VirtualDeviceSpec(operation="add", fileOperation="create", device=wrong)
 
 
 def files_of(session: Session, datastore: str, browser: Any) -> Iterator[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -110,6 +111,21 @@ class Board:
         controller, unit = self._place(disk.bus, (device.controllerKey, device.unitNumber))
         return self._plug(device, controller, unit, "edit", None)
 
+    def grown_disk(self, old: Any, disk: Disk) -> None:
+        device = self._edited(old)
+        device.capacityInKB, device.capacityInBytes = _kib(disk), _kib(disk) * 1024
+
+    def remove(self, device: Any, *, with_file: bool = False) -> None:
+        """Its place is free then."""
+        self.devices.remove(device)
+        self.changes.append(_Change(operation="remove", fileOperation="destroy" if with_file else None, device=device))
+
+    def _edited(self, old: Any) -> Any:
+        """A copy to be changed: what was seen stays as it was seen."""
+        device = copy(old)
+        self.changes.append(_Change(operation="edit", device=device))
+        return device
+
     def _plug(self, device: Any, controller: Any, unit: int, operation: str, file: str | None) -> str:
         device.controllerKey, device.unitNumber = controller.key, unit
         self.devices.append(device)
@@ -142,12 +158,30 @@ class Board:
         return controller
 
     def card(self, nic: Nic, network: Network) -> None:
+        """A new one."""
+        device = self._new_card(nic, network.backing)
+        device.addressType, device.macAddress = _address(nic, "generated", None)
+
+    def other_card(self, old: Any, nic: Nic, network: Network | None) -> None:
+        """A card of another model in the place of one, with what the definition says nothing of as it was."""
+        self.remove(old)
+        device = self._new_card(nic, network.backing if network else old.backing)
+        device.addressType, device.macAddress = _address(nic, old.addressType, old.macAddress)
+
+    def changed_card(self, old: Any, nic: Nic, network: Network | None) -> None:
+        device = self._edited(old)
+        device.addressType, device.macAddress = _address(nic, device.addressType, device.macAddress)
+        if network:
+            device.backing = network.backing
+
+    def _new_card(self, nic: Nic, backing: Any) -> Any:
         if nic.model not in CARDS:
             known = ", ".join(model.value for model in CARDS)
             raise Unsupported(f"card {nic.name!r} is to be {nic.model.value}; vSphere has: {known}")
-        device = CARDS[nic.model](key=next(self._keys), backing=network.backing, connectable=_connected())
-        device.addressType, device.macAddress = ("manual", nic.mac) if nic.mac else ("generated", None)
+        device = CARDS[nic.model](key=next(self._keys), backing=backing, connectable=_connected())
+        self.devices.append(device)
         self.changes.append(_Change(operation="add", device=device))
+        return device
 
     def drive(self, path: str) -> None:
         """A drive with an image, on the IDE controller."""
@@ -157,7 +191,18 @@ class Board:
             key=next(self._keys), controllerKey=(ide or [IDE_KEY])[0], unitNumber=0, backing=backing,
             connectable=_connected(),
         )  # fmt: skip
+        self.devices.append(device)
         self.changes.append(_Change(operation="add", device=device))
+
+    def other_disc(self, old: Any, path: str) -> None:
+        drive = self._edited(old)
+        drive.backing = _Device.VirtualCdrom.IsoBackingInfo(fileName=path)
+        drive.connectable = _connected()
+
+
+def _address(nic: Nic, kind: str, address: str | None) -> tuple[str, str | None]:
+    """How a card comes by its address, and which one: the definition's, else the given."""
+    return ("manual", nic.mac) if nic.mac and nic.mac != address else (kind, address)
 
 
 def _kib(disk: Disk) -> int:

@@ -6,118 +6,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import replace
-from functools import cached_property
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from ...vm.changes import Change, changes
+from ...vm.changes import changes
 from ...vm.definition import VmDefinition
-from ...vm.states import PowerAction, PowerState
-from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, DriverError, InvalidTransition, VmNotFound, deciding
-from . import host, power
-from .address import shown
-from .connection import Session
-from .faults import asking, unless_gone
-from .files import Files
-from .inventory import Inventory
+from ...vm.states import PowerAction
+from ..base import Capability, VmRef
+from ..errors import Conflict, DriverError
+from . import power
+from .faults import unless_gone
 from .making import Maker
-from .observation import Seen, observed
-from .placement import Places
-from .planning import Plan, Planner
-from .sdk import require
-from .templates import Templates
-from .vms import Vms
+from .observation import Seen
+from .planning import Plan
+from .reconfiguring import Reconfiguring
 
 
-class VsphereDriver:
+class VsphereDriver(Reconfiguring):
     """VMs of a vCenter or ESXi host. A VM's identity is its instance uuid; its definition is kept in its extra
     configuration."""
 
     hypervisor_type = "vsphere"
-    capabilities = frozenset({Capability.SESSIONS, Capability.CLOUD_INIT, Capability.UEFI, Capability.SHUTDOWN})
-    changeable = frozenset({"name", "cpu.count", "cpu.cores_per_socket", "memory_mib", "description", "tags"})
-
-    def __init__(self, session: Session, url: str):
-        self._session = session
-        self._url = url
-
-    @classmethod
-    def open(cls, connection: Connection) -> VsphereDriver:
-        """Raises Unsupported, Untrusted, Unreachable, AuthenticationFailed, SessionEnded, ImportError."""
-        require()
-        return cls(Session(connection), connection.url)
-
-    # What was read of the inventory serves one operation, as it may be another one later.
-    @property
-    def _inventory(self) -> Inventory:
-        return Inventory(self._session)
-
-    @cached_property
-    def _vms(self) -> Vms:
-        return Vms(self._session, self._inventory)
-
-    def _asking(self, tried: str) -> AbstractContextManager[None]:
-        return asking(f"{tried} at {shown(self._url)}")
-
-    @contextmanager
-    def _looking(self, tried: str) -> Iterator[None]:
-        """Like ``_asking``, around what changes nothing."""
-        with deciding(), self._asking(tried):
-            yield
-
-    # --- looking ---
-
-    def find(self, ref: VmRef) -> ObservedVm | None:
-        with self._asking(f"finding {ref}"):
-            found = self._vms.find(ref)
-            return self._observed([found[1]])[0] if found else None
-
-    def _observed(self, seen: list[Seen]) -> list[ObservedVm]:
-        inventory = self._inventory
-        return [observed(one, lambda key: _network_name(inventory, key)) for one in seen]
-
-    def residue(self, ref: VmRef) -> tuple[str, ...]:
-        with self._asking(f"looking for what is left of {ref}"):
-            found = self._vms.by_uuid(ref.identity)
-            return self._files_of(found[0]) if found and found[1].half_made else ()
-
-    def _files_of(self, vm: Any) -> tuple[str, ...]:
-        told = self._session.read([vm], ["layoutEx.file"])[vm].get("layoutEx.file", ())
-        return tuple(sorted(file.name for file in told))
-
-    def list_vms(self) -> tuple[ObservedVm, ...]:
-        with self._asking("listing VMs"):
-            return tuple(sorted(self._observed(self._vms.all()), key=lambda vm: (vm.name, vm.uuid)))
-
-    def host(self) -> HostFacts:
-        with self._asking("reading the host"):
-            inventory = self._inventory
-            return host.facts_of(self._session, inventory, Places(self._session, inventory))
-
-    def _present(self, ref: VmRef) -> tuple[Any, Seen]:
-        found = self._vms.find(ref)
-        if found is None:
-            raise VmNotFound(f"{ref} is not at {shown(self._url)}")
-        return found
+    capabilities = frozenset({
+        Capability.SESSIONS, Capability.CLOUD_INIT, Capability.UEFI, Capability.SHUTDOWN, Capability.HOT_CHANGES,
+    })  # fmt: skip
 
     # --- making ---
-
-    @property
-    def _places(self) -> Places:
-        return Places(self._session, self._inventory)
-
-    @property
-    def _planner(self) -> Planner:
-        inventory = self._inventory
-        places = Places(self._session, inventory)
-        return Planner(places, Templates(self._session, inventory), Files(self._session, places))
 
     def check(self, want: VmDefinition, updating: VmRef | None = None) -> None:
         with self._looking(f"checking VM {want.name!r}"):
             if updating:
-                self._changeable(updating, want)
+                self._plan_changes(updating, want)
             else:
                 self._plan(want)
 
@@ -135,12 +54,6 @@ class VsphereDriver:
     def _is_as_wanted(self, seen: Seen, want: VmDefinition) -> bool:
         vm = self._observed([seen])[0]
         return bool(vm.managed and vm.definition and not changes(vm.definition, want))
-
-    def _refuse_name(self, want: VmDefinition) -> None:
-        """vSphere wants names to be unique in a folder only; Millwright finds VMs by name."""
-        others = [uuid for uuid in self._vms.namesakes(want.name) if uuid != want.identity]
-        if others:
-            raise Conflict(f"another VM is called {want.name!r}; its uuid is {others[0]}")
 
     def create(self, want: VmDefinition) -> None:
         tried = f"creating VM {want.name!r}"
@@ -164,28 +77,7 @@ class VsphereDriver:
                 error.left = self._files_of(found[0]) if found else ()
             raise
 
-    # --- changing ---
-
-    def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:  # noqa: ARG002  # all of want
-        with self._looking(f"changing {ref}"):
-            vm, seen = self._changeable(ref, want)
-            if seen.power is not PowerState.OFF:
-                raise InvalidTransition(f"VM {seen.name!r} is {seen.power.value}; changing it needs it powered off")
-        with self._asking(f"changing {ref}"):
-            kept = replace(seen.kept, definition=_changed(seen.kept.definition, want))
-            self._maker().change(vm, seen, want, kept)
-
-    def _changeable(self, ref: VmRef, want: VmDefinition) -> tuple[Any, Seen]:
-        """The VM, if it can be made as wanted once it is off."""
-        vm, seen = self._present(ref)
-        self._refuse_foreign(seen, "changed")
-        self._planner.refuse_what_hosts_lack(want)
-        self._refuse_name(replace(want, uuid=seen.uuid))
-        return vm, seen
-
-    def _refuse_foreign(self, seen: Seen, verb: str) -> None:
-        if not seen.managed and not seen.half_made:
-            raise Conflict(f"VM {seen.name!r} was not made by Millwright and is not {verb}")
+    # --- removing ---
 
     def _maker(self) -> Maker:
         return Maker(self._session, self._places, self._vms)
@@ -230,16 +122,3 @@ class VsphereDriver:
 
     def close(self) -> None:
         self._session.close()
-
-
-def _network_name(inventory: Inventory, key: str) -> str | None:
-    """A distributed port group's key is its id."""
-    found = next((one for one in inventory.networks if one.id == key), None)
-    return found.name if found else None
-
-
-def _changed(kept: VmDefinition, want: VmDefinition) -> VmDefinition:
-    """The kept definition with every field of ``changeable`` as wanted; others of ``want`` may say nothing."""
-    return replace(
-        kept, name=want.name, cpu=want.cpu, memory_mib=want.memory_mib, description=want.description, tags=want.tags
-    )

@@ -31,22 +31,27 @@ class Kept:
     disks: dict[str, KeptDisk] = field(default_factory=dict)
     #: Name of a card -> what tells its network.
     nics: dict[str, str] = field(default_factory=dict)
+    #: Name of a card -> the address that it was last seen with, in small letters. A new card has none yet.
+    macs: dict[str, str] = field(default_factory=dict)
     #: Path of the image in the drive.
     cdrom: str | None = None
 
     def written(self, identity: str) -> str:
         told = {**self.definition.to_keep(), "uuid": identity}
         disks = {name: asdict(disk) for name, disk in self.disks.items()}
-        return json.dumps({"definition": told, "disks": disks, "nics": self.nics, "cdrom": self.cdrom})
+        return json.dumps(
+            {"definition": told, "disks": disks, "nics": self.nics, "macs": self.macs, "cdrom": self.cdrom}
+        )
 
 
 def read(text: str) -> Kept | None:
-    """None for what is not readable; a newer version may say more."""
+    """None for what is not readable; a newer version may say more, and an older one said nothing of addresses."""
     try:
         raw = json.loads(text)
         definition = parse(VmDefinition, raw["definition"], tolerant=True)
         disks = {name: KeptDisk(slot=disk["slot"], datastore=disk["datastore"]) for name, disk in raw["disks"].items()}
-        return Kept(definition=definition, disks=disks, nics=dict(raw["nics"]), cdrom=raw["cdrom"])
+        nics, macs = dict(raw["nics"]), dict(raw.get("macs", {}))
+        return Kept(definition=definition, disks=disks, nics=nics, macs=macs, cdrom=raw["cdrom"])
     except (ValueError, KeyError, TypeError, AttributeError, InvalidData):
         return None
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from http.client import HTTPException
 from typing import Any
 
-from ...vm.definition import BootDevice, VmDefinition
-from . import names, power
+from ...vm.definition import VmDefinition
+from . import booting, cards, names, power
 from .connection import Session
-from .devices import Board, cards_of, disks_of, drives_of
+from .devices import Board, disks_of
 from .guestinfo import guestinfo
 from .kept import Kept, options
 from .observation import Seen
@@ -27,11 +28,9 @@ MAKE_TIMEOUT, REMOVE_TIMEOUT, CHANGE_TIMEOUT = 4 * 3600, 600, 600
 #: What vSphere is told of the guest's system where no template says more.
 GUEST_ID = "otherGuest64"
 
-_DEFAULT_BOOT = (BootDevice.DISK,)
-
 
 class Maker:
-    """Makes, changes and removes VMs in one session."""
+    """Makes and removes VMs in one session."""
 
     def __init__(self, session: Session, places: Places, vms: Vms):
         self._session = session
@@ -97,13 +96,7 @@ class Maker:
     def _finish(self, task: Any, seconds: float, want: VmDefinition) -> Any:
         return self._session.waiter.finish(task, seconds, f"making VM {want.name!r}")
 
-    # --- changing and removing ---
-
-    def change(self, vm: Any, seen: Seen, want: VmDefinition, kept: Kept) -> None:
-        """All or nothing: it is one task."""
-        spec = vim.vm.ConfigSpec(**_size(want), extraConfig=options({names.KEPT: kept.written(seen.uuid)}))
-        spec.name = names.written(want.name)
-        self._session.waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {seen.name!r}")
+    # --- removing ---
 
     def remove_half_made(self, identity: str) -> None:
         """Afterwards nothing is left of a create that was killed."""
@@ -147,26 +140,25 @@ def _size(want: VmDefinition) -> dict[str, Any]:
         "numCPUs": want.cpu.count,
         "numCoresPerSocket": want.cpu.cores_per_socket,
         "memoryMB": want.memory_mib,
+        **growth(want),
+    }
+
+
+def growth(want: VmDefinition) -> dict[str, bool]:
+    """Whether a VM that runs can be given more. Its guest sees no NUMA then, so only where it is asked for."""
+    return {
+        "cpuHotAddEnabled": (want.cpu.max_count or 0) > want.cpu.count,
+        "memoryHotAddEnabled": (want.memory_max_mib or 0) > want.memory_mib,
     }
 
 
 def _last_spec(want: VmDefinition, kept: Kept, devices: list[Any]) -> Any:
     """What makes the VM whole: the data for its guest, where it boots from, and what it remembers."""
+    kept = replace(kept, macs=cards.addresses(kept, devices))
     said = {names.KEPT: kept.written(want.identity), names.MAKING: ""}
     if want.cloud_init:
         said |= guestinfo(want, want.cloud_init)
     spec = vim.vm.ConfigSpec(extraConfig=options(said))
-    if want.boot_order != _DEFAULT_BOOT:
-        spec.bootOptions = vim.vm.BootOptions(bootOrder=list(_boot_order(want, devices)))
+    if want.boot_order != booting.DEFAULT:
+        spec.bootOptions = booting.options(want, devices)
     return spec
-
-
-def _boot_order(want: VmDefinition, devices: list[Any]) -> Iterator[Any]:
-    boot = vim.vm.BootOptions
-    for device in want.boot_order:
-        if device is BootDevice.CDROM and drives_of(devices):
-            yield boot.BootableCdromDevice()
-        elif device is BootDevice.NETWORK:
-            yield from (boot.BootableEthernetDevice(deviceKey=card.key) for card in cards_of(devices)[:1])
-        else:
-            yield from (boot.BootableDiskDevice(deviceKey=disk.key) for disk in disks_of(devices)[:1])

@@ -17,9 +17,9 @@ from typing import Any
 from ...vm.definition import Disk, DiskFormat, Firmware, InvalidDefinition, Nic, NicModel, VmDefinition
 from ...vm.states import PowerState
 from ..base import ObservedVm
-from . import kept, names
+from . import cards, kept, names
 from .collector import Properties
-from .devices import CARDS, KIB_PER_MIB, bus_of, cards_of, drives_of, slots_of
+from .devices import CARDS, KIB_PER_MIB, bus_of, drives_of, slots_of
 from .guestinfo import META_DATA
 from .sdk import vim
 
@@ -166,16 +166,16 @@ def _disk(seen: Seen, slot: str, device: Any, ours: dict[str, str]) -> Disk:
     said = {disk.name: disk for disk in seen.kept.definition.disks} if seen.kept else {}
     if name not in said:
         label = slot.replace(":", "-").lower()
-        return Disk(name=label, size_mib=1, pool=_datastore_name(device), format=_format(device))
-    moved = seen.kept.disks[name].datastore != _datastore_id(device)
+        return Disk(name=label, size_mib=1, pool=_datastore_name(device), format=format_of(device))
+    moved = seen.kept.disks[name].datastore != datastore_id(device)
     return replace(said[name], pool=_datastore_name(device)) if moved else said[name]
 
 
-def _format(device: Any) -> DiskFormat:
+def format_of(device: Any) -> DiskFormat:
     return DiskFormat.QCOW2 if getattr(device.backing, "thinProvisioned", None) else DiskFormat.RAW
 
 
-def _datastore_id(device: Any) -> str | None:
+def datastore_id(device: Any) -> str | None:
     datastore = getattr(device.backing, "datastore", None)
     return datastore._GetMoId() if datastore else None
 
@@ -185,18 +185,18 @@ def _datastore_name(device: Any) -> str:
 
 
 def _nics(seen: Seen, network_name: NetworkName) -> Iterator[Nic]:
-    """Cards are told apart by the order in which they were added."""
-    said = seen.kept.definition.nics if seen.kept else ()
-    for index, device in enumerate(cards_of(seen.devices)):
-        model = _model(device)
+    said = {nic.name: nic for nic in seen.kept.definition.nics} if seen.kept else {}
+    for name, device in cards.named(seen.kept, seen.devices).items():
+        model = model_of(device)
         if model is not None:
-            asked = said[index] if index < len(said) else Nic(name=f"nic{index}")
+            asked = said.get(name) or Nic(name=name)
             yield replace(
                 asked, network=_network(seen, asked, device, network_name), mac=device.macAddress, model=model
             )
 
 
-def _model(device: Any) -> NicModel | None:
+def model_of(device: Any) -> NicModel | None:
+    """None for a card that the definition has no word for."""
     return next((ours for theirs, ours in _MODELS.items() if isinstance(device, theirs)), None)
 
 
