@@ -7,14 +7,19 @@
 package main
 
 import (
+	"bytes"
 	"crypto/tls"
 	"flag"
 	"fmt"
+	"io"
 	"log"
+	"net/http"
 	"net/url"
 	"os"
 	"os/signal"
 	"reflect"
+	"regexp"
+	"sync"
 	"syscall"
 
 	"github.com/vmware/govmomi/simulator"
@@ -56,6 +61,120 @@ func shallow(pointer interface{}) interface{} {
 	return own.Interface()
 }
 
+// snapshots makes of the simulator's snapshots what they are at a vCenter. The simulator keeps a configuration that goes
+// on changing, and going back to a snapshot changes nothing but which one is the current one; one that is deleted with
+// its parent stays the current one; and all are of the VM's power state, whether they have its memory or not.
+type snapshots struct {
+	mo.Folder
+	mu    sync.Mutex
+	taken map[types.ManagedObjectReference]taken
+	// Ids of VMs whose next snapshot is to have no memory.
+	withoutMemory map[string]bool
+}
+
+type taken struct {
+	config *types.VirtualMachineConfigInfo
+	parent *types.ManagedObjectReference
+}
+
+func (s *snapshots) PutObject(mo.Reference) {}
+
+func (s *snapshots) RemoveObject(types.ManagedObjectReference) {}
+
+func (s *snapshots) UpdateObject(changed mo.Reference, changes []types.PropertyChange) {
+	vm, ok := changed.(*mo.VirtualMachine)
+	if !ok || vm.Snapshot == nil || vm.Snapshot.CurrentSnapshot == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	current := *vm.Snapshot.CurrentSnapshot
+	if _, known := s.taken[current]; !known {
+		s.take(vm, current)
+	} else if len(changes) == 1 && changes[0].Name == "snapshot.currentSnapshot" {
+		s.revert(vm, current)
+	} else {
+		s.leaveDeleted(vm)
+	}
+}
+
+func (s *snapshots) take(vm *mo.VirtualMachine, snapshot types.ManagedObjectReference) {
+	node, parent := find(vm.Snapshot.RootSnapshotList, snapshot, nil)
+	if node == nil {
+		return
+	}
+	s.taken[snapshot] = taken{config: ownConfig(vm.Config), parent: parent}
+	if s.withoutMemory[vm.Self.Value] {
+		node.State = types.VirtualMachinePowerStatePoweredOff
+	}
+}
+
+func (s *snapshots) revert(vm *mo.VirtualMachine, snapshot types.ManagedObjectReference) {
+	node, _ := find(vm.Snapshot.RootSnapshotList, snapshot, nil)
+	if node != nil {
+		vm.Config = ownConfig(s.taken[snapshot].config)
+		vm.Runtime.PowerState = node.State
+		vm.Summary.Runtime.PowerState = node.State
+	}
+}
+
+func (s *snapshots) leaveDeleted(vm *mo.VirtualMachine) {
+	current := vm.Snapshot.CurrentSnapshot
+	for current != nil {
+		if node, _ := find(vm.Snapshot.RootSnapshotList, *current, nil); node != nil {
+			break
+		}
+		current = s.taken[*current].parent
+	}
+	vm.Snapshot.CurrentSnapshot = current
+}
+
+// find gives the place of a snapshot in a tree, and its parent.
+func find(
+	tree []types.VirtualMachineSnapshotTree, snapshot types.ManagedObjectReference, parent *types.ManagedObjectReference,
+) (*types.VirtualMachineSnapshotTree, *types.ManagedObjectReference) {
+	for i := range tree {
+		if tree[i].Snapshot == snapshot {
+			return &tree[i], parent
+		}
+		above := tree[i].Snapshot
+		if node, its := find(tree[i].ChildSnapshotList, snapshot, &above); node != nil {
+			return node, its
+		}
+	}
+	return nil, nil
+}
+
+func ownConfig(config *types.VirtualMachineConfigInfo) *types.VirtualMachineConfigInfo {
+	own := *config
+	own.ExtraConfig = append([]types.BaseOptionValue{}, config.ExtraConfig...)
+	own.Hardware.Device = nil
+	for _, device := range config.Hardware.Device {
+		own.Hardware.Device = append(own.Hardware.Device, copied(device))
+	}
+	return &own
+}
+
+var takesSnapshot = regexp.MustCompile(`(?s)<CreateSnapshot_Task.*<_this[^>]*>([^<]+)</_this>.*<memory[^>]*>([^<]+)</memory>`)
+
+// listening hears whether a snapshot is to have the VM's memory, which the simulator does not tell anybody.
+func (s *snapshots) listening(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if said := takesSnapshot.FindSubmatch(body); said != nil {
+			s.mu.Lock()
+			s.withoutMemory[string(said[1])] = string(said[2]) == "false"
+			s.mu.Unlock()
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
+}
+
 func main() {
 	listen := flag.String("l", "127.0.0.1:0", "address to listen on")
 	esx := flag.Bool("esx", false, "be an ESXi host instead of a vCenter")
@@ -91,6 +210,9 @@ func main() {
 	handler := &ownDevices{}
 	handler.Self = types.ManagedObjectReference{Type: "Folder", Value: "own-devices"}
 	simulator.Map.AddHandler(handler)
+	kept := &snapshots{taken: map[types.ManagedObjectReference]taken{}, withoutMemory: map[string]bool{}}
+	kept.Self = types.ManagedObjectReference{Type: "Folder", Value: "snapshots"}
+	simulator.Map.AddHandler(kept)
 
 	service := model.Service
 	service.Listen = &url.URL{Host: *listen, User: account(*user)}
@@ -103,6 +225,7 @@ func main() {
 		service.TLS.Certificates = []tls.Certificate{pair}
 	}
 	server := service.NewServer()
+	server.Config.Handler = kept.listening(server.Config.Handler)
 	shown := *server.URL
 	shown.User = nil
 	fmt.Println(&shown)

@@ -20,15 +20,17 @@ from .making import Maker
 from .observation import Seen
 from .planning import Plan
 from .reconfiguring import Reconfiguring
+from .snapshotting import Snapshotting
 
 
-class VsphereDriver(Reconfiguring):
+class VsphereDriver(Reconfiguring, Snapshotting):
     """VMs of a vCenter or ESXi host. A VM's identity is its instance uuid; its definition is kept in its extra
     configuration."""
 
     hypervisor_type = "vsphere"
     capabilities = frozenset({
         Capability.SESSIONS, Capability.CLOUD_INIT, Capability.UEFI, Capability.SHUTDOWN, Capability.HOT_CHANGES,
+        Capability.SNAPSHOTS,
     })  # fmt: skip
 
     # --- making ---

@@ -30,7 +30,8 @@ PATHS = (
     "config.hardware.device", "runtime.powerState", "runtime.connectionState", "guest.net",
 )  # fmt: skip
 
-_POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended": PowerState.PAUSED}
+#: vSphere's word for a power state -> ours.
+POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended": PowerState.PAUSED}
 _MODELS = {theirs: ours for ours, theirs in CARDS.items()}
 
 #: A network's id or key -> its name.
@@ -41,7 +42,7 @@ def power_of(told: Properties) -> PowerState:
     """A VM whose host does not answer, or whose files are gone, is in no state that anybody knows."""
     if told.get("runtime.connectionState", "connected") != "connected":
         return PowerState.UNKNOWN
-    return _POWER.get(told.get("runtime.powerState"), PowerState.UNKNOWN)
+    return POWER.get(told.get("runtime.powerState"), PowerState.UNKNOWN)
 
 
 @dataclass(frozen=True)
