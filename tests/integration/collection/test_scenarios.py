@@ -47,3 +47,9 @@ def test_the_scenario_on_a_fake_hypervisor(tmp_path: Path):
 def test_the_scenario_on_libvirt(tmp_path: Path):
     assert actions(molecule("libvirt", tmp_path), "libvirt") == SEQUENCE
     assert list(Path("/var/tmp").glob("millwright-molecule-*")) == []
+
+
+@pytest.mark.vcsim
+def test_the_scenario_on_vsphere(tmp_path: Path):
+    assert actions(molecule("vsphere", tmp_path), "vsphere") == SEQUENCE
+    assert not (tmp_path / "vcenter").exists()
