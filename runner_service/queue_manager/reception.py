@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 #: How often a message may have been delivered before it is published anew, so that the broker begins to count again:
 #: it counts a crash against all that a runner holds, and gives a message up after topology.DELIVERY_LIMIT.
 RENEW_AFTER = 20
+#: Seconds in its queue after which a request may have been cancelled meanwhile. In a runner it waits under its eyes.
+LONG = 5
 
 
 class Listener(Protocol):
@@ -45,7 +48,8 @@ class Message:
     attempt: int
     #: How often the broker has counted it.
     counted: int
-    #: It may have been handed over before.
+    #: The API must be asked before it is begun: it may have been handed over before, or has waited so long that it may
+    #: have been cancelled meanwhile, when nobody was there to hear of that.
     again: bool
 
     @classmethod
@@ -54,12 +58,18 @@ class Message:
         counted = _number(headers.get("x-delivery-count"), default=int(method.redelivered))
         before = _number(headers.get(ATTEMPTS_HEADER))
         attempt = before + counted + 1
-        again = attempt > 1 or bool(method.redelivered) or bool(headers.get(AGAIN_HEADER))
+        again = attempt > 1 or bool(method.redelivered) or bool(headers.get(AGAIN_HEADER)) or _has_waited(properties)
         return cls(body=body, partition=partition, tag=tag, attempt=attempt, counted=counted, again=again)
 
     def renewed_headers(self) -> dict[str, Any]:
         """Headers with which it goes to its queue anew."""
         return {AGAIN_HEADER: True, ATTEMPTS_HEADER: self.attempt}
+
+
+def _has_waited(properties: pika.BasicProperties) -> bool:
+    """By two machines' clocks: if they differ, it is asked about in vain, or not."""
+    published_at = properties.timestamp
+    return isinstance(published_at, int) and time.time() - published_at > LONG
 
 
 def _number(value: Any, default: int = 0) -> int:

@@ -154,6 +154,9 @@ def _rehearse() -> None:
         hosts = importlib.import_module("ansible.inventory.manager").InventoryManager(loader, [str(inventory)])
         variables = importlib.import_module("ansible.vars.manager").VariableManager(loader, hosts)
         importlib.import_module("ansible.playbook").Playbook.load(str(playbook), variables, loader)
+    # What it keeps of the command line is each run's own.
+    options: Any = importlib.import_module("ansible.utils.vars")
+    options.load_options_vars.options_vars = options.load_extra_vars.extra_vars = None
 
 
 def _rehearse_module(action: Any) -> None:

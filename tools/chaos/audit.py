@@ -71,10 +71,16 @@ def _was_to_fail(task: TaskSeen, dark: frozenset[str]) -> bool:
 def _unexplained(seen: Snapshot) -> Iterator[Finding]:
     there = {machine.id for host in seen.hosts for machine in host.machines}
     for vm in seen.vms:
-        tasks = sorted((task for task in seen.tasks if task.vm_id == vm.id), key=lambda task: task.created_at)
+        own = (task for task in seen.tasks if task.vm_id == vm.id and not _did_nothing(task))
+        tasks = sorted(own, key=lambda task: task.created_at)
         if vm.state == "UNKNOWN" and not any(_explains(task, is_there=vm.id in there) for task in tasks[-1:]):
             last = f"{tasks[-1].type} is {tasks[-1].state}" if tasks else "there was none"
             yield Finding(Kind.UNEXPLAINED, f"VM {vm.native_name} is UNKNOWN; its last task: {last}")
+
+
+def _did_nothing(task: TaskSeen) -> bool:
+    """It was cancelled before it had begun: its VM is as an earlier task has left it."""
+    return task.state == "CANCELLED" and all(job.state == "ABORTED" for job in task.jobs)
 
 
 def _explains(task: TaskSeen, *, is_there: bool) -> bool:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -75,8 +76,9 @@ def publish(
 ) -> None:
     """Send a persistent message; returns when the broker has it in a queue. The channel must confirm deliveries."""
     properties = pika.BasicProperties(
-        delivery_mode=pika.DeliveryMode.Persistent, content_type="application/json", headers=headers
-    )
+        delivery_mode=pika.DeliveryMode.Persistent, content_type="application/json", headers=headers,
+        timestamp=int(time.time()),
+    )  # fmt: skip
     channel.basic_publish(exchange, queue, body, properties, mandatory=True)
 
 

@@ -64,11 +64,11 @@ def _mark(task: Task, by: str) -> None:
 def _stop(request: Request) -> None:
     request.cancel_asked_at = request.cancel_asked_at or utc_now()
     if request.publishing_at is None and request.published_at is None:
-        _call_off(request)
+        call_off(request)
 
 
-def _call_off(request: Request) -> None:
-    """End a request, whose row is locked, and which was never published, as cancelled. Part of the caller's
+def call_off(request: Request) -> None:
+    """End a request, whose row is locked, and of which nothing was ever begun, as cancelled. Part of the caller's
     transaction."""
     for job in db.session.scalars(select(Job).filter_by(request_id=request.id)):
         job.record(Event.ABORTED, utc_now())

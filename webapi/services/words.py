@@ -7,27 +7,37 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlalchemy import select
+
 from runner_service.contract.control import Word
 from runner_service.contract.messages import Update
 
-from ..database import utc_now
-from ..models import Request
-from . import sessions
+from ..database import db, utc_now
+from ..models import Job, Request
+from . import cancelling, sessions
 
 
 def answer(request: Request | None, update: Update) -> Word | None:
     """Note that a runner was handed the request, whose row is locked, and give it our word.
 
-    Who asks again is answered again, as a word may get lost. One whose request was handed to another one since gets
-    none: it is cut off, and what it holds is not its own any more. Of what has ended, or has no row any more, everybody
-    is told so. Part of the caller's transaction.
+    What was to be cancelled before anything of it was begun ends so. Who asks again is answered again, as a word may
+    get lost. One whose request was handed to another one since gets none: it is cut off, and what it holds is not its
+    own any more. Of what has ended, or has no row any more, everybody is told so. Part of the caller's transaction.
     """
     if request is None or request.outcome:
         return _word(request, update)
     if update.attempt < request.attempt:
         return None
     _take_note(request, update)
+    if request.cancel_asked_at and not _was_begun(request):
+        cancelling.call_off(request)
     return _word(request, update)
+
+
+def _was_begun(request: Request) -> bool:
+    """A runner begins a job when its START is in the queue; what asks stands behind that."""
+    begun = select(Job.id).filter(Job.request_id == request.id, Job.attempt > 0)
+    return db.session.scalars(begun.limit(1)).first() is not None
 
 
 def _take_note(request: Request, update: Update) -> None:

@@ -40,6 +40,9 @@ def is_warm(done: subprocess.CompletedProcess[str]) -> bool:
 
 
 TASKS = """
+  - ansible.builtin.debug:
+      msg: "{{ [ansible_check_mode, ansible_diff_mode, ansible_verbosity, ansible_forks, ansible_version.full,
+        ansible_limit | default, ansible_run_tags, ansible_skip_tags, ansible_inventory_sources, extra | default] }}"
   - ansible.builtin.debug: {msg: "{{ number | default(1) }} {{ lookup('env', 'COLOUR') }}"}
   - ansible.builtin.command: {cmd: "sh -c 'umask; pwd; echo $COLOUR'"}
     register: said
@@ -52,7 +55,10 @@ TASKS = """
 """
 
 
-@pytest.mark.parametrize("options", [(), ("--check",), ("--limit", "a"), ("-v",), ("--list-tasks",), ("--nonsense",)])
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--check", "-e", "extra=1"), ("--limit", "a"), ("-v", "--diff"), ("--list-tasks",), ("--nonsense",)],
+)
 def test_both_ways_say_the_same(warm: Warm, options: tuple[str, ...]) -> None:
     arguments = (*play(warm, TASKS), *options)
     done, ordinary = (way(*arguments, COLOUR="blue") for way in (warm.run, warm.run_ordinary))

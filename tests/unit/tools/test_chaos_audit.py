@@ -75,6 +75,18 @@ def test_so_may_one_whose_cancelled_task_could_not_be_undone():
     assert _found(unknown, gone, replace(cancelled, jobs=(left,))) == []
 
 
+def test_a_task_that_was_cancelled_before_it_began_explains_nothing():
+    unknown, gone = replace(WEB, state="UNKNOWN"), replace(HOST, machines=())
+    never = JobSeen("unconfigure", "host-0", "ABORTED")
+    undeploy = replace(
+        DEPLOY, id="u", type="UNDEPLOY", state="CANCELLED", cancelled=True, created_at="9", jobs=(never,)
+    )
+    failed = _failed("driver.failed", INJECTED)
+    for deploy, found in ((failed, []), (DEPLOY, [Kind.UNEXPLAINED])):
+        seen = Snapshot(tasks=(deploy, undeploy), vms=(unknown,), hosts=(gone,), granted=frozenset())
+        assert [finding.kind for finding in judge(seen)] == found
+
+
 def test_so_may_one_that_was_looked_for_and_is_not_there():
     unknown, refresh = replace(WEB, state="UNKNOWN"), replace(DEPLOY, type="REFRESH")
     assert _found(unknown, replace(HOST, machines=()), refresh) == []

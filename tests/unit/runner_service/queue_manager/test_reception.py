@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
+import pika
 import pytest
 
 from runner_service.contract.control import Control
 from runner_service.contract.messages import TaskRequest
 from runner_service.ports import Delivery, Tag
-from runner_service.queue_manager.reception import RENEW_AFTER, Message, Reception
+from runner_service.queue_manager.reception import LONG, RENEW_AFTER, Message, Reception
 from tests.requests import DEPLOY, chain, request
 
 
@@ -64,3 +67,12 @@ def test_a_message_that_the_broker_counted_often_is_published_anew() -> None:
     desk = Desk()
     desk.receive(GOOD, counted=RENEW_AFTER)
     assert (desk.taken, [message.attempt for message in desk.renewed]) == ([], [RENEW_AFTER + 1])
+
+
+@pytest.mark.parametrize(("waited", "again"), [(0, False), (LONG + 2, True), (-3600, False), (None, False)])
+def test_what_waited_long_for_a_runner_is_asked_about(waited: int | None, again: bool) -> None:
+    """Nobody was there to hear that it is to be cancelled."""
+    timestamp = None if waited is None else int(time.time()) - waited
+    method = SimpleNamespace(redelivered=False)
+    message = Message.of(method, pika.BasicProperties(timestamp=timestamp), GOOD, partition=0, tag=Tag(1, 1))
+    assert (message.attempt, message.again) == (1, again)

@@ -12,7 +12,7 @@ from runner_service.contract.states import Event
 from tests.webapi_world import World, jobs_of
 from webapi.database import db
 from webapi.models import Request
-from webapi.services import cancelling, outbox
+from webapi.services import cancelling, outbox, updates
 
 
 @pytest.fixture
@@ -73,6 +73,22 @@ def test_what_was_published_is_for_its_runners_to_stop(world: World, published: 
         stopped(runner)
     assert world.get(f"/tasks/{published['id']}")["state"] == "CANCELLED"
     assert cancelling.open_requests() == {}
+
+
+def test_a_runner_that_asks_before_it_begins_is_told_that_it_was_cancelled(world: World, shop: dict, published: dict):
+    """No runner was there when it was cancelled; the one that comes then must not begin what nobody wants any more."""
+    cancel(world, published)
+    runners = [world.runner(published, number=number) for number in range(2)]
+    runners[1].say(runners[1].root, Event.START)
+    runners[1].say(runners[1].root.children[0].children[0], Event.START)
+    later = [type(runner)(runner.request, attempt=attempt) for runner, attempt in zip(runners, (1, 2), strict=True)]
+    words = [updates.apply(runner.update(runner.root.id, Event.AGAIN))[0] for runner in later]
+    assert [word.go for word in words] == [False, True]
+    parts = world.get(f"/tasks/{published['id']}")["children"]
+    assert [part["state"] for part in parts] == ["CANCELLED", "STARTED"]
+    assert {job["state"] for job in jobs_of(parts[0])} == {"ABORTED"}
+    vms = world.get(f"/virtualappliances/{shop['id']}")["vms"]
+    assert [vm["locked_by"] is None for vm in vms] == [True, False]
 
 
 def test_one_vms_part_is_cancelled_and_the_others_go_on(world: World, shop: dict, published: dict):
