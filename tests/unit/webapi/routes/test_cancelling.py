@@ -80,6 +80,7 @@ def test_a_runner_that_asks_before_it_begins_is_told_that_it_was_cancelled(world
     cancel(world, published)
     runners = [world.runner(published, number=number) for number in range(2)]
     runners[1].say(runners[1].root, Event.START)
+    runners[1].say(runners[1].root.children[0], Event.START)
     runners[1].say(runners[1].root.children[0].children[0], Event.START)
     later = [type(runner)(runner.request, attempt=attempt) for runner, attempt in zip(runners, (1, 2), strict=True)]
     words = [updates.apply(runner.update(runner.root.id, Event.AGAIN))[0] for runner in later]
