@@ -224,9 +224,47 @@ def test_a_change_that_goes_well_stays_and_its_snapshot_goes_unless_it_is_to_be_
     assert snapshots(lab) == []
     assert guarded(lab, CHANGE, more=("-e", "guarded_change_keep=true")).returncode == 0
     assert snapshots(lab) == ["before-change"]
-    again = guarded(lab, CHANGE)
-    assert "There is a snapshot before-change already" in " ".join(again.stdout.split())
+    said = " ".join(guarded(lab, CHANGE).stdout.split())
+    assert "There is a snapshot before-change already" in said
+    assert "millwright.virt.snapshot_delete --limit a -e" in said and "-e guarded_change_snapshot=NAME" in said
     assert snapshots(lab) == ["before-change"]
+    plain = ("-e", "millwright_snapshot=before-change", "--limit", "a")
+    assert lab.play("snapshot_delete", "-i", "inventory.yml", *plain).returncode == 0
+    assert snapshots(lab) == []
+
+
+def test_what_cannot_be_included_takes_the_change_back(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    done = guarded(lab, CHANGE, {"ansible.builtin.include_tasks": "{{ playbook_dir }}/mistyped.yml"})
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "The change was taken back. " in said and "mistyped.yml" in said
+    assert (lab.memory()["a"], snapshots(lab)) == (64, [])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [(None, "There is no file tasks.yml"), ("{name: x}", "is no list of tasks"), ("- a: [", "Refuse what are no")],
+)
+def test_tasks_that_cannot_be_run_are_refused_before_a_snapshot_is_taken(lab: Lab, text: str | None, says: str):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    if text:
+        (lab.directory / "tasks.yml").write_text(text)
+    done = lab.play("guarded_change", "-i", "inventory.yml", "-e", "guarded_change_tasks=tasks.yml", "--limit", "a")
+    assert done.returncode != 0
+    assert says in " ".join(done.stdout.split())
+    assert lab.order("create_snapshot") == []
+
+
+def test_tasks_are_looked_for_where_the_person_stands(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    lab.write("tasks.yml", [CHANGE])
+    done = lab.play("guarded_change", "-i", "inventory.yml", "-e", "guarded_change_tasks=tasks.yml", "--limit", "a")
+    assert done.returncode == 0, done.stdout
+    assert lab.memory()["a"] == 128
 
 
 def test_every_role_explains_itself(lab: Lab):
