@@ -4,7 +4,7 @@
 # `make` prints the targets. Everything lives in .venv, .collections and .run; `make clean` removes all three.
 
 .DEFAULT_GOAL := help
-.PHONY: help docs setup link demo stop clean lint format types unit check test guest bench-core bench chaos
+.PHONY: help docs setup setup-check setup-test link demo stop clean lint format types unit check test guest bench-core bench chaos
 
 BIN := .venv/bin
 PYTHON := $(BIN)/python
@@ -12,10 +12,16 @@ PYTHON := $(BIN)/python
 AS := tools/with_libvirt_group.sh
 
 help: ## Print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## Install what is missing: apt packages, .venv, the collection link
-	@tools/setup.sh
+setup: ## Install what running needs and is missing: apt packages, .venv, the collection link
+	@tools/setup.sh run
+
+setup-check: ## Install also linter, types and pytest; check, lint, types and unit call it
+	@tools/setup.sh check
+
+setup-test: ## Install all: also Ansible's own checks and the simulator of a vCenter; test calls it
+	@tools/setup.sh test
 
 link: ## Show this checkout to Ansible as the collection millwright.virt
 	@tools/link_collection.sh
@@ -34,26 +40,26 @@ clean: ## Remove the demo's VMs, disks and data, and all that make has made here
 guest: setup ## Build the small bootable disk of demo and tests, and print its path
 	@$(PYTHON) -m tools.guest.build
 
-lint: ## Check style and formatting
+lint: setup-check ## Check style and formatting
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 
-format: ## Put the formatting right
+format: setup-check ## Put the formatting right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-types: ## Check types
+types: setup-check ## Check types
 	$(BIN)/mypy
 
-unit: ## Run the tests that need neither services nor guests nor simulators
+unit: setup-check ## Run the tests that need neither services nor guests nor simulators
 	$(PYTHON) -m pytest -m 'not services and not qemu and not vcsim and not slow'
 
 check: lint types unit ## What to run before a commit: under a minute, no services
 
-docs: setup ## Write a page for each module, role and plugin of the collection to docs/collection/
+docs: setup-check ## Write a page for each module, role and plugin of the collection to docs/collection/
 	@tools/collection_docs.sh docs/collection
 
-bench-core: ## Measure the core: transitions, memory, one decision; writes build/bench-core.json and .svg
+bench-core: setup ## Measure the core: transitions, memory, one decision; writes build/bench-core.json and .svg
 	$(PYTHON) -m tools.bench_core
 
 # A part: make bench ARGS="--case zero-cost --rounds 3".
@@ -63,7 +69,7 @@ bench: setup ## Measure Millwright beside raw libvirt and community.libvirt: ARG
 	@$(AS) $(PYTHON) -m tools.bench_all $(ARGS)
 
 # Three at once on two cores, as much of the time goes by waiting; a process that has run out of tests takes another's.
-test: setup lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU
+test: setup-test lint types ## All of it, with real MariaDB, RabbitMQ, libvirt and QEMU
 	$(AS) $(PYTHON) -m pytest -n 3 --dist worksteal
 
 SEEDS := 100

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What checks the collection and cannot live beside our own packages: installed once, with the pins of pyproject.toml,
-so that checking needs no network. ``python -m tools.ansible_checks`` is part of ``make setup``."""
+so that checking needs no network. ``python -m tools.ansible_checks`` is part of ``make setup-test``."""
 
 from __future__ import annotations
 

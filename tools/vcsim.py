@@ -60,7 +60,7 @@ def program() -> Path:
 
 def _build(built: Path) -> None:
     if shutil.which("go") is None or not (GOPATH / "src/github.com/vmware/govmomi").is_dir():
-        raise NoSimulator("vcsim needs the packages golang-go and golang-github-vmware-govmomi-dev: run make setup")
+        raise NoSimulator("vcsim needs golang-go and golang-github-vmware-govmomi-dev: run make setup-test")
     environment = {
         **os.environ, "GO111MODULE": "off", "GOPATH": str(GOPATH), "CGO_ENABLED": "0", "GOFLAGS": "",
         "GOCACHE": str(PLACE / "cache"),
