@@ -213,6 +213,7 @@ def _client_settings(house: Stack) -> Path:
     settings = {
         "MILLWRIGHT_API": house.api_url,
         "MILLWRIGHT_TOKEN": house.token("demo"),
+        "ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections",
         "PATH": f"{Path(MILLWRIGHT).parent}:$PATH",
     }
     write_private(path, "".join(f'export {name}="{value}"\n' for name, value in settings.items()))

@@ -85,18 +85,25 @@ def replay(session: Session, id: str, out: Path | None) -> None:
     """Give the way to repeat exactly this job by hand.
 
     That is a playbook and an inventory. Secrets are not in the inventory: it names the files that you have to put
-    beside it. Try --check --diff first.
+    beside it. The line that is printed only tells what would be done; without --check --diff it is done.
     """
     found = _whole(session, id)["replay"]
     if not found:
         raise NoReplay("too little was kept of this job to repeat it: an earlier version made it")
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / INVENTORY).write_text(found["inventory"], encoding="utf-8")
+        _write(out / INVENTORY, found["inventory"])
     if session.wants_json:
         session.show_json(found)
     else:
         _explain(session, found, out)
+
+
+def _write(file: Path, inventory: str) -> None:
+    """Raises NoReplay where there is another already: somebody may have worked at it."""
+    if file.exists() and file.read_text(encoding="utf-8") != inventory:
+        raise NoReplay(f"{file} is there already and says something else; remove it, or give another folder")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(inventory, encoding="utf-8")
 
 
 def _whole(session: Session, id: str) -> Json:
@@ -111,4 +118,4 @@ def _explain(session: Session, found: Json, out: Path | None) -> None:
         click.echo(f"# {INVENTORY}\n{printable(found['inventory'])}")
     for name, content in found["files"].items():
         session.tell(f"# put beside it: {name}, {content}")
-    session.tell(f"{where}{found['command']}")
+    session.tell(f"{where}{found['command']} --check --diff")

@@ -53,8 +53,18 @@ def test_an_inventory_is_written_into_a_folder(ok, as_json, failed, tmp_path):
     folder = tmp_path / "by hand"
     said = ok("job", "replay", job["id"], "--out", str(folder))
     assert (folder / "inventory.yml").read_text() == fake_traces.INVENTORY
-    assert said == f"cd '{folder}' && ansible-playbook -i inventory.yml millwright.virt.power_on\n"
+    assert said == f"cd '{folder}' && ansible-playbook -i inventory.yml millwright.virt.power_on --check --diff\n"
     assert as_json("job", "replay", job["id"])["inventory"] == fake_traces.INVENTORY
+
+
+def test_an_inventory_that_was_worked_at_is_not_written_over(ok, millwright, as_json, failed, tmp_path):
+    [job] = as_json("job", "list", "--state", "failed")["items"]
+    again = ("job", "replay", job["id"], "--out", str(tmp_path))
+    assert ok(*again) == ok(*again)
+    (tmp_path / "inventory.yml").write_text("mine")
+    refused = millwright(*again)
+    assert (refused.exit_code, "inventory.yml is there already" in refused.stderr) == (1, True)
+    assert (tmp_path / "inventory.yml").read_text() == "mine"
 
 
 def test_files_that_must_stand_beside_it_are_named(ok, as_json, failed, monkeypatch):
