@@ -13,7 +13,7 @@ import click
 from webapi.cli.client import Json
 from webapi.cli.errors import CommandFailed, Refused
 from webapi.cli.lookup import DATACENTER, DEAD_LETTER, TASK, find
-from webapi.cli.noun import limit_option, noun
+from webapi.cli.noun import limit_option, noun, yes_option
 from webapi.cli.output import Columns, clock, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -108,7 +108,7 @@ def _requeued(sent: int, made: list[str]) -> list[str]:
 
 @dlq.command()
 @_which
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@yes_option
 @pass_session
 def drop(session: Session, /, id: str | None, *, every: bool, yes: bool, **within: str | None) -> None:
     """Forget dead letters for good."""

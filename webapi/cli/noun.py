@@ -79,5 +79,9 @@ def wait_option(command: F) -> F:
     )(command)
 
 
+def yes_option(command: F) -> F:
+    return click.option("-y", "--yes", is_flag=True, help="Do not ask.")(command)
+
+
 def name_argument(command: F) -> F:
     return click.argument("name", metavar="NAME|ID")(command)

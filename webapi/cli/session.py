@@ -84,6 +84,11 @@ class Session:
         else:
             self.tell(text)
 
+    def confirm(self, question: str, *, yes: bool) -> None:
+        """Ask before something is lost, where somebody can answer: a script has said what it wants. Raises Abort."""
+        if not yes and at_terminal():
+            click.confirm(question, abort=True, err=True)
+
     def delete(self, noun: Noun, name: str) -> None:
         """Delete what ``name`` names. There is no JSON to answer with."""
         found = find(self.client, noun, name)
@@ -120,6 +125,10 @@ class Session:
         except Unreachable as error:
             hint = f"The task goes on without the API. {how_to_watch(task_id)}"
             raise Unreachable(f"{error.message}\n{hint}") from error
+
+
+def at_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _console(*, stderr: bool) -> Console:

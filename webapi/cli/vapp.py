@@ -12,7 +12,7 @@ import click
 from webapi.cli.appliance import WantedAppliance, read_appliance
 from webapi.cli.client import Client, Json
 from webapi.cli.lookup import TEMPLATE, VAPP, VDC, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, wait_option
+from webapi.cli.noun import limit_option, name_argument, noun, wait_option, yes_option
 from webapi.cli.output import Columns, field, short_id, table
 from webapi.cli.session import Session, pass_session
 from webapi.cli.vm import COLUMNS as VM_COLUMNS
@@ -116,18 +116,26 @@ def deploy(session: Session, name: str, *, wait: bool) -> None:
 @vapp.command()
 @name_argument
 @wait_option
+@yes_option
 @pass_session
-def undeploy(session: Session, name: str, *, wait: bool) -> None:
+def undeploy(session: Session, name: str, *, wait: bool, yes: bool) -> None:
     """Power off and remove all its VMs.
 
-    Their disks are removed with them. The appliance stays known, and can be deployed again, from anew.
+    Their disks are removed with them. The appliance stays known, and can be deployed again, from anew. At a terminal it
+    asks first.
     """
+    session.confirm(f"Remove all VMs of {name} with their disks?", yes=yes)
     session.act(VAPP, name, "undeploy", wait=wait)
 
 
 @vapp.command()
 @name_argument
+@yes_option
 @pass_session
-def delete(session: Session, name: str) -> None:
-    """Forget one that is not deployed."""
+def delete(session: Session, name: str, *, yes: bool) -> None:
+    """Forget one that is not deployed.
+
+    At a terminal it asks first.
+    """
+    session.confirm(f"Forget {name} and all its VMs for good?", yes=yes)
     session.delete(VAPP, name)

@@ -16,7 +16,7 @@ from webapi.cli.appliance import WantedVm, read_vm
 from webapi.cli.client import Json
 from webapi.cli.errors import InvalidFile
 from webapi.cli.lookup import HYPERVISOR, TEMPLATE, VAPP, VM, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, wait_option
+from webapi.cli.noun import limit_option, name_argument, noun, wait_option, yes_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -173,12 +173,14 @@ def deploy(session: Session, name: str, *, wait: bool) -> None:
 @vm.command()
 @name_argument
 @wait_option
+@yes_option
 @pass_session
-def undeploy(session: Session, name: str, *, wait: bool) -> None:
+def undeploy(session: Session, name: str, *, wait: bool, yes: bool) -> None:
     """Power a VM off and remove it with its disks.
 
-    What is known of it stays, and it can be deployed again, from anew.
+    What is known of it stays, and it can be deployed again, from anew. At a terminal it asks first.
     """
+    session.confirm(f"Remove VM {name} with its disks?", yes=yes)
     session.act(VM, name, "undeploy", wait=wait)
 
 

@@ -13,6 +13,7 @@ import pytest
 from rich.console import Console
 
 from tests.unit.cli.conftest import SHOP
+from webapi.cli import session
 from webapi.cli.client import PAGE
 from webapi.cli.output import table
 from webapi.cli.vm import COLUMNS as VM_COLUMNS
@@ -115,6 +116,25 @@ def test_a_vm_lives_from_its_creation_to_its_end(ok, as_json, shop):
     ok("vm", "undeploy", "data")
     assert "VM data was deleted" in ok("vm", "delete", "data")
     assert [vm["name"] for vm in as_json("vm", "list", "--vapp", "shop")["items"]] == ["web1", "web2"]
+
+
+@pytest.mark.parametrize(
+    ("words", "question"),
+    [
+        (["vm", "undeploy", "web1"], "Remove VM web1 with its disks?"),
+        (["vapp", "undeploy", "shop"], "Remove all VMs of shop with their disks?"),
+        (["vapp", "delete", "shop"], "Forget shop and all its VMs for good?"),
+    ],
+)
+def test_what_loses_disks_asks_first_at_a_terminal_only(ok, millwright, api, shop, monkeypatch, words, question):
+    if words[1] == "undeploy":
+        ok("vapp", "deploy", "shop")
+    monkeypatch.setattr(session, "at_terminal", lambda: True)
+    before = len(api.asked)
+    refused = millwright(*words, stdin="n\n")
+    assert (refused.exit_code, question in refused.stderr, len(api.asked)) == (1, True, before)
+    assert question not in millwright(*words, "-y").stderr
+    assert len(api.asked) > before
 
 
 def test_a_vm_that_is_nowhere_is_reconfigured_at_once(ok, as_json, shop):
