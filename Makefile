@@ -34,7 +34,7 @@ stop: ## Stop the demo: its guests are powered off, no process stays
 
 clean: ## Remove the demo's VMs, disks and data, and all that make has made here
 	@if [ -x $(PYTHON) ]; then $(AS) $(PYTHON) -m tools.demo clean && $(PYTHON) -m tools.services remove .run/test && for place in .run/bench .run/chaos/job-*; do $(PYTHON) -m tools.services remove $$place/servers; done; fi
-	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist *.egg-info
+	@rm -rf .run .venv .collections .pytest_cache .mypy_cache .ruff_cache .hypothesis .ansible build dist instance *.egg-info
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 guest: setup ## Build the small bootable disk of demo and tests, and print its path

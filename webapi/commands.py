@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging.config
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,6 +51,13 @@ def _app() -> Flask:
     return create_app(Settings.from_environment())
 
 
+def _say_which_database(app: Flask) -> None:
+    """Whoever forgot the variable would look for what they made in another one."""
+    if app.config["SQLALCHEMY_DATABASE_URI"] == Settings.database_url:
+        file = Path(app.instance_path) / Settings.database_url.removeprefix("sqlite:///")
+        click.echo(f"DATABASE_URL is not set: the database is {file}", err=True)
+
+
 @contextmanager
 def _said_in_one_line() -> Iterator[None]:
     """A database that cannot be reached is a ClickException with the database's own words."""
@@ -64,6 +72,7 @@ def _migrated_app() -> Flask:
 
     It keeps no connection: the workers that gunicorn forks must not share one."""
     app = _app()
+    _say_which_database(app)
     with app.app_context():
         with _said_in_one_line():
             migrated = health.migrated()
@@ -138,7 +147,9 @@ def db() -> None:
 
 def _with_app(work: Callable[..., Any], **arguments: Any) -> None:
     """On a database that answers: what goes wrong with it afterwards is the migration's doing and keeps its trace."""
-    with _app().app_context():
+    app = _app()
+    _say_which_database(app)
+    with app.app_context():
         with _said_in_one_line():
             tables.engine.connect().close()
         work(**arguments)

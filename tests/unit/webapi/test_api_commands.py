@@ -8,10 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import flask
 import pytest
 from click.testing import CliRunner, Result
 
+from webapi import commands
 from webapi.commands import api, db, relay, token
+from webapi.database import db as tables
 from webapi.settings import Settings
 
 
@@ -23,6 +26,22 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return CliRunner().invoke(command, arguments)
 
     return run
+
+
+def test_a_database_that_nobody_chose_is_named(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(commands, "create_app", lambda settings: _app_at(tmp_path, settings))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    result = CliRunner().invoke(token, ["create", "alice"])
+    assert result.stderr.startswith(f"DATABASE_URL is not set: the database is {tmp_path}/millwright.sqlite\n")
+    monkeypatch.setenv("DATABASE_URL", f"sqlite:///{tmp_path}/api.sqlite")
+    assert "DATABASE_URL is not set" not in CliRunner().invoke(token, ["create", "alice"]).stderr
+
+
+def _app_at(place: Path, settings: Settings) -> flask.Flask:
+    app = flask.Flask("webapi", instance_path=str(place))
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    tables.init_app(app)
+    return app
 
 
 @pytest.mark.parametrize("command", [api, relay])
