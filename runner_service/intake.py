@@ -62,7 +62,8 @@ class Requests:
         del self._progress[progress.id]
 
     def has_finished(self, request_id: str) -> bool:
-        """Whether it ended lately: one that comes again is acknowledged and not carried out again."""
+        """Whether it ended here lately. If somebody else may have had it meanwhile, this is no news of it: the API has
+        passed over what we said of its end, if it came after the other one's question."""
         return request_id in self._finished
 
     def finish(self, request_id: str) -> None:
@@ -94,9 +95,9 @@ class Intake:
             return
         request = delivery.request
         known = self._requests.get(request.id)
-        if self._requests.has_finished(request.id):
+        if self._requests.has_finished(request.id) and not delivery.again:
             with about(request=request.id):
-                log.info("came again after its end, acknowledged")
+                log.info("came twice, the second time after its end, acknowledged")
             self._broker.acknowledge(delivery.tag)
         elif known is None:
             progress = Progress(delivery)

@@ -163,6 +163,21 @@ def test_a_duplicate_of_a_request_that_ended_is_acknowledged_and_forgotten(shop:
     assert shop.hypervisor.vms == {}, "the old request did not make the VM anew"
 
 
+@pytest.mark.parametrize("go", [False, True])
+def test_one_that_ended_here_and_comes_again_is_asked_about(shop: Shop, go: bool) -> None:
+    """Somebody else may have had it meanwhile: then the API has passed over what we had not yet said of its end."""
+    wanted = request(chain("web", *DEPLOY))
+    shop.acknowledged(shop.take(wanted))
+    before = len(shop.hypervisor.ran)
+    tag = shop.take(wanted, attempt=3)
+    shop.answer(wanted, 3, go=go)
+    shop.acknowledged(tag)
+    assert (len(shop.hypervisor.ran) > before) is go
+    if go:
+        assert shop.broker.updates[-1].attempt == 3
+        assert shop.broker.updates[-1].event is Event.DONE
+
+
 def test_a_connection_that_is_lost_ends_what_runs_and_the_request_is_carried_out_when_it_comes_again(
     shop: Shop,
 ) -> None:
