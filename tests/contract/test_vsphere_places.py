@@ -136,14 +136,21 @@ def test_datastores_and_networks_are_named_by_name_path_or_id(one: Site, kind: s
     with one.driver() as driver:
         datastore = driver._places.datastores[1].entity
         for network in driver._places.networks:
-            if "Uplinks" in network.name:
-                continue
             disk = {"name": "root", "size_mib": 4, "pool": getattr(datastore, kind)}
             want = definition(one.peer(), disks=[disk], nics=[{"network": getattr(network, kind)}])
             driver.create(want)
             assert changes(driver.find(WEB).definition, want) == ()
             assert place_of(driver, "config.files.vmPathName")[0].startswith(f"[{datastore.name}]")
             driver.delete(WEB)
+
+
+def test_no_card_is_on_the_uplinks_of_a_switch(one: Site):
+    with one.driver() as driver:
+        (uplinks,) = [network.name for network in driver._inventory.networks if "Uplinks" in network.name]
+        assert uplinks not in driver.host().networks
+        disks = [{"name": "root", "size_mib": 4, "pool": "LocalDS_0"}]
+        with pytest.raises(NotFound, match="DC0_DVPG0"):
+            driver.check(definition(one.peer(network=uplinks), disks=disks))
 
 
 def test_a_template_disk_goes_to_the_datastore_that_was_asked_for(one: Site):

@@ -19,6 +19,7 @@ import (
 	"os/signal"
 	"reflect"
 	"regexp"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -155,12 +156,70 @@ func ownConfig(config *types.VirtualMachineConfigInfo) *types.VirtualMachineConf
 	return &own
 }
 
+// sources keeps what is cloned as it is. The simulator gives the files of a clone to the VM that it is made of, too, which
+// would take them along when it goes.
+type sources struct {
+	mu     sync.Mutex
+	cloned map[types.ManagedObjectReference]*cloned
+}
+
+type cloned struct {
+	clones  int
+	devices []types.BaseVirtualDevice
+}
+
+var clones = regexp.MustCompile(`(?s)<CloneVM_Task[^>]*>\s*<_this[^>]*>([^<]+)</_this>`)
+
+func (s *sources) keeping(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := read(r)
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if said := clones.FindSubmatch(body); said != nil {
+			source := types.ManagedObjectReference{Type: "VirtualMachine", Value: string(said[1])}
+			if vm, ok := simulator.Map.Get(source).(*simulator.VirtualMachine); ok {
+				s.begin(vm)
+				defer s.end(vm)
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *sources) begin(vm *simulator.VirtualMachine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cloned[vm.Self] == nil {
+		s.cloned[vm.Self] = &cloned{devices: ownConfig(vm.Config).Hardware.Device}
+	}
+	s.cloned[vm.Self].clones++
+}
+
+func (s *sources) end(vm *simulator.VirtualMachine) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	kept := s.cloned[vm.Self]
+	if kept.clones--; kept.clones == 0 {
+		vm.Config.Hardware.Device = kept.devices
+		delete(s.cloned, vm.Self)
+	}
+}
+
+// read gives a request's body, which is there to be read again.
+func read(r *http.Request) ([]byte, error) {
+	body, err := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return body, err
+}
+
 var takesSnapshot = regexp.MustCompile(`(?s)<CreateSnapshot_Task.*<_this[^>]*>([^<]+)</_this>.*<memory[^>]*>([^<]+)</memory>`)
 
 // listening hears whether a snapshot is to have the VM's memory, which the simulator does not tell anybody.
 func (s *snapshots) listening(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, err := io.ReadAll(r.Body)
+		body, err := read(r)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
@@ -170,7 +229,6 @@ func (s *snapshots) listening(next http.Handler) http.Handler {
 			s.withoutMemory[string(said[1])] = string(said[2]) == "false"
 			s.mu.Unlock()
 		}
-		r.Body = io.NopCloser(bytes.NewReader(body))
 		next.ServeHTTP(w, r)
 	})
 }
@@ -207,6 +265,11 @@ func main() {
 	for _, host := range simulator.Map.All("HostSystem") {
 		host.(*simulator.HostSystem).Summary.Hardware.NumCpuThreads = int16(*threads)
 	}
+	for _, group := range simulator.Map.All("DistributedVirtualPortgroup") {
+		if entity := group.Entity(); strings.Contains(entity.Name, "-DVUplinks") {
+			entity.Tag = []types.Tag{{Key: "SYSTEM/DVS.UPLINKPG"}}
+		}
+	}
 	handler := &ownDevices{}
 	handler.Self = types.ManagedObjectReference{Type: "Folder", Value: "own-devices"}
 	simulator.Map.AddHandler(handler)
@@ -225,7 +288,8 @@ func main() {
 		service.TLS.Certificates = []tls.Certificate{pair}
 	}
 	server := service.NewServer()
-	server.Config.Handler = kept.listening(server.Config.Handler)
+	sources := &sources{cloned: map[types.ManagedObjectReference]*cloned{}}
+	server.Config.Handler = kept.listening(sources.keeping(server.Config.Handler))
 	shown := *server.URL
 	shown.User = nil
 	fmt.Println(&shown)

@@ -20,6 +20,9 @@ MIB = 1024 * 1024
 #: A pool of this name is the datastore that the hypervisor's URL names, if it names one.
 DEFAULT_POOL = Disk(size_mib=1).pool
 
+#: What vCenter tags the port groups of uplinks with.
+_UPLINK_TAG = "SYSTEM/DVS.UPLINKPG"
+
 _SPACE = ("summary.capacity", "summary.freeSpace", "summary.accessible", "summary.maintenanceMode")
 
 
@@ -140,9 +143,15 @@ class Places:
 
     @cached_property
     def networks(self) -> list[Entity]:
-        """Those that the compute resource reaches."""
-        found = (self._inventory.entity(one) for one in self._of_compute.get("network", ()))
+        """Those that the compute resource reaches, but for the uplinks of switches, on which no card can be."""
+        reached = list(self._of_compute.get("network", ()))
+        uplinks = self._uplinks([one for one in reached if isinstance(one, vim.dvs.DistributedVirtualPortgroup)])
+        found = (self._inventory.entity(one) for one in reached if one not in uplinks)
         return sorted((one for one in found if one is not None), key=lambda one: one.path)
+
+    def _uplinks(self, groups: list[Any]) -> set[Any]:
+        told = self._session.read(groups, ["tag"])
+        return {one for one, seen in told.items() if any(tag.key == _UPLINK_TAG for tag in seen.get("tag", ()))}
 
     def network(self, nic: Nic) -> Network:
         """The network that the card is to be on."""
