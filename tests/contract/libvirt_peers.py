@@ -66,6 +66,9 @@ class LibvirtPeer:
         pool.refresh(0)
         return {volume.name() for volume in pool.listAllVolumes(0)}
 
+    def is_of_template(self, file: str, template: str) -> bool:
+        return file == template
+
     def make_foreign(self, driver: LibvirtDriver, name: str) -> str:
         domain = driver._connection.defineXML(
             f"<domain type='{self._domain_type}'><name>{name}</name><title>{OURS}foreign</title>"

@@ -48,6 +48,9 @@ class Peer(Protocol):
     def files(self, driver: VmDriver) -> set[str]:
         """Every disk, image and log that the hypervisor keeps, templates included: what must not be left over."""
 
+    def is_of_template(self, file: str, template: str) -> bool:
+        """Whether one of ``files`` is all or part of the template."""
+
     def make_foreign(self, driver: VmDriver, name: str) -> str:
         """A VM that is off and that Millwright did not make; gives its uuid."""
 
@@ -94,6 +97,9 @@ class FakePeer:
     def files(self, driver: VmDriver) -> set[str]:
         volumes = {name for pool in self._store.read().pools.values() for name in pool.volumes}
         return volumes | {path.name for path in self._store.directory.glob("*.log")}
+
+    def is_of_template(self, file: str, template: str) -> bool:
+        return file == template
 
     def make_foreign(self, driver: VmDriver, name: str) -> str:
         identity = str(uuid.uuid4())

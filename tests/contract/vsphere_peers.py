@@ -54,6 +54,10 @@ class VspherePeer:
         told = session.read_all(session.content.rootFolder, (vim.Datastore,), vim.Datastore, ["name", "browser"])
         return {path for seen in told.values() for path in files_of(session, seen["name"], seen["browser"])}
 
+    def is_of_template(self, file: str, template: str) -> bool:
+        """A template is a VM with a directory."""
+        return f"/{template}/" in file
+
     def make_foreign(self, driver: VsphereDriver, name: str) -> str:
         """Made as another program makes it."""
         identity = str(uuid.uuid4())

@@ -15,7 +15,7 @@ from . import booting, cards, names
 from .devices import KIB_PER_MIB, Board, drives_of, slots_of
 from .kept import Kept, KeptDisk, options
 from .making import growth
-from .observation import Seen, datastore_id
+from .observation import Seen, datastore_id, named_disks
 from .placement import DEFAULT_POOL, MIB, Datastore, Network
 from .planning import Planner
 from .sdk import vim
@@ -58,9 +58,8 @@ class ChangePlan:
             deviceChange=board.changes,
             extraConfig=options({names.KEPT: kept.written(self.seen.uuid)}),
             **self._size(),
+            **({} if running else growth(self.want)),
         )
-        if not running:
-            spec.cpuHotAddEnabled, spec.memoryHotAddEnabled = growth(self.want).values()
         if self.want.name != self.seen.name:
             spec.name = names.written(self.want.name)
         return spec
@@ -101,16 +100,14 @@ class ChangePlan:
         return {name: address for name, address in told.items() if address and name not in new}
 
     def _disks(self, board: Board) -> dict[str, KeptDisk]:
-        ours, there = dict(self.kept.disks), slots_of(self.seen.devices)
-        labels = {name: disk.slot for name, disk in ours.items()}
-        # A disk that somebody else has attached is called by its place, and its file is not ours.
-        labels |= {slot.replace(":", "-").lower(): slot for slot in there if slot not in labels.values()}
+        ours, there = dict(self.kept.disks), named_disks(self.seen)
         wanted = {disk.name: disk for disk in self.want.disks}
         for name in self.of_kind("disks[]"):
             if name not in wanted:
-                board.remove(there[labels[name]], with_file=ours.pop(name, None) is not None)
+                # The file of a disk that somebody else has attached is not ours.
+                board.remove(there[name], with_file=ours.pop(name, None) is not None)
         for name in self.of_kind("disks[].size_mib"):
-            board.grown_disk(there[labels[name]], wanted[name])
+            board.grown_disk(there[name], wanted[name])
         for name, datastore in self.datastores.items():
             ours[name] = KeptDisk(slot=board.new_disk(wanted[name], datastore), datastore=datastore.entity.id)
         return {disk.name: ours[disk.name] for disk in self.want.disks if disk.name in ours}

@@ -5,16 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from typing import Any
 
 from ...vm.changes import changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
 from ..base import Capability, VmRef
-from ..errors import Conflict, DriverError
+from ..errors import Conflict
 from . import power
+from .capturing import Capturing
 from .faults import unless_gone
 from .making import Maker
 from .observation import Seen
@@ -23,14 +22,14 @@ from .reconfiguring import Reconfiguring
 from .snapshotting import Snapshotting
 
 
-class VsphereDriver(Reconfiguring, Snapshotting):
+class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
     """VMs of a vCenter or ESXi host. A VM's identity is its instance uuid; its definition is kept in its extra
     configuration."""
 
     hypervisor_type = "vsphere"
     capabilities = frozenset({
         Capability.SESSIONS, Capability.CLOUD_INIT, Capability.UEFI, Capability.SHUTDOWN, Capability.HOT_CHANGES,
-        Capability.SNAPSHOTS,
+        Capability.SNAPSHOTS, Capability.CAPTURE,
     })  # fmt: skip
 
     # --- making ---
@@ -67,17 +66,6 @@ class VsphereDriver(Reconfiguring, Snapshotting):
         with self._saying_what_is_left(tried, want.identity):
             maker.remove_half_made(want.identity)
             maker.make(plan)
-
-    @contextmanager
-    def _saying_what_is_left(self, tried: str, identity: str) -> Iterator[None]:
-        try:
-            with self._asking(tried):
-                yield
-        except DriverError as error:
-            with suppress(DriverError), self._asking(tried):
-                found = self._vms.by_uuid(identity)
-                error.left = self._files_of(found[0]) if found else ()
-            raise
 
     # --- removing ---
 

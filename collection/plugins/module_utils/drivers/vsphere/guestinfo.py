@@ -12,6 +12,8 @@ from ...vm.cloud_data import default_meta_data
 from ...vm.definition import CloudInit, VmDefinition
 
 META_DATA, USER_DATA = "guestinfo.metadata", "guestinfo.userdata"
+#: What all names of this data begin with.
+BEGINNINGS = (META_DATA, USER_DATA)
 
 
 def guestinfo(want: VmDefinition, cloud_init: CloudInit) -> dict[str, str]:

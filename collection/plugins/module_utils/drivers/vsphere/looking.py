@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property
 from typing import Any, Self
 
 from ...vm.definition import VmDefinition
 from ..base import Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, VmNotFound, deciding
+from ..errors import Conflict, DriverError, VmNotFound, deciding
 from . import host
 from .address import shown
 from .connection import Session
@@ -77,6 +77,17 @@ class Looking:
     def _files_of(self, vm: Any) -> tuple[str, ...]:
         told = self._session.read([vm], ["layoutEx.file"])[vm].get("layoutEx.file", ())
         return tuple(sorted(file.name for file in told))
+
+    @contextmanager
+    def _saying_what_is_left(self, tried: str, identity: str) -> Iterator[None]:
+        try:
+            with self._asking(tried):
+                yield
+        except DriverError as error:
+            with suppress(DriverError), self._asking(tried):
+                found = self._vms.by_uuid(identity)
+                error.left = self._files_of(found[0]) if found else ()
+            raise
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._asking("listing VMs"):

@@ -40,7 +40,7 @@ class Maker:
     def make(self, plan: Plan) -> None:
         """Whatever ends it early, what was made is removed."""
         identity = plan.want.identity
-        with self._taking_back(identity):
+        with self.taking_back(identity):
             if plan.template:
                 vm = self._finish(self._clone(plan), MAKE_TIMEOUT, plan.want)
                 board = Board.of_template(self._vms.read(vm).devices)
@@ -56,7 +56,8 @@ class Maker:
             self._reconfigure(vm, _last_spec(plan.want, kept, self._vms.read(vm).devices), plan.want)
 
     @contextmanager
-    def _taking_back(self, identity: str) -> Iterator[None]:
+    def taking_back(self, identity: str) -> Iterator[None]:
+        """Whatever ends the block early, what bears the mark of this identity is removed."""
         try:
             yield
         except BaseException:
@@ -78,14 +79,14 @@ class Maker:
             powerOn=False,
             template=False,
             snapshot=plan.template.snapshot if plan.linked else None,
-            config=vim.vm.ConfigSpec(**_marked(plan.want.identity)),
+            config=vim.vm.ConfigSpec(**marked(plan.want.identity)),
         )
         return plan.template.object.CloneVM_Task(places.folder, names.written(plan.want.name), spec)
 
     def _create(self, plan: Plan, spec: Any) -> Any:
         spec.name, spec.guestId = names.written(plan.want.name), GUEST_ID
         spec.files = vim.vm.FileInfo(vmPathName=f"[{plan.home.entity.name}]")
-        for name, value in _marked(plan.want.identity).items():
+        for name, value in marked(plan.want.identity).items():
             setattr(spec, name, value)
         host = self._places.host
         return self._places.folder.CreateVM_Task(spec, self._places.pool, host.object if host else None)
@@ -122,7 +123,7 @@ def _locators(plan: Plan, way: str) -> Iterator[Any]:
         yield vim.vm.RelocateSpec.DiskLocator(diskId=device.key, datastore=datastore, diskMoveType=way)
 
 
-def _marked(identity: str) -> dict[str, Any]:
+def marked(identity: str) -> dict[str, Any]:
     """What makes a VM that is not whole yet findable, from its first moment on."""
     return {"instanceUuid": identity, "extraConfig": options({names.MAKING: identity})}
 

@@ -146,30 +146,36 @@ def _told(seen: Seen, said: VmDefinition, network_name: NetworkName) -> VmDefini
     )
 
 
-def _disks(seen: Seen) -> Iterator[Disk]:
-    """In the order in which they were asked for; those of others come last."""
-    controllers = {one.key: one for one in seen.devices if isinstance(one, vim.vm.device.VirtualController)}
+def disk_slots(seen: Seen) -> dict[str, str]:
+    """The place of each disk that is there, by the disk's name. In the order in which they were asked for; those of
+    others come last, and are called by their places."""
     there = slots_of(seen.devices)
-    ours = {disk.slot: name for name, disk in seen.kept.disks.items()} if seen.kept else {}
-    order = list(ours)
-    for slot, device in sorted(there.items(), key=lambda item: (item[0] not in ours, *_position(order, item[0]))):
+    ours = {name: disk.slot for name, disk in seen.kept.disks.items() if disk.slot in there} if seen.kept else {}
+    others = sorted(there.keys() - ours.values())
+    return ours | {slot.replace(":", "-").lower(): slot for slot in others}
+
+
+def named_disks(seen: Seen) -> dict[str, Any]:
+    """Each disk by its name."""
+    there = slots_of(seen.devices)
+    return {name: there[slot] for name, slot in disk_slots(seen).items()}
+
+
+def _disks(seen: Seen) -> Iterator[Disk]:
+    controllers = {one.key: one for one in seen.devices if isinstance(one, vim.vm.device.VirtualController)}
+    for name, device in named_disks(seen).items():
         bus = bus_of(controllers.get(device.controllerKey))
         if bus is not None:
-            yield replace(_disk(seen, slot, device, ours), bus=bus, size_mib=device.capacityInKB // KIB_PER_MIB)
+            yield replace(_disk(seen, name, device), bus=bus, size_mib=device.capacityInKB // KIB_PER_MIB)
 
 
-def _position(order: list[str], slot: str) -> tuple[int, str]:
-    return (order.index(slot) if slot in order else 0, slot)
-
-
-def _disk(seen: Seen, slot: str, device: Any, ours: dict[str, str]) -> Disk:
-    name = ours.get(slot)
+def _disk(seen: Seen, name: str, device: Any) -> Disk:
+    kept_disk = seen.kept.disks.get(name) if seen.kept else None
     said = {disk.name: disk for disk in seen.kept.definition.disks} if seen.kept else {}
-    if name not in said:
-        label = slot.replace(":", "-").lower()
-        return Disk(name=label, size_mib=1, pool=_datastore_name(device), format=format_of(device))
-    moved = seen.kept.disks[name].datastore != datastore_id(device)
-    return replace(said[name], pool=_datastore_name(device)) if moved else said[name]
+    if kept_disk is None or name not in said:
+        return Disk(name=name, size_mib=1, pool=datastore_name(device), format=format_of(device))
+    moved = kept_disk.datastore != datastore_id(device)
+    return replace(said[name], pool=datastore_name(device)) if moved else said[name]
 
 
 def format_of(device: Any) -> DiskFormat:
@@ -181,7 +187,7 @@ def datastore_id(device: Any) -> str | None:
     return datastore._GetMoId() if datastore else None
 
 
-def _datastore_name(device: Any) -> str:
+def datastore_name(device: Any) -> str:
     return (getattr(device.backing, "fileName", "") or "").partition("]")[0].lstrip("[") or "default"
 
 

@@ -50,6 +50,11 @@ class Templates:
         known = ", ".join(one.path for one, is_template in there if is_template) or "none"
         raise NotFound(f"there is no template {said!r}; templates: {known}")
 
+    def called(self, name: str) -> Template | None:
+        """The template of this name; a VM is none. Raises Ambiguous."""
+        fitting = [one for one, is_template in self._every() if is_template and one.name == name]
+        return self._read(pick("template", fitting, name)) if fitting else None
+
     def _every(self) -> list[tuple[Entity, bool]]:
         root = self._session.content.rootFolder
         told = self._session.read_all(root, (vim.VirtualMachine,), vim.VirtualMachine, _LOOKED_FOR)
