@@ -47,6 +47,7 @@ def test_a_list_says_of_each_vm_what_is_said_of_it_alone(peer: VspherePeer, driv
     assert [vm.name for vm in listed] == ["theirs", "web", "whole"]
     assert listed == tuple(driver.find(VmRef(name=vm.name, uuid=vm.uuid)) for vm in listed)
     assert [len(vm.definition.disks) for vm in listed] == [2, 1, 3]
+    assert [len(vm.disk_use) for vm in listed] == [2, 1, 3]
 
 
 def test_a_vm_is_found_in_two_calls_by_uuid_and_in_one_more_by_name(

@@ -164,6 +164,22 @@ def _guest_card(item: Element) -> Any:
     return SimpleNamespace(ipAddress=[child.text for child in item if _name(child) == "ipAddress"])
 
 
+def _file(item: Element) -> Any:
+    numbers = {_name(child): child.text for child in item}
+    unique = numbers.get("uniqueSize")
+    return SimpleNamespace(
+        key=int(numbers.get("key") or 0),
+        size=int(numbers.get("size") or 0),
+        uniqueSize=None if unique is None else int(unique),
+    )
+
+
+def _disk_layout(item: Element) -> Any:
+    units = [child for child in item if _name(child) == "chain"]
+    chain = [SimpleNamespace(fileKey=[_number(key) for key in unit if _name(key) == "fileKey"]) for unit in units]
+    return SimpleNamespace(key=int(item.findtext(f"{{{_NS}}}key") or 0), chain=chain)
+
+
 def _port(child: Element) -> Any:
     return SimpleNamespace(portgroupKey=child.findtext(f"{{{_NS}}}portgroupKey"))
 
@@ -174,3 +190,7 @@ _FIELDS |= {"thinProvisioned": lambda child: _truth(child.text), "backing": _obj
 _FIELDS |= dict.fromkeys(("datastore", "network"), _reference)
 _UNSET = dict.fromkeys(_FIELDS)
 _LISTS |= {"ArrayOfVirtualDevice": _object, "ArrayOfOptionValue": _option, "ArrayOfGuestNicInfo": _guest_card}
+_LISTS |= {
+    "ArrayOfVirtualMachineFileLayoutExFileInfo": _file,
+    "ArrayOfVirtualMachineFileLayoutExDiskLayout": _disk_layout,
+}

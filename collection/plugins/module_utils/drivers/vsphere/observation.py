@@ -28,11 +28,15 @@ PATHS = (
     "name", "config.instanceUuid", "config.template", "config.annotation", "config.firmware", "config.extraConfig",
     "config.hardware.numCPU", "config.hardware.numCoresPerSocket", "config.hardware.memoryMB",
     "config.hardware.device", "runtime.powerState", "runtime.connectionState", "guest.net",
+    "layoutEx.disk", "layoutEx.file",
 )  # fmt: skip
 
 #: vSphere's word for a power state -> ours.
 POWER = {"poweredOn": PowerState.ON, "poweredOff": PowerState.OFF, "suspended": PowerState.PAUSED}
 _MODELS = {theirs: ours for ours, theirs in CARDS.items()}
+
+#: Bytes.
+MIB = 1024 * KIB_PER_MIB
 
 #: A network's id or key -> its name.
 NetworkName = Callable[[str], "str | None"]
@@ -99,19 +103,38 @@ class Seen:
 
 
 def observed(seen: Seen, network_name: NetworkName) -> ObservedVm:
+    definition = _definition(seen, network_name)
     return ObservedVm(
         name=seen.name,
         uuid=seen.uuid,
         power=seen.power,
         managed=seen.managed,
-        definition=_definition(seen, network_name),
+        definition=definition,
         addresses=_addresses(seen) if seen.power is PowerState.ON else (),
+        disk_use=_disk_use(seen) if definition else {},
     )
 
 
 def _addresses(seen: Seen) -> tuple[str, ...]:
     """As VMware Tools tell them."""
     return tuple(sorted(address for card in seen.told.get("guest.net", ()) for address in card.ipAddress or ()))
+
+
+def _disk_use(seen: Seen) -> dict[str, int]:
+    """In MiB, as vSphere last looked. What a linked disk shares with its template is not counted."""
+    sizes = {file.key: _own_size(file) for file in seen.told.get("layoutEx.file", ())}
+    files = {disk.key: _files(disk) for disk in seen.told.get("layoutEx.disk", ())}
+    there = {name: files[disk.key] for name, disk in named_disks(seen).items() if disk.key in files}
+    return {name: -(-sum(sizes.get(key, 0) for key in keys) // MIB) for name, keys in there.items()}
+
+
+def _own_size(file: Any) -> int:
+    return int(file.size if file.uniqueSize is None else file.uniqueSize)
+
+
+def _files(disk: Any) -> list[int]:
+    """Keys of the files of a disk and of what it stands on: after a snapshot it writes into another one."""
+    return [key for unit in disk.chain or () for key in unit.fileKey or ()]
 
 
 def _definition(seen: Seen, network_name: NetworkName) -> VmDefinition | None:
