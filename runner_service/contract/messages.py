@@ -15,10 +15,8 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     InvalidData,
     Problem,
@@ -27,8 +25,14 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     rule,
 )
 
-from .operations import HYPERVISOR_TYPES, OPERATIONS, Operation
+from .operations import HYPERVISOR_TYPES
 from .states import Event
+from .tree import ID, Job, Mode, Task
+
+__all__ = [
+    "ErrorReport", "Hypervisor", "InvalidMessage", "Job", "Mode", "Task", "TaskRequest", "Update", "decode", "encode",
+    "holds_password",
+]  # fmt: skip
 
 VERSION = 1
 
@@ -38,7 +42,6 @@ MAX_JOBS = 5_000
 
 M = TypeVar("M")
 
-_ID = r"[A-Za-z0-9_.-]{1,64}"
 _URL_WITH_PASSWORD = re.compile(r"[^/?#]*//[^/?#]*:[^/?#]*@")
 
 
@@ -49,77 +52,11 @@ class InvalidMessage(ValueError):
     retryable = False
 
 
-class Mode(StrEnum):
-    SEQUENTIAL = "sequential"
-    CONCURRENT = "concurrent"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """A leaf: one operation on one VM (on the hypervisor itself, if the operation needs no VM)."""
-
-    KIND: ClassVar[str] = "job"
-
-    id: str = rule("Identifies the job, over all tasks.", pattern=_ID)
-    operation: Operation = rule("What to do.")
-    vm_id: str | None = rule("The platform's id of the VM; jobs of one VM never run at once.", None, pattern=_ID)
-    #: Read strictly even in a message: a field that we do not know would make a VM that was not asked for.
-    definition: dict[str, Any] | None = rule("The VM as it is to be (VmDefinition).", None)
-    previous: dict[str, Any] | None = rule("For reconfigure: the VM as the platform last knew it.", None)
-    sealed_user_data: str | None = rule(
-        "The definition's cloud_init.user_data, sealed as credentials are; then the definition is without it.",
-        None,
-        max_length=360_000,
-    )
-    timeout: int | None = rule("Seconds for operations that wait for the guest.", None, minimum=1, maximum=86_400)
-
-    def problems(self) -> Iterator[Problem]:
-        if OPERATIONS[self.operation].needs_vm and (self.definition is None or self.vm_id is None):
-            yield Problem("definition", f"{self.operation} needs a VM: vm_id and definition")
-        for name in ("definition", "previous"):
-            yield from _definition_problems(name, getattr(self, name))
-
-    @property
-    def vm(self) -> VmDefinition | None:
-        return None if self.definition is None else VmDefinition.from_dict(self.definition)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Task:
-    """Jobs and tasks that run in order or at once."""
-
-    KIND: ClassVar[str] = "task"
-
-    id: str = rule("Identifies the task.", pattern=_ID)
-    mode: Mode = rule("Whether the children run in order or at once.", Mode.SEQUENTIAL)
-    children: tuple[Job | Task, ...] = rule("What the task consists of.")
-    atomic: bool = rule("Of a concurrent task: one child's failure rolls its siblings back.", default=False)
-
-    def problems(self) -> Iterator[Problem]:
-        if not self.children:
-            yield Problem("children", "must not be empty")
-
-    def jobs(self) -> Iterator[Job]:
-        """All jobs below, in order."""
-        for child in self.children:
-            if isinstance(child, Job):
-                yield child
-            else:
-                yield from child.jobs()
-
-    def tasks(self) -> Iterator[Task]:
-        """This task and all tasks below, from the top."""
-        yield self
-        for child in self.children:
-            if isinstance(child, Task):
-                yield from child.tasks()
-
-
 @dataclass(frozen=True, kw_only=True)
 class Hypervisor:
     """The hypervisor that a request is for, and how to reach it."""
 
-    id: str = rule("The platform's id of the hypervisor; chooses partition and lane.", pattern=_ID)
+    id: str = rule("The platform's id of the hypervisor; chooses partition and lane.", pattern=ID)
     type: str = rule("Driver that talks to it.", max_length=32)
     url: str = rule("Where it is, in the driver's words.", max_length=1024)
     sealed_credentials: str | None = rule(
@@ -141,7 +78,7 @@ class TaskRequest:
     """Asks a datacenter's runners to carry a task out on one hypervisor."""
 
     version: int = rule("Version of this message.", VERSION, minimum=1)
-    id: str = rule("Identifies the request; a request that comes twice is the same request.", pattern=_ID)
+    id: str = rule("Identifies the request; a request that comes twice is the same request.", pattern=ID)
     hypervisor: Hypervisor = rule("Where.")
     task: Task = rule("What.")
     requested_at: str = rule("When, RFC 3339 in UTC.")
@@ -213,10 +150,10 @@ class Update:
     """
 
     version: int = rule("Version of this message.", VERSION, minimum=1)
-    request_id: str = rule("The request that this is about.", pattern=_ID)
+    request_id: str = rule("The request that this is about.", pattern=ID)
     attempt: int = rule("Which delivery of the request the runner works on, from 1.", minimum=1)
     sequence: int = rule("Counts the updates of an attempt, from 1.", minimum=1)
-    node_id: str = rule("The task or job that this is about.", pattern=_ID)
+    node_id: str = rule("The task or job that this is about.", pattern=ID)
     event: Event = rule("What happened.")
     at: str = rule("When, RFC 3339 in UTC, by the runner's clock.")
     runner: str = rule("Which runner says so.", "", max_length=255)
@@ -275,14 +212,3 @@ def _refuse_deep(raw: Any) -> None:
 def encode(message: Any) -> bytes:
     """The message as it goes over the wire."""
     return json.dumps(plain(message), separators=(",", ":")).encode()
-
-
-def _definition_problems(name: str, raw: dict[str, Any] | None) -> Iterator[Problem]:
-    if raw is None:
-        return
-    try:
-        definition = VmDefinition.from_dict(raw)
-        if definition.cloud_init and definition.cloud_init.user_data is not None:
-            yield Problem(f"{name}.cloud_init.user_data", "is a secret, and comes in sealed_user_data")
-    except InvalidData as error:
-        yield from (Problem(f"{name}.{problem.path}", problem.rule) for problem in error.problems)

@@ -84,8 +84,9 @@ OPERATIONS: dict[Operation, OperationRule] = {
     # It has no inverse: a VM made anew from its template would pass for the one whose disks are gone. One that fails is
     # asked for again. It powers off what runs, so that an undeploy is this one operation, whole or to be repeated.
     Operation.UNCONFIGURE: OperationRule(legal_from=AT_HYPERVISOR, ends_in=_S.ALLOCATED, deadline=300),
+    # What a VM that is on takes while it runs, its driver says; a paused guest cannot be asked for anything.
     Operation.RECONFIGURE: OperationRule(
-        inverse=Operation.RECONFIGURE, legal_from=_states(_S.CONFIGURED, _S.OFF), deadline=300
+        inverse=Operation.RECONFIGURE, legal_from=_states(_S.CONFIGURED, _S.ON, _S.OFF), deadline=300
     ),
     Operation.POWER_ON: OperationRule(
         inverse=Operation.POWER_OFF, legal_from=_states(_S.CONFIGURED, _S.OFF), ends_in=_S.ON, priority=_URGENT

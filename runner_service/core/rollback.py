@@ -12,7 +12,7 @@ from ..contract.states import Event
 from .draft import Draft
 from .state import ABORTED, UNDO_READY, UNDOING, UNDONE, WAITING
 from .steps import Outcome
-from .undoing import undoing_of
+from .undoing import as_whole, undoing_of
 from .verdicts import judged, remains_of
 
 _SEQUENTIAL = Mode.SEQUENTIAL
@@ -104,6 +104,7 @@ class Rollback(Draft, ABC):
         self._undone(number)
 
     def _undoing_over(self, number: int, outcome: Outcome) -> None:
+        outcome = as_whole(outcome, untouched=not (self._again or self._node(number).touched))
         self._set(number, phase=UNDONE, check=False, doubt=None)
         self._report(number, Event.ROLLBACK_DONE if outcome.ok else Event.ROLLBACK_ERROR, outcome)
         self._undone(number)

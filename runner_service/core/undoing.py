@@ -28,7 +28,9 @@ def way_back(job: Job, outcome: Outcome, *, untouched: bool) -> Way | None:
         return None
     if inverse is not Operation.RECONFIGURE:
         return _NOTHING
-    return _definition_before(job, outcome, untouched=untouched) or None
+    before = _definition_before(job, outcome, untouched=untouched)
+    # An empty disk made anew would pass for the one that is gone, with all that was on it.
+    return None if before is None or _disks(before) - _disks(job.definition) else before
 
 
 def undoing_of(job: Job, way: Way) -> Job:
@@ -36,7 +38,8 @@ def undoing_of(job: Job, way: Way) -> Job:
     inverse = OPERATIONS[job.operation].inverse
     assert inverse is not None
     if inverse is Operation.RECONFIGURE:
-        return replace(job, definition=way, previous=job.definition, sealed_user_data=None)
+        allowed = job.allow_disk_removal or bool(_disks(job.definition) - _disks(way))
+        return replace(job, definition=way, previous=job.definition, sealed_user_data=None, allow_disk_removal=allowed)
     return replace(job, operation=inverse, timeout=None, sealed_user_data=None)
 
 
@@ -54,4 +57,8 @@ def _left_all_as_it_was(outcome: Outcome) -> bool:
 def _definition_before(job: Job, outcome: Outcome, *, untouched: bool) -> dict[str, Any] | None:
     """As the job found it, unless what it found may be the work of an earlier run."""
     found = (outcome.before or {}).get("definition")
-    return found or job.previous if untouched else job.previous or found
+    return (found or job.previous if untouched else job.previous or found) or None
+
+
+def _disks(definition: dict[str, Any] | None) -> frozenset[str]:
+    return frozenset(disk.get("name", "") for disk in (definition or {}).get("disks") or ())

@@ -67,10 +67,8 @@ def connection_of(hypervisor: Hypervisor, credentials_file: Path | None, session
 
 
 def _facts(job: Job) -> dict[str, Any]:
-    facts: dict[str, Any] = {} if job.definition is None else {"millwright_vm": job.definition}
-    if job.timeout is not None:
-        facts["millwright_timeout"] = job.timeout
-    return facts
+    vm = {} if job.definition is None else {"millwright_vm": job.definition}
+    return vm | job.variables
 
 
 def to_yaml(inventory: dict[str, Any]) -> str:

@@ -38,8 +38,7 @@ Report = tuple[str, Event, dict[str, Any]]
 
 POWER_AFTER = {
     Operation.CONFIGURE: "off", Operation.POWER_ON: "on", Operation.POWER_OFF: "off", Operation.SHUTDOWN: "off",
-    Operation.PAUSE: "paused", Operation.RESUME: "on", Operation.RESET: "on", Operation.RECONFIGURE: "off",
-    Operation.GET_STATE: "off",
+    Operation.PAUSE: "paused", Operation.RESUME: "on", Operation.RESET: "on", Operation.GET_STATE: "off",
 }  # fmt: skip
 HOST = {
     "name": "kvm-1", "hypervisor_type": "libvirt", "version": "9.0", "cores": 64, "memory_mib": 65536,

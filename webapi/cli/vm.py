@@ -16,7 +16,7 @@ from webapi.cli.appliance import WantedVm, read_vm
 from webapi.cli.client import Json
 from webapi.cli.errors import InvalidFile
 from webapi.cli.lookup import HYPERVISOR, TEMPLATE, VAPP, VM, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, wait_option, yes_option
+from webapi.cli.noun import F, limit_option, name_argument, noun, wait_option, yes_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -36,6 +36,20 @@ COLUMNS: Columns = {
 }
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+#: What a change of a deployed VM may do besides, as the API calls it.
+PERMITS = ("allow_power_cycle", "allow_disk_removal", "timeout")
+
+
+def permits_options(command: F) -> F:
+    """The options of PERMITS."""
+    for option in (
+        click.option("--timeout", type=click.IntRange(min=1), help="Seconds that the guest has to shut down for it."),
+        click.option("--allow-disk-removal", is_flag=True, help="Disks that are not named go, with what is on them."),
+        click.option("--allow-power-cycle", is_flag=True, help="Shut the VM down for it if need be, and start it."),
+    ):
+        command = option(command)
+    return command
 
 
 @noun("vm")
@@ -111,6 +125,7 @@ def _changed(definition: Json, *, name: str | None, cpus: int | None, memory_mib
 @click.option("--memory-mib", type=int, help="Memory in MiB.")
 @click.option("--rename", metavar="NEW_NAME", help="Another name.")
 @click.option("-f", "--file", "path", type=_FILE, help="YAML file with the whole definition; options win over it.")
+@permits_options
 @wait_option
 @pass_session
 def reconfigure(
@@ -118,13 +133,20 @@ def reconfigure(
 ) -> None:
     """Change the definition of a VM.
 
-    One that is deployed must be off; it is changed at its hypervisor by a task.
+    One that is deployed is changed at its hypervisor by a task. One that is on takes what it can while it runs: disks
+    and cards that are added, disks that grow, other networks, CPUs and memory up to its maximum. Anything else is
+    refused, and nothing is changed, unless --allow-power-cycle is given. A disk that has grown stays as large, even if
+    the task fails or is cancelled.
     """
+    permits = {permit: stated.pop(permit) for permit in PERMITS}
     if path is None and rename is None and not any(stated.values()):
         raise click.UsageError("Say what to change: --cpus, --memory-mib, --rename or --file.")
     found = find(session.client, VM, name)
     definition = _read_for(session, found, path, rename) if path else found["definition"]
-    answer = session.client.put(VM.one(found["id"]), {"definition": _changed(definition, name=rename, **stated)})
+    wanted = {"definition": _changed(definition, name=rename, **stated)} | {
+        permit: value for permit, value in permits.items() if value
+    }
+    answer = session.client.put(VM.one(found["id"]), wanted)
     if answer.get("kind") == "task":
         session.finish(answer, wait=wait)
     else:
@@ -146,9 +168,10 @@ def _read_for(session: Session, vm: Json, path: Path, name: str | None) -> Json:
 @click.argument("action", type=click.Choice([action.value for action in PowerAction]))
 @name_argument
 @click.option("--timeout", type=click.IntRange(min=1), help="Seconds that the guest has, for instance to shut down.")
+@click.option("--force", is_flag=True, help="With shutdown: take its power if it is still on after the timeout.")
 @wait_option
 @pass_session
-def power(session: Session, action: str, name: str, *, timeout: int | None, wait: bool) -> None:
+def power(session: Session, /, action: str, name: str, *, wait: bool, **stated: int | None) -> None:
     """Switch a VM.
 
     \b
@@ -157,7 +180,7 @@ def power(session: Session, action: str, name: str, *, timeout: int | None, wait
     pause, resume    stop and continue its processors; memory stays
     reset            as with its reset button
     """
-    body = {"action": action} | ({"timeout": timeout} if timeout else {})
+    body = {"action": action} | {field: value for field, value in stated.items() if value}
     session.act(VM, name, "power", body=body, wait=wait)
 
 

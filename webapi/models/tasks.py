@@ -129,6 +129,8 @@ class Job(Base):
     hypervisor_id: Mapped[Ref]
     hypervisor_name: Mapped[Name]
     timeout: Mapped[int | None]
+    #: What else of the message's Job its runner is told, by name, beside the VM: what it may do.
+    options: Mapped[dict[str, Any] | None]
     state: Mapped[JobState] = mapped_column(default=JobState.PENDING)
     rollback_state: Mapped[RollbackState] = mapped_column(default=RollbackState.NONE)
     changed: Mapped[bool | None]

@@ -17,6 +17,7 @@ from ..schemas.vms import PowerInput, VmInput, VmList, VmSchema, VmUpdate
 from ..services import vms
 from ..services.guards import Action
 from ..services.paging import Page
+from ..services.tasks import Told
 from .answers import Accepted, accepted
 from .strict import Blueprint
 
@@ -51,9 +52,20 @@ def get_vm(vm_id: str) -> VirtualMachine:
 @blueprint.response(200, VmSchema, description="The VM is not at a hypervisor and has the new definition.")
 @blueprint.alt_response(202, schema=TaskSchema, description="The task that changes the VM at its hypervisor.")
 def update_vm(wanted: dict[str, Any], vm_id: str) -> VirtualMachine | Response:
-    """Give a VM another definition. Where it has cloud-init data without user data, those stay as they are."""
-    result = vms.update(vm_id, asker(), **wanted)
+    """Give a VM another definition. Where it has cloud-init data without user data, those stay as they are.
+
+    A VM that is on takes what it can while it runs; what it cannot is done with a power cycle, where that is allowed,
+    or the task fails and the VM is as it was.
+    """
+    definition = wanted.pop("definition")
+    result = vms.update(vm_id, asker(), definition=definition, told=_told(wanted))
     return _task_response(result) if isinstance(result, Task) else result
+
+
+def _told(wanted: dict[str, Any]) -> Told:
+    """What of a request's body its jobs are told."""
+    timeout = wanted.pop("timeout", None)
+    return Told(timeout=timeout, options={name: value for name, value in wanted.items() if value})
 
 
 def _task_response(task: Task) -> Response:
@@ -95,4 +107,5 @@ def refresh_vm(vm_id: str) -> Accepted:
 @blueprint.response(202, TaskSchema)
 def power_vm(wanted: dict[str, Any], vm_id: str) -> Accepted:
     """Power the VM on or off, shut it down, pause, resume or reset it."""
-    return accepted(vms.ask(vm_id, wanted["action"], asker(), timeout=wanted["timeout"]))
+    action = wanted.pop("action")
+    return accepted(vms.ask(vm_id, action, asker(), _told(wanted)))

@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from collections.abc import Mapping
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
 
@@ -21,16 +24,36 @@ class VmInput(Input):
     hypervisor_id = id_field("Where it is to be; without it, where most memory is free.", required=False)
 
 
+def _permit_field(help: str) -> fields.Boolean:
+    """A permission that nobody has who does not ask for it."""
+    return fields.Boolean(load_default=False, truthy={True}, falsy={False}, metadata={"description": help})
+
+
+def _timeout_field(help: str) -> fields.Integer:
+    return fields.Integer(
+        load_default=None, allow_none=True, validate=validate.Range(1, 86_400), metadata={"description": help}
+    )
+
+
 class VmUpdate(Input):
     definition = DefinitionField(required=True)
+    allow_power_cycle = _permit_field(
+        "Shut a VM that is on down for what it cannot take while it runs, and start it again."
+    )
+    allow_disk_removal = _permit_field("Remove disks that the definition does not name, with what is on them.")
+    timeout = _timeout_field("Seconds that the guest has to shut down, before its power is taken away.")
 
 
 class PowerInput(Input):
     action = fields.Enum(Action, by_value=True, required=True, validate=validate.OneOf(POWER_ACTIONS))
-    timeout = fields.Integer(
-        load_default=None, allow_none=True, validate=validate.Range(1, 86_400),
-        metadata={"description": "Seconds to wait for the guest."},
-    )  # fmt: skip
+    timeout = _timeout_field("Seconds to wait for the guest.")
+    force = _permit_field("With shutdown: take the power from a guest that is still on after the timeout.")
+
+    @validates_schema
+    def refuse_force_without_a_guest_that_is_asked(self, data: Mapping[str, Any], **_: Any) -> None:
+        """Whoever says it of another action expects something that would not happen."""
+        if data["force"] and data["action"] is not Action.SHUTDOWN:
+            raise ValidationError("is for shutdown only", "force")
 
 
 class VmSchema(Schema):

@@ -32,7 +32,7 @@ def ask_anew(request: Request, by: str) -> Task:
         )  # fmt: skip
     if part.owner_type is OwnerType.HYPERVISOR:
         return tasks.ask_for_hypervisor(db.session.get_one(Hypervisor, part.owner_id), by)
-    return vms.ask_within(part.owner_id, _action(part), by, timeout=job.timeout)
+    return vms.ask_within(part.owner_id, _action(part), by, tasks.Told(timeout=job.timeout, options=job.options or {}))
 
 
 def _is_there(part: Task) -> bool:

@@ -65,7 +65,7 @@ def recipe(hypervisor: Hypervisor, job: Job) -> dict[str, Any]:
         "vm_id": job.vm_id,
         "definition": job.definition,
         "user_data": job.sealed_user_data is not None,
-        "timeout": job.timeout,
+        "variables": job.variables,
     }
 
 
@@ -92,9 +92,13 @@ def _facts(kept: dict[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {}
     if kept["definition"] is not None:
         facts["millwright_vm"] = _with_user_data(kept["definition"]) if kept["user_data"] else kept["definition"]
-    if kept["timeout"] is not None:
-        facts["millwright_timeout"] = kept["timeout"]
-    return facts
+    return facts | _variables(kept)
+
+
+def _variables(kept: dict[str, Any]) -> dict[str, Any]:
+    """What is kept of jobs from before there were others has its only one, the timeout, apart."""
+    timeout = kept.get("timeout")
+    return kept.get("variables") or ({} if timeout is None else {"millwright_timeout": timeout})
 
 
 def _with_user_data(definition: dict[str, Any]) -> dict[str, Any]:

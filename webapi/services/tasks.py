@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
@@ -60,9 +60,22 @@ def list_tasks(*, limit: int = DEFAULT_LIMIT, after: str | None = None, **filter
     return page(chosen, Task, limit=limit, after=after, newest_first=True)
 
 
-def ask_for_vm(vm: VirtualMachine, action: Action, by: str, *, timeout: int | None = None) -> Task:
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a job is told beside its VM's definition."""
+
+    #: Seconds for what waits for the guest; None: the operation's own.
+    timeout: int | None = None
+    #: Other fields of the message's Job, by name; those that say nothing may be left out.
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+_NOTHING = Told()
+
+
+def ask_for_vm(vm: VirtualMachine, action: Action, by: str, told: Told = _NOTHING) -> Task:
     """Write the task for a VM that is guarded and placed, and the request for it."""
-    root = _vm_task(vm, action, by, timeout=timeout)
+    root = _vm_task(vm, action, by, told)
     return _ask(root, {vm.id: vm})
 
 
@@ -70,7 +83,7 @@ def ask_for_appliance(vapp: VirtualAppliance, vms: Sequence[VirtualMachine], act
     """Write one task whose parts, one for every VM, run at once; each has a request of its own."""
     root = _task(_type_of(action), OwnerType.VIRTUALAPPLIANCE, vapp, by)
     root.mode = Mode.CONCURRENT
-    root.tasks = [_vm_task(vm, action, by, root=root) for vm in vms]
+    root.tasks = [_vm_task(vm, action, by, _NOTHING, root=root) for vm in vms]
     for position, task in enumerate(root.tasks):
         task.position = position
     return _ask(root, {vm.id: vm for vm in vms})
@@ -97,16 +110,14 @@ def _task(task_type: TaskType, owner_type: OwnerType, owner: Any, by: str) -> Ta
     )  # fmt: skip
 
 
-def _vm_task(
-    vm: VirtualMachine, action: Action, by: str, *, timeout: int | None = None, root: Task | None = None
-) -> Task:
+def _vm_task(vm: VirtualMachine, action: Action, by: str, told: Told, *, root: Task | None = None) -> Task:
     """The VM's own task, in the tree of the root if there is one."""
     task = _task(_type_of(action), OwnerType.VM, vm, by)
     task.root_id = root.id if root else task.id
     assert vm.hypervisor is not None, "a VM that a task is for has a place"
     for number, operation in enumerate(ACTIONS[action].operations):
         job = _job(task, operation, vm.hypervisor, vm)
-        job.position, job.timeout = number, timeout
+        job.position, job.timeout, job.options = number, told.timeout, told.options or None
         task.jobs.append(job)
     return task
 
@@ -225,8 +236,9 @@ def _job_message(job: Job, vms: Mapping[str, VirtualMachine]) -> messages.Job:
         return messages.Job(id=job.id, operation=job.operation)
     vm = vms[job.vm_id]
     return messages.Job(
-        id=job.id, operation=job.operation, vm_id=vm.id, timeout=job.timeout, **_definitions_for(job.operation, vm)
-    )
+        id=job.id, operation=job.operation, vm_id=vm.id, timeout=job.timeout, **(job.options or {}),
+        **_definitions_for(job.operation, vm),
+    )  # fmt: skip
 
 
 def _definitions_for(operation: Operation, vm: VirtualMachine) -> dict[str, Any]:

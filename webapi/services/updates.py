@@ -20,7 +20,7 @@ from runner_service.contract.states import Event, IllegalTransition, TaskState
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
 from . import endings, events, rows, traces, words
-from .vm_states import state_after
+from .vm_states import Before, state_after
 
 
 class Inapplicable(InvalidMessage):
@@ -154,12 +154,15 @@ def _apply_to_job(job: Job, update: Update) -> None:
 
 
 def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
-    state = state_after(job.operation, update.event, update.vm, update.error)
+    state = state_after(job.operation, update.event, update.vm, update.error, Before.of(vm.state, job.options))
     if state:
         vm.become(state)
     if update.vm is not None:
         vm.observe(update.vm)
-    if update.event is Event.ROLLBACK_ERROR:
+    if update.event is Event.ROLLBACK_ERROR and state is None:
+        text = f"what {job.operation} of VM {vm.name} has changed stays changed: {_why(job)}"
+        events.tell(Severity.CRITICAL, task, text)
+    elif update.event is Event.ROLLBACK_ERROR:
         _tell_left(vm, job, task, f"undoing {job.operation}")
     elif job.operation is Operation.UNCONFIGURE and update.event is Event.ERROR and state:
         _tell_left(vm, job, task, job.operation)
@@ -169,11 +172,15 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
 
 def _tell_left(vm: VirtualMachine, job: Job, task: Task, what: str) -> None:
     left = ", ".join((job.error or {}).get("left", ())) or "unknown remains"
-    why = (job.error or {}).get("rollback", job.error or {}).get("message", "")
     events.tell(
         Severity.CRITICAL, task,
-        f"{what} of VM {vm.name} failed; left at {job.hypervisor_name}: {left}. {why}",
+        f"{what} of VM {vm.name} failed; left at {job.hypervisor_name}: {left}. {_why(job)}",
     )  # fmt: skip
+
+
+def _why(job: Job) -> str:
+    """Why the job, or rather its undoing, failed."""
+    return str((job.error or {}).get("rollback", job.error or {}).get("message", ""))
 
 
 def _discovered(job: Job, update: Update) -> None:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import OBSERVED, PowerState, VmState
 from runner_service.contract.messages import ErrorReport
@@ -25,24 +25,50 @@ _POWER_OF = {
 _NEVER_UNDONE = frozenset({Operation.UNCONFIGURE, Operation.SHUTDOWN})
 
 
+class Before(NamedTuple):
+    """The VM before a job's report, and what the job might do to it."""
+
+    #: None: not known.
+    state: VmState | None = None
+    #: The job may shut it down, and start it again.
+    power_cycle: bool = False
+
+    @classmethod
+    def of(cls, state: VmState, options: Mapping[str, Any] | None) -> Before:
+        """``options`` is what the job was told. What is off is not cycled; what may be on is."""
+        allowed = bool((options or {}).get("allow_power_cycle"))
+        return cls(state, power_cycle=allowed and state in (VmState.ON, VmState.UNKNOWN))
+
+
+_NOT_KNOWN = Before()
+
+
 def state_after(
-    operation: Operation, event: Event, observed: Mapping[str, Any] | None, error: ErrorReport | None = None
+    operation: Operation,
+    event: Event,
+    observed: Mapping[str, Any] | None,
+    error: ErrorReport | None = None,
+    before: Before = _NOT_KNOWN,
 ) -> VmState | None:
     """The VM's state once the event happened to a job; None: it stays as it is.
 
-    ``error`` says of an ERROR whether the hypervisor had been told to do anything."""
+    ``error`` says of an ERROR or ROLLBACK_ERROR whether the hypervisor had been told to do anything."""
     match event:
         case Event.DONE:
-            return _reached(operation, observed)
+            return _reached(operation, observed, before.state)
         case Event.ROLLBACK_DONE:
             undone_by = OPERATIONS[operation].inverse
-            return _reached(undone_by, observed) if undone_by else None
+            return _reached(undone_by, observed, before.state) if undone_by else None
         case Event.ROLLBACK_ERROR:
-            return VmState.UNKNOWN
+            return None if _stays_changed(operation, error, before) else VmState.UNKNOWN
         case Event.ERROR if operation is Operation.GET_STATE:
             return VmState.UNKNOWN
         case Event.ERROR if operation in _NEVER_UNDONE and _may_have_acted(operation, error):
             return VmState.UNKNOWN  # It can be asked for again.
+        case Event.ERROR if (
+            operation is Operation.RECONFIGURE and before.power_cycle and _may_have_acted(operation, error)
+        ):
+            return VmState.UNKNOWN  # It may be off. If it is undone, that says what it is.
     return None
 
 
@@ -53,15 +79,24 @@ def _may_have_acted(operation: Operation, error: ErrorReport | None) -> bool:
     return error.begun and not (operation is Operation.SHUTDOWN and error.code == "driver.timed_out")
 
 
-def _reached(operation: Operation, observed: Mapping[str, Any] | None) -> VmState | None:
+def _stays_changed(operation: Operation, error: ErrorReport | None, before: Before) -> bool:
+    """Whether a change cannot be taken back, and that is all: its driver looked at the VM, and refused before it did
+    anything, as a disk has grown, or as a guest that runs would have to give something up."""
+    if operation is not Operation.RECONFIGURE or error is None or error.begun or before.power_cycle:
+        return False
+    runs = before.state is VmState.ON and error.code == "driver.invalid_transition"
+    return runs or error.code == "driver.unsupported"
+
+
+def _reached(operation: Operation, observed: Mapping[str, Any] | None, was: VmState | None) -> VmState | None:
     """Where the operation leads, unless the hypervisor was seen to say something else."""
-    goal = OPERATIONS[operation].ends_in
     power = _power(observed)
-    if operation is Operation.GET_STATE and power is None:
-        return VmState.UNKNOWN  # The hypervisor does not have it; what else it has of it, an undeploy removes.
-    if goal is None:
-        return OBSERVED[power] if operation is Operation.GET_STATE and power else None
-    return goal if power is None or _POWER_OF.get(goal) is power else OBSERVED[power]
+    if operation is Operation.GET_STATE:
+        # Where the hypervisor does not have it: what else it has of it, an undeploy removes.
+        return VmState.UNKNOWN if power is None else OBSERVED[power]
+    leads_to = OPERATIONS[operation].ends_in
+    goal = leads_to or was
+    return leads_to if goal is None or power in (None, _POWER_OF.get(goal)) else OBSERVED[power]
 
 
 def _power(observed: Mapping[str, Any] | None) -> PowerState | None:

@@ -57,8 +57,8 @@ def _wanted_host(vdc: VirtualDatacenter, hypervisor_id: str | None) -> str | Non
 
 
 @transaction
-def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine | Task:
-    """The VM with its new definition, or the task that will change it at its hypervisor."""
+def update(vm_id: str, by: str, *, definition: dict[str, Any], told: tasks.Told) -> VirtualMachine | Task:
+    """The VM with its new definition, or the task that will change it at its hypervisor, as it is told."""
     vapp = rows.lock(VirtualAppliance, rows.find(VirtualMachine, vm_id).virtualappliance_id)
     vm = rows.lock(VirtualMachine, vm_id)
     guard(vm, Action.RECONFIGURE)
@@ -73,7 +73,7 @@ def update(vm_id: str, by: str, *, definition: dict[str, Any]) -> VirtualMachine
         return vm
     placement.check_growth(vm, wanted["memory_mib"])
     vm.want(wanted, user_data)
-    return tasks.ask_for_vm(vm, Action.RECONFIGURE, by)
+    return tasks.ask_for_vm(vm, Action.RECONFIGURE, by, told)
 
 
 def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
@@ -91,19 +91,19 @@ def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
 
 
 @transaction
-def ask(vm_id: str, action: Action, by: str, *, timeout: int | None = None) -> Task:
+def ask(vm_id: str, action: Action, by: str, told: tasks.Told | None = None) -> Task:
     """Guard, place if it is a deploy, lock and ask, all or nothing. Raises Refused."""
-    return ask_within(vm_id, action, by, timeout=timeout)
+    return ask_within(vm_id, action, by, told)
 
 
-def ask_within(vm_id: str, action: Action, by: str, *, timeout: int | None = None) -> Task:
+def ask_within(vm_id: str, action: Action, by: str, told: tasks.Told | None = None) -> Task:
     """The same as part of the caller's transaction."""
     vm = rows.lock(VirtualMachine, vm_id)
     guard(vm, action)
     if action is Action.DEPLOY:
         vapp = rows.find(VirtualAppliance, vm.virtualappliance_id)
         placement.allocate([vm], vapp.virtualdatacenter)
-    return tasks.ask_for_vm(vm, action, by, timeout=timeout)
+    return tasks.ask_for_vm(vm, action, by, told or tasks.Told())
 
 
 @transaction

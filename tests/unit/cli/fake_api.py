@@ -137,7 +137,7 @@ class FakeApi:
         if vm["state"] == "NOT_ALLOCATED":
             vm.update(definition=definition, name=definition["name"])
             return vm, 200
-        self.guard(vm, {"OFF"})
+        self.guard(vm, {"ON", "OFF"})
         vm.update(definition=definition, name=definition["name"])
         return self.task("RECONFIGURE", "vm", vm, [("reconfigure", vm)]), 202
 

@@ -137,6 +137,31 @@ def test_what_loses_disks_asks_first_at_a_terminal_only(ok, millwright, api, sho
     assert len(api.asked) > before
 
 
+def last_body(api) -> dict:
+    """What was sent last, as a change or as a wish."""
+    return [body for method, _, body in api.asked if method in ("PUT", "POST")][-1]
+
+
+def test_what_a_change_may_do_besides_is_sent_only_if_it_is_said(api, ok, shop):
+    ok("vm", "deploy", "web1")
+    ok("vm", "reconfigure", "web1", "--cpus", "2")
+    assert last_body(api).keys() == {"definition"}
+    words = ("--allow-power-cycle", "--allow-disk-removal", "--timeout", "30")
+    ok("vm", "reconfigure", "web1", "--cpus", "3", *words)
+    sent = {name: value for name, value in last_body(api).items() if name != "definition"}
+    assert sent == {"allow_power_cycle": True, "allow_disk_removal": True, "timeout": 30}
+
+
+def test_a_permission_alone_is_no_change(millwright, shop):
+    assert "Say what to change" in millwright("vm", "reconfigure", "web1", "--allow-power-cycle").stderr
+
+
+def test_a_shutdown_that_may_be_forced_says_so(api, ok, shop):
+    ok("vm", "deploy", "web1")
+    ok("vm", "power", "shutdown", "web1", "--timeout", "5", "--force")
+    assert last_body(api) == {"action": "shutdown", "timeout": 5, "force": True}
+
+
 def test_a_vm_that_is_nowhere_is_reconfigured_at_once(ok, as_json, shop):
     assert ok("vm", "reconfigure", "web1", "--cpus", "2") == "VM web1 was changed.\n"
     definition = as_json("vm", "show", "web1")["definition"]

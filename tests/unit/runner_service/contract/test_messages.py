@@ -101,6 +101,22 @@ def test_messages_are_frozen(kind: type) -> None:
     assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]  # every dataclass has them
 
 
+def test_what_a_job_may_do_is_said_by_a_sample_and_told_its_playbook() -> None:
+    told = {job.operation: job.variables for found in decoded(TaskRequest) for job in found.task.jobs()}
+    assert told[Operation.RECONFIGURE] == {"millwright_allow_power_cycle": True, "millwright_allow_disk_removal": True}
+    assert told[Operation.SHUTDOWN] == {"millwright_timeout": 120, "millwright_force": True}
+    assert told[Operation.CONFIGURE] == {}
+
+
+def test_an_older_sender_allows_nothing_that_it_does_not_know() -> None:
+    older = raw()
+    for step in older["task"]["children"][0]["children"]:
+        for name in ("allow_power_cycle", "allow_disk_removal", "force"):
+            del step[name]
+    read = TaskRequest.decode(json.dumps(older).encode())
+    assert [job.variables for job in read.task.jobs()] == [{}, {}]
+
+
 def raw() -> dict[str, Any]:
     found: dict[str, Any] = json.loads(request(appliance("web")).encode())
     return found

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
@@ -215,6 +216,52 @@ def test_a_secret_goes_with_no_undoing() -> None:
     task = sequence("web.task", job("web", "configure", sealed_user_data="c2VhbGVk"))
     undo = Drive(task, failing("web.configure")).to_the_end().starts[-1]
     assert (undo.job.operation, undo.job.sealed_user_data) == (Operation.UNCONFIGURE, None)
+
+
+def disks(*names: str) -> dict[str, Any]:
+    return definition("web", disks=[{"name": name, "size_mib": 8} for name in names])
+
+
+def undoing_of_a_change(before: dict[str, Any], after: dict[str, Any], **fields: Any) -> Start | None:
+    """What undoes a reconfigure from one definition to the other that failed half-way."""
+    changed = job("web", "reconfigure", definition=after, previous=before, **fields)
+    last = Drive(sequence("web.task", changed), failing("web.reconfigure")).to_the_end().starts[-1]
+    return last if last.undo else None
+
+
+def test_only_the_undoing_of_a_disk_that_was_added_may_remove_disks() -> None:
+    added = undoing_of_a_change(disks("root"), disks("root", "data"))
+    assert added is not None and added.job.allow_disk_removal
+    other = undoing_of_a_change(disks("root"), definition("web", memory_mib=128))
+    assert other is not None and not other.job.allow_disk_removal
+
+
+def test_a_reconfigure_that_needed_a_power_cycle_may_need_one_to_be_undone() -> None:
+    cycled = undoing_of_a_change(disks("root"), disks("root", "data"), allow_power_cycle=True)
+    assert cycled is not None and cycled.job.allow_power_cycle
+
+
+def test_a_disk_that_was_removed_is_not_made_anew_as_an_empty_one() -> None:
+    assert undoing_of_a_change(disks("root", "data"), disks("root"), allow_disk_removal=True) is None
+
+
+def test_an_undoing_that_is_refused_says_that_nothing_was_begun_unless_a_try_before_it_may_have() -> None:
+    refused = ErrorReport(code="driver.unsupported", message="never smaller", begun=False)
+    undone: list[Start] = []
+
+    def verdict(start: Start) -> Outcome:
+        if not start.undo:
+            return Outcome(error=BROKEN)
+        undone.append(start)
+        return Outcome(error=BUSY if retried and len(undone) == 1 else refused)
+
+    for retried in (False, True):
+        undone.clear()
+        task = sequence("web.task", job("web", "reconfigure", previous=disks("root")))
+        drive = Drive(task, verdict, retry=RetryRule(max_tries=2)).to_the_end()
+        told = drive.outcomes["web.reconfigure", Event.ROLLBACK_ERROR]
+        assert told is not None and told.error is not None
+        assert told.error.begun is retried
 
 
 def test_a_reconfigure_that_found_nothing_out_is_undone_with_what_the_platform_knew() -> None:

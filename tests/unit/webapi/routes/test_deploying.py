@@ -240,6 +240,53 @@ def test_a_vm_whose_reconfiguration_failed_keeps_its_definition(world: World):
     assert world.vm(vm)["name"] == "mail"
 
 
+def test_a_vm_that_is_on_is_reconfigured_with_what_its_asker_puts_up_with(world: World):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    body = {"definition": small("web", memory_mib=128), "allow_power_cycle": True, "timeout": 30}
+    task = world.ask("PUT", f"/vms/{vm['id']}", body).json
+    [job] = world.requests(task)[0].task.children
+    assert (job.allow_power_cycle, job.allow_disk_removal, job.timeout) == (True, False, 30)
+    runner = world.runner(task)
+    runner.say(runner.root, Event.START)
+    runner.say(job, Event.START)
+    runner.say(job, Event.DONE, changed=True, vm=observed("on"))
+    runner.say(runner.root, Event.DONE)
+    assert (world.vm(vm)["definition"]["memory_mib"], world.vm(vm)["state"]) == (128, "ON")
+
+
+@pytest.mark.parametrize("word", ["yes", "true", 2])
+def test_a_permission_is_given_in_no_other_word_than_true(world: World, word: object):
+    vm = _switched_off(world)
+    body = {"definition": small("web"), "allow_disk_removal": word}
+    [problem] = world.refused("PUT", f"/vms/{vm['id']}", body, 422)["problems"]
+    assert problem["path"] == "allow_disk_removal"
+
+
+def test_a_disk_that_has_grown_and_cannot_be_taken_back_leaves_the_vm_in_its_state_and_is_told(world: World):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    runner = world.runner(world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("web", memory_mib=128)}).json)
+    [job] = runner.root.children
+    grown = ErrorReport(code="driver.unsupported", message="a disk is never made smaller", begun=False)
+    runner.say(runner.root, Event.START)
+    runner.say(job, Event.START)
+    runner.say(job, Event.ERROR, error=BROKEN)
+    runner.say(job, Event.ROLLBACK_START)
+    runner.say(job, Event.ROLLBACK_ERROR, error=grown)
+    runner.say(runner.root, Event.ERROR)
+    assert (world.vm(vm)["state"], world.vm(vm)["locked_by"]) == ("ON", None)
+    [event] = world.get("/events?severity=CRITICAL")["items"]
+    assert "stays changed: a disk is never made smaller" in event["text"]
+
+
+def test_a_shutdown_by_force_says_so_to_its_runner_and_nothing_else_is_forced(world: World):
+    [vm] = world.deployed(world.site("web"))["vms"]
+    [problem] = world.refused("POST", f"/vms/{vm['id']}/power", {"action": "off", "force": True}, 422)["problems"]
+    assert problem["path"] == "force"
+    task = world.post(f"/vms/{vm['id']}/power", {"action": "shutdown", "force": True, "timeout": 5})
+    [job] = world.requests(task)[0].task.children
+    assert (job.force, job.timeout) == (True, 5)
+
+
 def test_a_vm_cannot_grow_beyond_its_host(world: World):
     vm = _switched_off(world)
     error = world.refused("PUT", f"/vms/{vm['id']}", {"definition": small("web", memory_mib=4096)})

@@ -17,7 +17,7 @@ ALLOWED = {
     VmState.NOT_ALLOCATED: {"deploy", "reconfigure", "delete"},
     VmState.ALLOCATED: set(),
     VmState.CONFIGURED: {"undeploy", "reconfigure", "refresh", "on"},
-    VmState.ON: {"undeploy", "refresh", "off", "shutdown", "pause", "reset"},
+    VmState.ON: {"undeploy", "reconfigure", "refresh", "off", "shutdown", "pause", "reset"},
     VmState.PAUSED: {"undeploy", "refresh", "off", "resume"},
     VmState.OFF: {"undeploy", "reconfigure", "refresh", "on"},
     VmState.UNKNOWN: {"undeploy", "refresh", "off"},
