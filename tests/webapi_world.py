@@ -96,7 +96,7 @@ class Runner:
         if job.operation is Operation.DISCOVER:
             self.say(job, Event.DONE, changed=False, host=HOST)
         else:
-            self.say(job, Event.DONE, changed=True, vm=observed(POWER_AFTER[job.operation]))
+            self.say(job, Event.DONE, changed=True, vm=observed(POWER_AFTER.get(job.operation)))
         return True
 
     def _undo(self, jobs: list[Job]) -> None:

@@ -104,6 +104,7 @@ class Base(DeclarativeBase):
         datetime: UtcDateTime(),
         dict[str, Any]: PlainJson(),
         list[str]: PlainJson(),
+        list[dict[str, Any]]: PlainJson(),
         Enum: sqlalchemy.Enum(Enum, native_enum=False, length=32, values_callable=_values),
     }
 

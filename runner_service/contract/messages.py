@@ -30,8 +30,8 @@ from .states import Event
 from .tree import ID, Job, Mode, Task
 
 __all__ = [
-    "ErrorReport", "Hypervisor", "InvalidMessage", "Job", "Mode", "Task", "TaskRequest", "Update", "decode", "encode",
-    "holds_password",
+    "ErrorReport", "Hypervisor", "InvalidMessage", "Job", "Mode", "SnapshotFacts", "Task", "TaskRequest", "Update",
+    "decode", "encode", "holds_password",
 ]  # fmt: skip
 
 VERSION = 1
@@ -143,6 +143,18 @@ class ErrorReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SnapshotFacts:
+    """A snapshot that a VM has, as its hypervisor says."""
+
+    name: str = rule("Its name.")
+    description: str = rule("What it is for.", "")
+    created: int | None = rule("When it was taken, in seconds since the epoch.", None)
+    power: str = rule("The power state that going back to it leads to.", "off")
+    parent: str | None = rule("Name of the one that it was taken on.", None)
+    current: bool = rule("The VM is on this one.", default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Update:
     """Tells the API what became of a task or a job.
 
@@ -161,12 +173,22 @@ class Update:
     vm: dict[str, Any] | None = rule(
         "Of a job that is done: the VM as observed afterwards (ObservedVm); absent if it is gone.", None
     )
+    snapshots: tuple[SnapshotFacts, ...] = rule(
+        "Of a job on a snapshot that is done or undone: all that its VM has then, a parent before its children.",
+        (),
+    )
     host: dict[str, Any] | None = rule("Of a discovery that is done: the hypervisor's facts (HostFacts).", None)
     error: ErrorReport | None = rule("Of an ERROR or ROLLBACK_ERROR: why.", None)
     tries: int | None = rule("Of a job's end: how often it was run.", None)
     trace: dict[str, Any] | None = rule(
         "Of a job's end: what Ansible said of its runs (see docs/traces.md); secrets are removed.", None
     )
+
+    @property
+    def may_have_made_it(self) -> bool:
+        """Of a job that is done: whether what there is now may be of its making. One that found it there has not made
+        it, unless it came again or was tried again: then an earlier run of it may have."""
+        return bool(self.changed) or self.attempt > 1 or (self.tries or 1) > 1
 
     @classmethod
     def decode(cls, body: bytes) -> Self:

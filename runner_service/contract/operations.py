@@ -27,6 +27,9 @@ class Operation(StrEnum):
     RESET = "reset"
     PAUSE = "pause"
     RESUME = "resume"
+    SNAPSHOT_CREATE = "snapshot_create"
+    SNAPSHOT_REVERT = "snapshot_revert"
+    SNAPSHOT_DELETE = "snapshot_delete"
     GET_STATE = "get_state"
     DISCOVER = "discover"
 
@@ -77,6 +80,8 @@ def _states(*states: VmState) -> frozenset[VmState]:
 _S = VmState
 _URGENT = Priority.URGENT
 
+_SETTLED = _states(_S.CONFIGURED, _S.ON, _S.PAUSED, _S.OFF)
+
 OPERATIONS: dict[Operation, OperationRule] = {
     Operation.CONFIGURE: OperationRule(
         inverse=Operation.UNCONFIGURE, legal_from=_states(_S.ALLOCATED), ends_in=_S.CONFIGURED, deadline=900, long=True
@@ -106,9 +111,19 @@ OPERATIONS: dict[Operation, OperationRule] = {
     Operation.RESUME: OperationRule(
         inverse=Operation.PAUSE, legal_from=_states(_S.PAUSED), ends_in=_S.ON, priority=_URGENT
     ),
+    Operation.SNAPSHOT_CREATE: OperationRule(
+        inverse=Operation.SNAPSHOT_DELETE, legal_from=_SETTLED, deadline=900, long=True
+    ),
+    # What a VM has written since is gone, and nobody can tell whether it has: there is no way back, and no check.
+    Operation.SNAPSHOT_REVERT: OperationRule(traceless=True, legal_from=_SETTLED, deadline=900, long=True),
+    Operation.SNAPSHOT_DELETE: OperationRule(legal_from=_SETTLED, deadline=1800, long=True),
     Operation.GET_STATE: OperationRule(reads_only=True, legal_from=frozenset(VmState)),
     Operation.DISCOVER: OperationRule(reads_only=True, needs_vm=False),
 }
+
+
+#: Operations on a snapshot of a VM; the job must say which. Each tells all snapshots that there are afterwards.
+ON_SNAPSHOTS = frozenset({Operation.SNAPSHOT_CREATE, Operation.SNAPSHOT_REVERT, Operation.SNAPSHOT_DELETE})
 
 
 def states_that_allow(operation: Operation) -> Iterable[VmState]:

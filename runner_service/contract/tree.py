@@ -11,9 +11,10 @@ from enum import StrEnum
 from typing import Any, ClassVar
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, Problem, rule
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, Problem, plain, rule
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 
-from .operations import OPERATIONS, Operation
+from .operations import ON_SNAPSHOTS, OPERATIONS, Operation
 
 ID = r"[A-Za-z0-9_.-]{1,64}"
 
@@ -21,6 +22,13 @@ ID = r"[A-Za-z0-9_.-]{1,64}"
 class Mode(StrEnum):
     SEQUENTIAL = "sequential"
     CONCURRENT = "concurrent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SnapshotOrder(WantedSnapshot):
+    """The snapshot that a job makes, goes back to or deletes."""
+
+    children: bool = rule("For snapshot_delete: those on top of it go, too.", default=False)
 
 
 #: Fields of a job that allow it more than it may do otherwise.
@@ -53,7 +61,11 @@ class Job:
     )
     force: bool = rule("For shutdown: power is taken from a guest that is still on after the timeout.", default=False)
 
+    snapshot: SnapshotOrder | None = rule("For operations on snapshots: which.", None)
+
     def problems(self) -> Iterator[Problem]:
+        if self.operation in ON_SNAPSHOTS and self.snapshot is None:
+            yield Problem("snapshot", f"{self.operation} needs one")
         if OPERATIONS[self.operation].needs_vm and (self.definition is None or self.vm_id is None):
             yield Problem("definition", f"{self.operation} needs a VM: vm_id and definition")
         for name in ("definition", "previous"):
@@ -68,7 +80,8 @@ class Job:
         """What the operation's playbook is told beside ``millwright_vm``: the variables of its host, each with a value
         that is not the playbook's own default."""
         told = {name: getattr(self, name) for name in ("timeout", *_PERMITS)}
-        return {f"millwright_{name}": value for name, value in told.items() if value}
+        found = {f"millwright_{name}": value for name, value in told.items() if value}
+        return found if self.snapshot is None else found | {"millwright_snapshot": plain(self.snapshot)}
 
 
 @dataclass(frozen=True, kw_only=True)

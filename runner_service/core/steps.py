@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..contract.messages import ErrorReport, Job
+from ..contract.messages import ErrorReport, Job, SnapshotFacts
 from ..contract.states import Event
 
 
@@ -21,6 +21,8 @@ class Outcome:
     #: The VM afterwards and before, in the words of ObservedVm; None: not there, or not known.
     vm: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
+    #: The snapshots that the VM has afterwards, of an operation on one.
+    snapshots: tuple[SnapshotFacts, ...] = ()
     #: What a discovery found (HostFacts).
     host: dict[str, Any] | None = None
     #: Of an error: nobody saw how the run ended, because it was ended from outside or gave no result.

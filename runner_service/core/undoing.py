@@ -26,6 +26,8 @@ def way_back(job: Job, outcome: Outcome, *, untouched: bool) -> Way | None:
     inverse = OPERATIONS[job.operation].inverse
     if inverse is None or (untouched and _left_all_as_it_was(outcome)):
         return None
+    if inverse is Operation.SNAPSHOT_DELETE and outcome.changed is False:
+        return None  # One that is there already may be somebody else's, with the only copy of what it holds.
     if inverse is not Operation.RECONFIGURE:
         return _NOTHING
     before = _definition_before(job, outcome, untouched=untouched)

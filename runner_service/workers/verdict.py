@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from typing import Any, NamedTuple
 
-from ..contract.messages import ErrorReport
+from ..contract.messages import ErrorReport, SnapshotFacts
 from ..core.steps import Outcome
 
 #: Longest text of an error, in characters; its end is kept, where the reason mostly is.
@@ -23,6 +24,7 @@ MAX_RESULTS = 100
 #: So many of the lines that Ansible prints.
 MAX_LINES = 40
 
+_OF_A_SNAPSHOT = tuple(field.name for field in fields(SnapshotFacts))
 _RESULTS = {"runner_on_ok": True, "runner_on_failed": False, "runner_on_unreachable": False}
 
 
@@ -81,7 +83,7 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
         return Outcome(error=_reported(result, secrets))
     return Outcome(
         changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),
-        host=_mapping(result.get("host")),
+        host=_mapping(result.get("host")), snapshots=tuple(_snapshots(result.get("snapshots"))),
     )  # fmt: skip
 
 
@@ -115,6 +117,17 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
             for form in (secret, json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]):
                 text = text.replace(form, "********")
     return text.encode(errors="backslashreplace").decode()
+
+
+def _snapshots(trees: Any) -> Iterator[SnapshotFacts]:
+    """From the trees that a module tells, a parent before its children. What is none is passed over."""
+    waiting = list(reversed(trees)) if isinstance(trees, list) else []
+    while waiting:
+        tree = waiting.pop()
+        if not isinstance(tree, dict) or "name" not in tree:
+            continue
+        yield SnapshotFacts(**{name: tree[name] for name in _OF_A_SNAPSHOT if name in tree})
+        waiting += reversed(tree.get("children") or ())
 
 
 def _mapping(value: Any) -> dict[str, Any] | None:

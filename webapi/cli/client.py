@@ -64,6 +64,10 @@ class Client:
     def delete(self, path: str) -> None:
         self._ask("DELETE", path)
 
+    def delete_later(self, path: str, **how: str) -> Json:
+        """Ask for what takes a task to be deleted; the answer is the task."""
+        return self._ask("DELETE", path, params=how)
+
     def listing(self, path: str, *, limit: int = 0, **filters: str | int | None) -> Json:
         """A list as the API gives it ({"items", "next"}), of at most ``limit`` items (0: all), over as many pages as
         that takes. ``next`` is None if nothing was left out."""

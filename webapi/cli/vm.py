@@ -19,6 +19,7 @@ from webapi.cli.lookup import HYPERVISOR, TEMPLATE, VAPP, VM, find, find_id
 from webapi.cli.noun import F, limit_option, name_argument, noun, wait_option, yes_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
+from webapi.cli.snapshot import snapshot
 
 
 def _state(vm: Json) -> str:
@@ -55,6 +56,9 @@ def permits_options(command: F) -> F:
 @noun("vm")
 def vm() -> None:
     """Virtual machines."""
+
+
+vm.add_command(snapshot)
 
 
 @vm.command("list")

@@ -50,6 +50,9 @@ class VirtualMachine(Base):
     wanted_hypervisor_id: Mapped[Ref | None] = mapped_column(ForeignKey("hypervisors.id"))
     addresses: Mapped[list[str]] = mapped_column(default=list)
     serial_log: Mapped[str | None] = mapped_column(String(1024))
+    #: Its snapshots when a runner last told of them: what that said (SnapshotFacts), and of those that Millwright took
+    #: the ``definition`` and the sealed ``user_data`` of then.
+    snapshots: Mapped[list[dict[str, Any]] | None]
     power_changed_at: Mapped[datetime | None]
     created_at: Mapped[Stamp]
     updated_at: Mapped[Stamp] = mapped_column(onupdate=utc_now)
@@ -101,6 +104,10 @@ class VirtualMachine(Base):
         self.addresses = list(observed.get("addresses") or ())
         self.serial_log = observed.get("serial_log")
 
+    def snapshot(self, name: str) -> dict[str, Any] | None:
+        """The snapshot of this name, if one is known."""
+        return next((snapshot for snapshot in self.snapshots or () if snapshot["name"] == name), None)
+
     def release(self, *, done: bool) -> None:
         """The task that held the VM has ended. A VM that is only allocated goes back to where it has no place."""
         self.task_id = None
@@ -111,7 +118,7 @@ class VirtualMachine(Base):
         self.pending_definition = self.pending_user_data = None
         if self.state is VmState.ALLOCATED:
             self.become(VmState.NOT_ALLOCATED)
-            self.hypervisor, self.addresses, self.serial_log = None, [], None
+            self.hypervisor, self.addresses, self.serial_log, self.snapshots = None, [], None, None
 
 
 def native_name(name: str, vm_id: str) -> str:

@@ -16,6 +16,7 @@ from . import (
     jobs,
     runners,
     sessions,
+    snapshots,
     tasks,
     templates,
     virtualappliances,
@@ -32,6 +33,7 @@ _NOUNS = (
     virtualdatacenters,
     virtualappliances,
     vms,
+    snapshots,
     tasks,
     runners,
     sessions,
@@ -44,4 +46,5 @@ _NOUNS = (
 
 def register(api: Api) -> None:
     for noun in _NOUNS:
-        api.register_blueprint(noun.blueprint, url_prefix=f"{BASE}/{noun.blueprint.name}")
+        place = getattr(noun, "PLACE", noun.blueprint.name)
+        api.register_blueprint(noun.blueprint, url_prefix=f"{BASE}/{place}")

@@ -64,6 +64,11 @@ def hypervisor_type_field(help: str) -> fields.String:
     return fields.String(required=True, validate=known, metadata={"description": help})
 
 
+def permit_field(help: str) -> fields.Boolean:
+    """What happens only to those who ask for it, and in no other word than true."""
+    return fields.Boolean(load_default=False, truthy={True}, falsy={False}, metadata={"description": help})
+
+
 def moment_field(help: str = "") -> fields.AwareDateTime:
     return fields.AwareDateTime(format="iso", metadata={"description": help} if help else {})
 

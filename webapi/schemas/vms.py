@@ -13,7 +13,7 @@ from marshmallow import Schema, ValidationError, fields, validate, validates_sch
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
 
 from ..services.guards import POWER_ACTIONS, Action
-from .base import Input, ListArguments, id_field, moment_field
+from .base import Input, ListArguments, id_field, moment_field, permit_field
 from .definition import DefinitionField
 
 
@@ -24,11 +24,6 @@ class VmInput(Input):
     hypervisor_id = id_field("Where it is to be; without it, where most memory is free.", required=False)
 
 
-def _permit_field(help: str) -> fields.Boolean:
-    """A permission that nobody has who does not ask for it."""
-    return fields.Boolean(load_default=False, truthy={True}, falsy={False}, metadata={"description": help})
-
-
 def _timeout_field(help: str) -> fields.Integer:
     return fields.Integer(
         load_default=None, allow_none=True, validate=validate.Range(1, 86_400), metadata={"description": help}
@@ -37,17 +32,17 @@ def _timeout_field(help: str) -> fields.Integer:
 
 class VmUpdate(Input):
     definition = DefinitionField(required=True)
-    allow_power_cycle = _permit_field(
+    allow_power_cycle = permit_field(
         "Shut a VM that is on down for what it cannot take while it runs, and start it again."
     )
-    allow_disk_removal = _permit_field("Remove disks that the definition does not name, with what is on them.")
+    allow_disk_removal = permit_field("Remove disks that the definition does not name, with what is on them.")
     timeout = _timeout_field("Seconds that the guest has to shut down, before its power is taken away.")
 
 
 class PowerInput(Input):
     action = fields.Enum(Action, by_value=True, required=True, validate=validate.OneOf(POWER_ACTIONS))
     timeout = _timeout_field("Seconds to wait for the guest.")
-    force = _permit_field("With shutdown: take the power from a guest that is still on after the timeout.")
+    force = permit_field("With shutdown: take the power from a guest that is still on after the timeout.")
 
     @validates_schema
     def refuse_force_without_a_guest_that_is_asked(self, data: Mapping[str, Any], **_: Any) -> None:

@@ -41,7 +41,7 @@ def _is_there(part: Task) -> bool:
 
 
 def _action(part: Task) -> Action:
-    if part.type is TaskType.RECONFIGURE:
+    if part.type in (TaskType.RECONFIGURE, TaskType.REVERT):
         raise Refused(
             f"task {part.root_id} has ended, and {part.name!r} may have been changed since; ask for the change anew "
             "(the dead letter says what it was)",

@@ -29,6 +29,9 @@ class Action(StrEnum):
     PAUSE = "pause"
     RESUME = "resume"
     RESET = "reset"
+    SNAPSHOT = "snapshot"
+    REVERT = "revert"
+    DELETE_SNAPSHOT = "delete_snapshot"
 
 
 #: Actions of ``POST /vms/{id}/power``.
@@ -73,6 +76,9 @@ ACTIONS: dict[Action, ActionRule] = {
     Action.PAUSE: _one(TaskType.PAUSE, Operation.PAUSE),
     Action.RESUME: _one(TaskType.RESUME, Operation.RESUME),
     Action.RESET: _one(TaskType.RESET, Operation.RESET),
+    Action.SNAPSHOT: _one(TaskType.SNAPSHOT, Operation.SNAPSHOT_CREATE),
+    Action.REVERT: _one(TaskType.REVERT, Operation.SNAPSHOT_REVERT),
+    Action.DELETE_SNAPSHOT: _one(TaskType.DELETE_SNAPSHOT, Operation.SNAPSHOT_DELETE),
 }
 
 
@@ -89,6 +95,9 @@ PASSIVE: dict[Action, str] = {
     Action.PAUSE: "paused",
     Action.RESUME: "resumed",
     Action.RESET: "reset",
+    Action.SNAPSHOT: "kept in a snapshot",
+    Action.REVERT: "reverted to a snapshot",
+    Action.DELETE_SNAPSHOT: "freed of a snapshot",
 }
 
 

@@ -14,9 +14,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import attributes
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import parse
 from runner_service.contract import messages
 from runner_service.contract.messages import MAX_BYTES, MAX_JOBS, Mode, TaskRequest
 from runner_service.contract.operations import OPERATIONS, Operation, Priority
+from runner_service.contract.tree import SnapshotOrder
 
 from .. import logs
 from ..database import db, new_id, utc_now
@@ -236,9 +238,17 @@ def _job_message(job: Job, vms: Mapping[str, VirtualMachine]) -> messages.Job:
         return messages.Job(id=job.id, operation=job.operation)
     vm = vms[job.vm_id]
     return messages.Job(
-        id=job.id, operation=job.operation, vm_id=vm.id, timeout=job.timeout, **(job.options or {}),
+        id=job.id, operation=job.operation, vm_id=vm.id, timeout=job.timeout, **_options(job),
         **_definitions_for(job.operation, vm),
     )  # fmt: skip
+
+
+def _options(job: Job) -> dict[str, Any]:
+    """What its runner is told of it beside its VM, as the message has it."""
+    options = dict(job.options or {})
+    if "snapshot" in options:
+        options["snapshot"] = parse(SnapshotOrder, options["snapshot"])
+    return options
 
 
 def _definitions_for(operation: Operation, vm: VirtualMachine) -> dict[str, Any]:

@@ -14,12 +14,12 @@ from sqlalchemy import select
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
 from runner_service.contract.control import Word
 from runner_service.contract.messages import InvalidMessage, Update
-from runner_service.contract.operations import Operation
+from runner_service.contract.operations import ON_SNAPSHOTS, Operation
 from runner_service.contract.states import Event, IllegalTransition, TaskState
 
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
-from . import endings, events, rows, traces, words
+from . import endings, events, rows, snapshots, traces, words
 from .vm_states import Before, state_after
 
 
@@ -159,6 +159,8 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
         vm.become(state)
     if update.vm is not None:
         vm.observe(update.vm)
+    if job.operation in ON_SNAPSHOTS and update.event in (Event.DONE, Event.ROLLBACK_DONE):
+        snapshots.take_over(vm, job, task, update)
     if update.event is Event.ROLLBACK_ERROR and state is None:
         text = f"what {job.operation} of VM {vm.name} has changed stays changed: {_why(job)}"
         events.tell(Severity.CRITICAL, task, text)

@@ -21,8 +21,8 @@ _POWER_OF = {
     VmState.PAUSED: PowerState.PAUSED,
 }
 
-#: What changes a VM's state and is not undone when it fails: removed in part, or shut down and nobody saw it.
-_NEVER_UNDONE = frozenset({Operation.UNCONFIGURE, Operation.SHUTDOWN})
+#: What changes a VM's state and is not undone when it fails: removed or reverted in part, shut down and nobody saw it.
+_NEVER_UNDONE = frozenset({Operation.UNCONFIGURE, Operation.SHUTDOWN, Operation.SNAPSHOT_REVERT})
 
 
 class Before(NamedTuple):

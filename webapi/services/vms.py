@@ -24,7 +24,7 @@ def create(*, virtualappliance_id: str, hypervisor_id: str | None = None, **want
     vapp = rows.lock(VirtualAppliance, virtualappliance_id)
     vm = draft(vapp.virtualdatacenter, **wanted)
     vm.virtualappliance_id = vapp.id
-    _refuse_taken_name(vm, vm.name)
+    refuse_taken_name(vm, vm.name)
     vm.wanted_hypervisor_id = _wanted_host(vapp.virtualdatacenter, hypervisor_id)
     rows.add(vm)
     return vm
@@ -67,7 +67,7 @@ def update(vm_id: str, by: str, *, definition: dict[str, Any], told: tasks.Told)
     wanted, user_data = definitions.accept(definition, datacenter, template)
     if wanted["cloud_init"]:  # It may have been made from a shown definition, which is without the secret.
         user_data = user_data or vm.sealed_user_data
-    _refuse_taken_name(vm, wanted["name"])
+    refuse_taken_name(vm, wanted["name"])
     if vm.hypervisor is None:
         vm.redefine(wanted, user_data)
         return vm
@@ -76,7 +76,7 @@ def update(vm_id: str, by: str, *, definition: dict[str, Any], told: tasks.Told)
     return tasks.ask_for_vm(vm, Action.RECONFIGURE, by, told)
 
 
-def _refuse_taken_name(vm: VirtualMachine, name: str) -> None:
+def refuse_taken_name(vm: VirtualMachine, name: str) -> None:
     """Two VMs of one appliance never have one name, nor would have once a reconfiguration is done. No constraint of the
     table does this: it would refuse the end of a task, when it is too late. The appliance's row is locked meanwhile."""
     others = select(VirtualMachine).where(

@@ -27,6 +27,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store
 from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint import is_fingerprint_of
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
+from runner_service.contract.tree import SnapshotOrder
 from runner_service.core.steps import Outcome
 from runner_service.ports import Work
 from runner_service.testing import run_one
@@ -386,3 +387,21 @@ def test_a_sweep_takes_away_no_directory_that_is_just_being_made(runs: Path, mon
     with directories.new() as directory:
         assert directory.is_dir()
     directories.close()
+
+
+def run_on(directories: RunDirectories, hypervisor: Store, operation: str, **fields: object) -> Outcome:
+    """The outcome of an operation that is about more than the VM."""
+    asked = work(hypervisor, operation)
+    return run(directories, replace(asked, job=replace(asked.job, **fields)))  # type: ignore[arg-type]
+
+
+def test_snapshots_are_told_as_they_are_after_each_operation(directories: RunDirectories, hypervisor: Store) -> None:
+    assert run(directories, work(hypervisor, "configure")).ok
+    order = SnapshotOrder(name="first", description=CANARY)
+    for changed in (True, False):
+        taken = run_on(directories, hypervisor, "snapshot_create", snapshot=order)
+        assert taken.changed is changed
+        assert [(one.name, one.description, one.current) for one in taken.snapshots] == [("first", CANARY, True)]
+    assert run_on(directories, hypervisor, "snapshot_revert", snapshot=order).changed is True
+    gone = run_on(directories, hypervisor, "snapshot_delete", snapshot=order)
+    assert (gone.changed, gone.snapshots) == (True, ())

@@ -19,7 +19,7 @@ from typing import Any
 from flask import Flask, Response, jsonify, request
 from werkzeug.exceptions import HTTPException
 
-from tests.unit.cli import fake_tasks, fake_traces
+from tests.unit.cli import fake_snapshots, fake_tasks, fake_traces
 from tests.unit.cli.fake_rules import IN_USE, JOBS, POWER_FROM, Refusal, check, effective_sessions, invalid, vapp_state
 from tests.unit.cli.fake_tasks import Json, Step
 
@@ -256,6 +256,7 @@ def make_app(api: FakeApi) -> Flask:
     def not_found(error: HTTPException) -> tuple[Json, int]:
         return {"code": "not_found", "message": str(error)}, error.code or 500
 
+    fake_snapshots.add_routes(app, api)
     _add_routes(app, api)
     _add_bounds(app, api)
     return app

@@ -36,6 +36,13 @@ from ansible_collections.millwright.virt.plugins.module_utils.ensure import (
     ensure_power,
     ensure_present,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.ensure_snapshots import (
+    SnapshotResult,
+    ensure_no_snapshot,
+    ensure_snapshot,
+    revert_to_snapshot,
+)
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import (
     OBSERVED,
     PowerAction,
@@ -58,7 +65,7 @@ from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Outcome, Start
 from tests.drive import UNSEEN, Drive
 from tests.requests import DEPLOY, definition, job, vm_id
-from webapi.services.vm_states import state_after
+from webapi.services.vm_states import Before, state_after
 
 TASK = "web.task"
 ROLLBACKS = {Event.ROLLBACK_START, Event.ROLLBACK_DONE, Event.ROLLBACK_ERROR}
@@ -128,7 +135,7 @@ class Line:
         return result
 
 
-def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result:
+def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result | SnapshotResult:
     """As the module that the job's playbook calls does it."""
     assert job.vm is not None
     ref = VmRef.of(job.vm)
@@ -142,7 +149,21 @@ def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result:
         case Operation.GET_STATE:
             found = driver.find(ref)
             return Result(changed=False, before=found, after=found)
-    return ensure_power(driver, ref, POWER[job.operation], timeout=1, dry_run=dry_run)
+    if job.operation in POWER:
+        return ensure_power(driver, ref, POWER[job.operation], timeout=1, dry_run=dry_run)
+    return made_beside(driver, ref, job.operation, dry_run=dry_run)
+
+
+def made_beside(driver: Any, ref: VmRef, operation: Operation, *, dry_run: bool) -> SnapshotResult:
+    """What is made of a VM."""
+    match operation:
+        case Operation.SNAPSHOT_CREATE:
+            return ensure_snapshot(driver, ref, WantedSnapshot(name="first"), dry_run=dry_run)
+        case Operation.SNAPSHOT_REVERT:
+            return revert_to_snapshot(driver, ref, "first", dry_run=dry_run)
+        case Operation.SNAPSHOT_DELETE:
+            return ensure_no_snapshot(driver, ref, "first", children=False, dry_run=dry_run)
+    raise KeyError(operation)
 
 
 def outcome_of(store: Store, start: Start, accident: Accident | None) -> Outcome:
@@ -159,7 +180,7 @@ def outcome_of(store: Store, start: Start, accident: Accident | None) -> Outcome
             begun=told["begun"],
         )  # fmt: skip
         return Outcome(error=report)
-    return Outcome(changed=told["changed"], vm=told["vm"], before=told["before"])
+    return Outcome(changed=told["changed"], vm=told.get("vm"), before=told.get("before"))
 
 
 @dataclass
@@ -196,8 +217,10 @@ class Belief:
             else:
                 self.jobs[node] = advance(JOB_TRANSITIONS, self.jobs[node], event)
             operation = Operation(node.partition(".")[2])
-            self.state = state_after(operation, event, outcome.vm, outcome.error) or self.state
+            self.state = state_after(operation, event, outcome.vm, outcome.error, Before(self.state)) or self.state
             self.sure = self.state is not VmState.UNKNOWN and (self.sure or self.state is VmState.ALLOCATED)
+            # What it was when the snapshot was taken, the API keeps beside it.
+            self.sure = self.sure and operation is not Operation.SNAPSHOT_REVERT
 
     def settle(self, memory_mib: int) -> None:
         """The task has ended: what it asked for has become the VM's definition, or was given up."""
@@ -284,6 +307,7 @@ def carry_out(
 HALFWAY = Accident(2, "middle", Ended)
 ACTIONS: dict[str, tuple[Operation, ...]] = {
     "deploy": DEPLOY,
+    "there and back": (Operation.SNAPSHOT_CREATE, Operation.SNAPSHOT_REVERT),
     **{operation.value: (operation,) for operation in OPERATIONS if OPERATIONS[operation].legal_from},
 }
 accident_lists = st.lists(

@@ -84,6 +84,7 @@ def test_every_event_and_every_field_of_an_update_has_a_sample() -> None:
     assert {update.event for update in updates} == set(Event)
     for name in ("changed", "vm", "host", "error", "tries", "trace"):
         assert any(getattr(update, name) is not None for update in updates), name
+    assert any(update.snapshots for update in updates)
     assert any(update.error and update.error.left and update.error.retryable for update in updates)
 
 
@@ -91,7 +92,7 @@ def test_every_field_of_a_request_has_a_sample() -> None:
     requests = decoded(TaskRequest)
     jobs = [job for found in requests for job in found.task.jobs()]
     assert any(found.hypervisor.sealed_credentials for found in requests)
-    for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout"):
+    for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout", "snapshot"):
         assert any(getattr(job, name) is not None for job in jobs), name
     assert {type(child) for found in requests for child in found.task.children} == {Job, Task}
 
@@ -111,7 +112,7 @@ def test_what_a_job_may_do_is_said_by_a_sample_and_told_its_playbook() -> None:
 def test_an_older_sender_allows_nothing_that_it_does_not_know() -> None:
     older = raw()
     for step in older["task"]["children"][0]["children"]:
-        for name in ("allow_power_cycle", "allow_disk_removal", "force"):
+        for name in ("allow_power_cycle", "allow_disk_removal", "force", "snapshot"):
             del step[name]
     read = TaskRequest.decode(json.dumps(older).encode())
     assert [job.variables for job in read.task.jobs()] == [{}, {}]
@@ -181,6 +182,8 @@ def two_chains_of_one_vm(mode: Mode) -> bytes:
         (broken(task={"id": "t", "mode": "random", "children": []}), "task.mode: must be one of"),
         (broken(task=task_with(operation="__import__('os')")), r"operation: must be one of: configure"),
         (broken(task=task_with(definition=None)), "configure needs a VM"),
+        (broken(task=task_with(operation="snapshot_revert")), "snapshot: snapshot_revert needs one"),
+        (broken(task=task_with(snapshot={"name": "7"})), r"snapshot\.name: must be a letter"),
         (broken(task=task_with(vm_id=None)), "configure needs a VM"),
         (
             broken(task=task_with(definition=definition("web", memory_mib=4))),

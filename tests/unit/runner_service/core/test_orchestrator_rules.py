@@ -13,6 +13,7 @@ import pytest
 from runner_service.contract.messages import ErrorReport, Mode, Task
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
+from runner_service.contract.tree import SnapshotOrder
 from runner_service.core.orchestrator import after, begin
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Cancel, Ended, Outcome, Start, Started
@@ -216,6 +217,22 @@ def test_a_secret_goes_with_no_undoing() -> None:
     task = sequence("web.task", job("web", "configure", sealed_user_data="c2VhbGVk"))
     undo = Drive(task, failing("web.configure")).to_the_end().starts[-1]
     assert (undo.job.operation, undo.job.sealed_user_data) == (Operation.UNCONFIGURE, None)
+
+
+@pytest.mark.parametrize("attempt", [1, 2])
+def test_a_snapshot_that_was_taken_is_deleted_again_and_one_that_was_only_found_is_not(attempt: int) -> None:
+    order = SnapshotOrder(name="first")
+    task = sequence("web.task", job("web", "snapshot_create", snapshot=order), job("web", "power_on"))
+
+    def deleted(*, changed: bool) -> list[SnapshotOrder | None]:
+        def verdict(start: Start) -> Outcome:
+            return Outcome(error=BROKEN) if start.job.id == "web.power_on" else Outcome(changed=changed)
+
+        drive = Drive(task, verdict, attempt=attempt).to_the_end()
+        return [start.job.snapshot for start in drive.starts if start.job.operation is Operation.SNAPSHOT_DELETE]
+
+    assert deleted(changed=True) == [order]
+    assert deleted(changed=False) == []
 
 
 def disks(*names: str) -> dict[str, Any]:

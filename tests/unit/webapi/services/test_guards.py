@@ -13,13 +13,15 @@ from webapi.errors import Refused
 from webapi.models import VirtualMachine
 from webapi.services.guards import ACTIONS, Action, allowed_actions, guard
 
+SNAPSHOTS = {"snapshot", "revert", "delete_snapshot"}
+
 ALLOWED = {
     VmState.NOT_ALLOCATED: {"deploy", "reconfigure", "delete"},
     VmState.ALLOCATED: set(),
-    VmState.CONFIGURED: {"undeploy", "reconfigure", "refresh", "on"},
-    VmState.ON: {"undeploy", "reconfigure", "refresh", "off", "shutdown", "pause", "reset"},
-    VmState.PAUSED: {"undeploy", "refresh", "off", "resume"},
-    VmState.OFF: {"undeploy", "reconfigure", "refresh", "on"},
+    VmState.CONFIGURED: {"undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
+    VmState.ON: {"undeploy", "reconfigure", "refresh", "off", "shutdown", "pause", "reset"} | SNAPSHOTS,
+    VmState.PAUSED: {"undeploy", "refresh", "off", "resume"} | SNAPSHOTS,
+    VmState.OFF: {"undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
     VmState.UNKNOWN: {"undeploy", "refresh", "off"},
 }
 
