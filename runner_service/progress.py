@@ -137,7 +137,8 @@ class Progress:
         return Update(
             request_id=self.id, attempt=self.attempt, sequence=self._sequence, node_id=report.node_id,
             event=report.event, at=datetime.now(UTC).isoformat(), runner=runner, changed=outcome.changed,
-            vm=outcome.vm, snapshots=outcome.snapshots, host=outcome.host, error=outcome.error,
+            vm=outcome.vm, snapshots=outcome.snapshots, template=outcome.template, host=outcome.host,
+            error=outcome.error,
             tries=self._runs.get(report.node_id) if report.event in _ENDS else None,
             trace={"runs": runs} if runs else None,
         )  # fmt: skip

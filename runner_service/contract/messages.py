@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.parts import DiskFormat
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     InvalidData,
     Problem,
@@ -30,8 +31,8 @@ from .states import Event
 from .tree import ID, Job, Mode, Task
 
 __all__ = [
-    "ErrorReport", "Hypervisor", "InvalidMessage", "Job", "Mode", "SnapshotFacts", "Task", "TaskRequest", "Update",
-    "decode", "encode", "holds_password",
+    "ErrorReport", "Hypervisor", "InvalidMessage", "Job", "Mode", "SnapshotFacts", "Task", "TaskRequest",
+    "TemplateFacts", "Update", "decode", "encode", "holds_password",
 ]  # fmt: skip
 
 VERSION = 1
@@ -155,6 +156,16 @@ class SnapshotFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TemplateFacts:
+    """A template that a hypervisor has."""
+
+    name: str = rule("Its volume, as a definition's disks[].template can name it.")
+    format: DiskFormat = rule("Its format.")
+    pool: str = rule("Storage pool or datastore that it is in.", "")
+    size_mib: int | None = rule("Size in MiB that a guest sees.", None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Update:
     """Tells the API what became of a task or a job.
 
@@ -177,6 +188,7 @@ class Update:
         "Of a job on a snapshot that is done or undone: all that its VM has then, a parent before its children.",
         (),
     )
+    template: TemplateFacts | None = rule("Of a capture that is done: the template that there is.", None)
     host: dict[str, Any] | None = rule("Of a discovery that is done: the hypervisor's facts (HostFacts).", None)
     error: ErrorReport | None = rule("Of an ERROR or ROLLBACK_ERROR: why.", None)
     tries: int | None = rule("Of a job's end: how often it was run.", None)

@@ -30,6 +30,7 @@ class Operation(StrEnum):
     SNAPSHOT_CREATE = "snapshot_create"
     SNAPSHOT_REVERT = "snapshot_revert"
     SNAPSHOT_DELETE = "snapshot_delete"
+    CAPTURE = "capture"
     GET_STATE = "get_state"
     DISCOVER = "discover"
 
@@ -117,6 +118,10 @@ OPERATIONS: dict[Operation, OperationRule] = {
     # What a VM has written since is gone, and nobody can tell whether it has: there is no way back, and no check.
     Operation.SNAPSHOT_REVERT: OperationRule(traceless=True, legal_from=_SETTLED, deadline=900, long=True),
     Operation.SNAPSHOT_DELETE: OperationRule(legal_from=_SETTLED, deadline=1800, long=True),
+    # It has no inverse: a template that is there may be in use. What a killed run left of one, the next run removes.
+    Operation.CAPTURE: OperationRule(
+        legal_from=_states(_S.CONFIGURED, _S.OFF), deadline=900, long=True, priority=Priority.LONG
+    ),
     Operation.GET_STATE: OperationRule(reads_only=True, legal_from=frozenset(VmState)),
     Operation.DISCOVER: OperationRule(reads_only=True, needs_vm=False),
 }

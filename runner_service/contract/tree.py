@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, Problem, plain, rule
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 
 from .operations import ON_SNAPSHOTS, OPERATIONS, Operation
 
@@ -60,10 +61,12 @@ class Job:
         "For reconfigure: disks that the definition does not name may go, with what is on them.", default=False
     )
     force: bool = rule("For shutdown: power is taken from a guest that is still on after the timeout.", default=False)
-
     snapshot: SnapshotOrder | None = rule("For operations on snapshots: which.", None)
+    template: WantedTemplate | None = rule("For capture: the template that is made.", None)
 
     def problems(self) -> Iterator[Problem]:
+        if self.operation is Operation.CAPTURE and self.template is None:
+            yield Problem("template", "capture needs one")
         if self.operation in ON_SNAPSHOTS and self.snapshot is None:
             yield Problem("snapshot", f"{self.operation} needs one")
         if OPERATIONS[self.operation].needs_vm and (self.definition is None or self.vm_id is None):
@@ -80,8 +83,8 @@ class Job:
         """What the operation's playbook is told beside ``millwright_vm``: the variables of its host, each with a value
         that is not the playbook's own default."""
         told = {name: getattr(self, name) for name in ("timeout", *_PERMITS)}
-        found = {f"millwright_{name}": value for name, value in told.items() if value}
-        return found if self.snapshot is None else found | {"millwright_snapshot": plain(self.snapshot)}
+        orders = {name: _stated(order) for name in ("snapshot", "template") if (order := getattr(self, name))}
+        return {f"millwright_{name}": value for name, value in {**told, **orders}.items() if value}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,11 @@ class Task:
         for child in self.children:
             if isinstance(child, Task):
                 yield from child.tasks()
+
+
+def _stated(order: SnapshotOrder | WantedTemplate) -> dict[str, Any]:
+    """What it says; of what it says nothing, the module knows what is usual."""
+    return {name: value for name, value in plain(order).items() if value is not None}
 
 
 def _definition_problems(name: str, raw: dict[str, Any] | None) -> Iterator[Problem]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from ..contract.messages import ErrorReport, Job, SnapshotFacts
+from ..contract.messages import ErrorReport, Job, SnapshotFacts, TemplateFacts
 from ..contract.states import Event
 
 
@@ -23,6 +23,8 @@ class Outcome:
     before: dict[str, Any] | None = None
     #: The snapshots that the VM has afterwards, of an operation on one.
     snapshots: tuple[SnapshotFacts, ...] = ()
+    #: The template that there is afterwards, of a capture.
+    template: TemplateFacts | None = None
     #: What a discovery found (HostFacts).
     host: dict[str, Any] | None = None
     #: Of an error: nobody saw how the run ended, because it was ended from outside or gave no result.

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from ..contract.messages import ErrorReport, SnapshotFacts
+from ansible_collections.millwright.virt.plugins.module_utils.vm.parts import DiskFormat
+
+from ..contract.messages import ErrorReport, SnapshotFacts, TemplateFacts
 from ..core.steps import Outcome
 
 #: Longest text of an error, in characters; its end is kept, where the reason mostly is.
@@ -84,6 +86,7 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
     return Outcome(
         changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),
         host=_mapping(result.get("host")), snapshots=tuple(_snapshots(result.get("snapshots"))),
+        template=_template(result.get("template")),
     )  # fmt: skip
 
 
@@ -124,10 +127,20 @@ def _snapshots(trees: Any) -> Iterator[SnapshotFacts]:
     waiting = list(reversed(trees)) if isinstance(trees, list) else []
     while waiting:
         tree = waiting.pop()
-        if not isinstance(tree, dict) or "name" not in tree:
+        if not isinstance(tree, dict) or not tree.get("name"):
             continue
         yield SnapshotFacts(**{name: tree[name] for name in _OF_A_SNAPSHOT if name in tree})
         waiting += reversed(tree.get("children") or ())
+
+
+def _template(told: Any) -> TemplateFacts | None:
+    """None where there is none yet, as in check mode."""
+    if not isinstance(told, dict) or told.get("format") not in set(DiskFormat):
+        return None
+    return TemplateFacts(
+        name=str(told["name"]), format=DiskFormat(told["format"]), pool=str(told.get("pool") or ""),
+        size_mib=told.get("size_mib"),
+    )  # fmt: skip
 
 
 def _mapping(value: Any) -> dict[str, Any] | None:

@@ -24,7 +24,7 @@ TEMPLATE_SIZE = 32 * 1024
 LAST_WORDS = 10.0
 #: Seconds between two looks at whether anybody works for the hosts that have begun.
 LOOK_EVERY = 2.0
-_COPIES = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE})
+_COPIES = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE, Operation.CAPTURE})
 
 
 class Watch:

@@ -20,7 +20,23 @@ from flask import Flask, request
 from flask_migrate import upgrade
 from sqlalchemy import select
 
-from runner_service.contract.messages import ErrorReport, Hypervisor, Job, Task, TaskRequest, Update
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import (
+    Snapshot,
+    after_create,
+    after_delete,
+    after_revert,
+)
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerState
+from runner_service.contract.messages import (
+    ErrorReport,
+    Hypervisor,
+    Job,
+    SnapshotFacts,
+    Task,
+    TaskRequest,
+    TemplateFacts,
+    Update,
+)
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.unit.cli import fake_api, fake_traces
@@ -143,7 +159,28 @@ def _success(job: Job) -> Iterator[Report]:
     if job.operation is Operation.DISCOVER:
         yield job.id, Event.DONE, {"host": HOST}
     else:
-        yield job.id, Event.DONE, {"changed": True, "vm": _observed(job)}
+        yield job.id, Event.DONE, {"changed": True, "vm": _observed(job), **_beside(job)}
+
+
+#: The snapshots of VMs.
+_SNAPSHOTS: dict[str, tuple[Snapshot, ...]] = {}
+
+
+def _beside(job: Job) -> dict[str, Any]:
+    """What a job on a snapshot, or a capture, tells beside the VM, which is on."""
+    if job.template:
+        return {"template": TemplateFacts(name=job.template.volume, format=job.template.format)}
+    if job.snapshot is None:
+        return {}
+    there, order = _SNAPSHOTS.get(job.vm_id, ()), job.snapshot
+    if job.operation is Operation.SNAPSHOT_CREATE:
+        there = after_create(there, order, PowerState.ON)
+    elif job.operation is Operation.SNAPSHOT_REVERT:
+        there = after_revert(there, order.name)
+    else:
+        there = after_delete(there, order.name, children=order.children)
+    _SNAPSHOTS[job.vm_id] = there
+    return {"snapshots": tuple(SnapshotFacts(**one.to_dict()) for one in there)}
 
 
 def _failure(job: Job, done: list[Job]) -> Iterator[Report]:

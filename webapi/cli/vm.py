@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import DiskFormat
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, VmState
 from webapi.cli.appliance import WantedVm, read_vm
@@ -221,6 +222,24 @@ def refresh(session: Session, name: str, *, wait: bool) -> None:
     What is known of it is put right.
     """
     session.act(VM, name, "refresh", wait=wait)
+
+
+@vm.command()
+@name_argument
+@click.argument("template")
+@click.option("--disk", help="Name of its disk; by default its first one.")
+@click.option("--snapshot", help="Take the disk as it was in this snapshot.")
+@click.option("--format", type=click.Choice([each.value for each in DiskFormat]), help="Format of the template.")
+@click.option("--pool", help="Where it is kept; by default where the disk is.")
+@wait_option
+@pass_session
+def capture(session: Session, /, name: str, template: str, *, wait: bool, **stated: str | None) -> None:
+    """Make a template of a VM that is off.
+
+    It is whole in itself, and stays when the VM goes. Its datacenter knows it once the task is done.
+    """
+    body = {"name": template} | {field: value for field, value in stated.items() if value}
+    session.act(VM, name, "capture", body=body, wait=wait)
 
 
 @vm.command()

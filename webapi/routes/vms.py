@@ -13,8 +13,8 @@ from ..auth import asker
 from ..models import Task, VirtualMachine
 from ..schemas.base import page_of
 from ..schemas.tasks import TaskSchema
-from ..schemas.vms import PowerInput, VmInput, VmList, VmSchema, VmUpdate
-from ..services import vms
+from ..schemas.vms import CaptureInput, PowerInput, VmInput, VmList, VmSchema, VmUpdate
+from ..services import captures, vms
 from ..services.guards import Action
 from ..services.paging import Page
 from ..services.tasks import Told
@@ -100,6 +100,14 @@ def undeploy_vm(vm_id: str) -> Accepted:
 def refresh_vm(vm_id: str) -> Accepted:
     """Read the VM's state at its hypervisor."""
     return accepted(vms.ask(vm_id, Action.REFRESH, asker()))
+
+
+@blueprint.post("/<vm_id>/capture")
+@blueprint.arguments(CaptureInput)
+@blueprint.response(202, TaskSchema)
+def capture_vm(wanted: dict[str, Any], vm_id: str) -> Accepted:
+    """Make a template of a disk of a VM that is off. Once that is done, the datacenter has it."""
+    return accepted(captures.ask(vm_id, asker(), **wanted))
 
 
 @blueprint.post("/<vm_id>/power")

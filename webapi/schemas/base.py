@@ -12,7 +12,7 @@ from typing import Any
 from marshmallow import RAISE, Schema, ValidationError, fields, pre_load, validate
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, fields_of, parse, plain
 from runner_service.contract.operations import HYPERVISOR_TYPES
 
 from ..services.paging import DEFAULT_LIMIT, MAX_LIMIT
@@ -67,6 +67,14 @@ def hypervisor_type_field(help: str) -> fields.String:
 def permit_field(help: str) -> fields.Boolean:
     """What happens only to those who ask for it, and in no other word than true."""
     return fields.Boolean(load_default=False, truthy={True}, falsy={False}, metadata={"description": help})
+
+
+def check_by(cls: type, data: Mapping[str, Any]) -> None:
+    """Check input by the rules of a class of the collection. Raises ValidationError."""
+    try:
+        parse(cls, plain(dict(data)))
+    except InvalidData as error:
+        raise ValidationError({problem.path: [problem.rule] for problem in error.problems}) from error
 
 
 def moment_field(help: str = "") -> fields.AwareDateTime:

@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from marshmallow import Schema, ValidationError, fields, validates_schema
+from marshmallow import Schema, fields, validates_schema
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, parse
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import Quiesce, WantedSnapshot
 
-from .base import Input, permit_field
+from .base import Input, check_by, permit_field
 
 
 class SnapshotInput(Input):
@@ -28,10 +27,7 @@ class SnapshotInput(Input):
     @validates_schema
     def refuse_what_no_hypervisor_takes(self, data: Mapping[str, Any], **_: Any) -> None:
         """By the rules of the module, and in its words."""
-        try:
-            parse(WantedSnapshot, {**data, "quiesce": data["quiesce"].value})
-        except InvalidData as error:
-            raise ValidationError({problem.path: [problem.rule] for problem in error.problems}) from error
+        check_by(WantedSnapshot, data)
 
 
 class SnapshotDeletion(Input):

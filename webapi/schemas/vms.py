@@ -10,10 +10,12 @@ from typing import Any
 
 from marshmallow import Schema, ValidationError, fields, validate, validates_schema
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import DiskFormat
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 
 from ..services.guards import POWER_ACTIONS, Action
-from .base import Input, ListArguments, id_field, moment_field, permit_field
+from .base import Input, ListArguments, check_by, id_field, moment_field, permit_field
 from .definition import DefinitionField
 
 
@@ -49,6 +51,26 @@ class PowerInput(Input):
         """Whoever says it of another action expects something that would not happen."""
         if data["force"] and data["action"] is not Action.SHUTDOWN:
             raise ValidationError("is for shutdown only", "force")
+
+
+class CaptureInput(Input):
+    name = fields.String(
+        required=True, validate=validate.Length(max=80),
+        metadata={"description": "Of the template in the datacenter, and, with its format as suffix, of its volume."},
+    )  # fmt: skip
+    disk = fields.String(
+        load_default=None, metadata={"description": "Name of the VM's disk; by default its first one."}
+    )
+    pool = fields.String(load_default=None, metadata={"description": "Where it is kept; by default where the disk is."})
+    format = fields.Enum(DiskFormat, by_value=True, load_default=DiskFormat.QCOW2)
+    snapshot = fields.String(
+        load_default=None, metadata={"description": "Take the disk as it was in this snapshot of the VM."}
+    )
+
+    @validates_schema
+    def refuse_what_no_hypervisor_takes(self, data: Mapping[str, Any], **_: Any) -> None:
+        """By the rules of the module, and in its words."""
+        check_by(WantedTemplate, data)
 
 
 class VmSchema(Schema):

@@ -32,6 +32,7 @@ class Action(StrEnum):
     SNAPSHOT = "snapshot"
     REVERT = "revert"
     DELETE_SNAPSHOT = "delete_snapshot"
+    CAPTURE = "capture"
 
 
 #: Actions of ``POST /vms/{id}/power``.
@@ -79,6 +80,7 @@ ACTIONS: dict[Action, ActionRule] = {
     Action.SNAPSHOT: _one(TaskType.SNAPSHOT, Operation.SNAPSHOT_CREATE),
     Action.REVERT: _one(TaskType.REVERT, Operation.SNAPSHOT_REVERT),
     Action.DELETE_SNAPSHOT: _one(TaskType.DELETE_SNAPSHOT, Operation.SNAPSHOT_DELETE),
+    Action.CAPTURE: _one(TaskType.CAPTURE, Operation.CAPTURE),
 }
 
 
@@ -98,6 +100,7 @@ PASSIVE: dict[Action, str] = {
     Action.SNAPSHOT: "kept in a snapshot",
     Action.REVERT: "reverted to a snapshot",
     Action.DELETE_SNAPSHOT: "freed of a snapshot",
+    Action.CAPTURE: "captured",
 }
 
 

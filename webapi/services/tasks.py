@@ -15,6 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import attributes
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import parse
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 from runner_service.contract import messages
 from runner_service.contract.messages import MAX_BYTES, MAX_JOBS, Mode, TaskRequest
 from runner_service.contract.operations import OPERATIONS, Operation, Priority
@@ -245,10 +246,12 @@ def _job_message(job: Job, vms: Mapping[str, VirtualMachine]) -> messages.Job:
 
 def _options(job: Job) -> dict[str, Any]:
     """What its runner is told of it beside its VM, as the message has it."""
-    options = dict(job.options or {})
-    if "snapshot" in options:
-        options["snapshot"] = parse(SnapshotOrder, options["snapshot"])
-    return options
+    options = job.options or {}
+    return {name: parse(_ORDERS[name], value) if name in _ORDERS else value for name, value in options.items()}
+
+
+#: Options that are more than a word.
+_ORDERS: dict[str, type[Any]] = {"snapshot": SnapshotOrder, "template": WantedTemplate}
 
 
 def _definitions_for(operation: Operation, vm: VirtualMachine) -> dict[str, Any]:

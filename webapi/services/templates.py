@@ -15,7 +15,7 @@ from .paging import Page, listing
 
 @transaction
 def create(*, datacenter_id: str, **columns: Any) -> Template:
-    template = Template(datacenter_id=rows.find(Datacenter, datacenter_id).id, **columns)
+    template = Template(datacenter_id=rows.lock(Datacenter, datacenter_id).id, **columns)
     rows.add(template)
     return template
 

@@ -19,7 +19,7 @@ from runner_service.contract.states import Event, IllegalTransition, TaskState
 
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
-from . import endings, events, rows, snapshots, traces, words
+from . import captures, endings, events, rows, snapshots, traces, words
 from .vm_states import Before, state_after
 
 
@@ -159,8 +159,8 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
         vm.become(state)
     if update.vm is not None:
         vm.observe(update.vm)
-    if job.operation in ON_SNAPSHOTS and update.event in (Event.DONE, Event.ROLLBACK_DONE):
-        snapshots.take_over(vm, job, task, update)
+    if update.event in (Event.DONE, Event.ROLLBACK_DONE):
+        _take_over(vm, job, task, update)
     if update.event is Event.ROLLBACK_ERROR and state is None:
         text = f"what {job.operation} of VM {vm.name} has changed stays changed: {_why(job)}"
         events.tell(Severity.CRITICAL, task, text)
@@ -170,6 +170,14 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
         _tell_left(vm, job, task, job.operation)
     elif job.operation is Operation.GET_STATE and update.event is Event.DONE and update.vm is None:
         events.tell(Severity.WARNING, task, f"VM {vm.name} is not at {job.hypervisor_name} any more")
+
+
+def _take_over(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
+    """What there is beside the VM itself, now that the job is done or undone."""
+    if job.operation in ON_SNAPSHOTS:
+        snapshots.take_over(vm, job, task, update)
+    elif job.operation is Operation.CAPTURE:
+        captures.register(vm, job, task, update)
 
 
 def _tell_left(vm: VirtualMachine, job: Job, task: Task, what: str) -> None:

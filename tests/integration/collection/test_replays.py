@@ -14,6 +14,7 @@ from ansible_commands import ROOT, run, succeed
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
 from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint import is_fingerprint_of
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 from runner_service.contract.messages import Hypervisor
 from runner_service.contract.operations import ON_SNAPSHOTS, OPERATIONS, Operation
 from runner_service.contract.tree import SnapshotOrder
@@ -91,6 +92,8 @@ def test_every_operation_can_be_repeated(person: Person, operation: Operation):
     fields: dict[str, Any] = {} if OPERATIONS[operation].needs_vm else {"definition": None}
     if operation is Operation.SHUTDOWN:
         fields["timeout"] = 5
+    if operation is Operation.CAPTURE:
+        fields["template"] = WantedTemplate(name="golden")
     if operation in ON_SNAPSHOTS:
         fields["snapshot"] = SnapshotOrder(name="first")
     said = person.repeat(operation, "--check", must=False, **fields)

@@ -24,8 +24,10 @@ import pytest
 from nacl.public import PrivateKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import DiskFormat
 from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint import is_fingerprint_of
-from runner_service.contract.messages import Hypervisor, Job
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
+from runner_service.contract.messages import Hypervisor, Job, TemplateFacts
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.contract.tree import SnapshotOrder
 from runner_service.core.steps import Outcome
@@ -405,3 +407,14 @@ def test_snapshots_are_told_as_they_are_after_each_operation(directories: RunDir
     assert run_on(directories, hypervisor, "snapshot_revert", snapshot=order).changed is True
     gone = run_on(directories, hypervisor, "snapshot_delete", snapshot=order)
     assert (gone.changed, gone.snapshots) == (True, ())
+
+
+def test_a_template_is_told_with_where_it_is(directories: RunDirectories, hypervisor: Store) -> None:
+    assert run(directories, work(hypervisor, "configure")).ok
+    wanted = WantedTemplate(name="golden")
+    for changed in (True, False):
+        captured = run_on(directories, hypervisor, "capture", template=wanted)
+        assert (captured.changed, captured.error) == (changed, None)
+        assert captured.template == TemplateFacts(
+            name="golden.qcow2", pool="default", size_mib=8, format=DiskFormat.QCOW2
+        )

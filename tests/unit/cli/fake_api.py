@@ -172,6 +172,8 @@ class FakeApi:
             return self.task("DISCOVER", "hypervisor", row, [("discover", None)])
         if collection == "virtualappliances":
             return self.act_on_vapp(row, action)
+        if action == "capture":
+            return fake_snapshots.capture(self, row, body)
         if action == "power":
             self.guard(row, POWER_FROM[body["action"]])
             name = f"power_{body['action']}" if body["action"] in ("on", "off") else body["action"]

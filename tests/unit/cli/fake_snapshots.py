@@ -80,3 +80,17 @@ def add_routes(app: Flask, api: Any) -> None:
         vm, gone = settled(id), _known(kept[id], name)
         _forget(kept[id], gone)
         return api.task("DELETE_SNAPSHOT", "vm", vm, [("snapshot_delete", vm)]), 202
+
+
+def capture(api: Any, vm: Json, body: Json) -> Json:
+    """As for snapshots: the datacenter of the first template, which is the only one, has it at once."""
+    api.guard(vm, {"OFF"})
+    templates = list(api.rows["templates"].values())
+    if any(one["name"] == body["name"] for one in templates):
+        raise Refusal(409, "template.exists", f"there is already a template named {body['name']!r}")
+    format = body.get("format", "qcow2")
+    api.create_templates({
+        "name": body["name"], "path": f"{body['name']}.{format}", "format": format,
+        "datacenter_id": templates[0]["datacenter_id"],
+    })  # fmt: skip
+    return api.task("CAPTURE", "vm", vm, [("capture", vm)])

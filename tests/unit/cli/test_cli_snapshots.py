@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Snapshots on the command line."""
+"""Snapshots of VMs, and templates made of them, on the command line."""
 
 from __future__ import annotations
 
@@ -52,3 +52,13 @@ def test_a_name_that_would_end_an_address_is_looked_for_as_it_is(millwright, ok,
 def test_a_snapshot_that_is_there_is_refused_with_its_code(millwright, ok, web):
     ok("vm", "snapshot", "create", "web1", "first")
     assert "[snapshot.exists]" in millwright("vm", "snapshot", "create", "web1", "first").stderr
+
+
+def test_a_template_is_made_of_a_vm_that_is_off(api, millwright, as_json, ok, web):
+    assert "[vm.state]" in millwright("vm", "capture", "web1", "golden").stderr
+    ok("vm", "power", "off", "web1")
+    assert "Capture web1 finished" in ok("vm", "capture", "web1", "golden", "--format", "raw", "--disk", "root")
+    sent = [body for method, path, body in api.asked if path.endswith("/capture")][-1]
+    assert sent == {"name": "golden", "format": "raw", "disk": "root"}
+    assert as_json("template", "show", "golden")["path"] == "golden.raw"
+    assert "[template.exists]" in millwright("vm", "capture", "web1", "golden").stderr

@@ -18,12 +18,11 @@ FOR_PEOPLE = ("vapp_deploy", "vapp_undeploy")
 #: Ends what operations keep; it is run like one, and no job asks for it.
 LOGOUT = "logout"
 #: Shaped like operations; no job asks for them yet.
-CAPTURE = "capture"
 #: Each runs a role, over what hosts and how is its own matter.
 WITH_ROLES = ("appliance_deploy", "appliance_undeploy", "rolling_reconfigure", "guarded_change", "vm_deploy")
 #: Tells AWX; it has nothing to do with a hypervisor.
 SETUP = "awx_setup"
-NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, CAPTURE, LOGOUT]
+NAMES = [*(operation.value for operation in Operation), *FOR_PEOPLE, LOGOUT]
 
 
 def play(name: str) -> dict[str, Any]:

@@ -42,6 +42,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.ensure_snapshots i
     ensure_snapshot,
     revert_to_snapshot,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.ensure_template import TemplateResult, ensure_template
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import (
     OBSERVED,
@@ -49,6 +50,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.states import (
     PowerState,
     VmState,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 from runner_service.contract.messages import ErrorReport, Job, Mode, Task
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.contract.states import (
@@ -135,7 +137,7 @@ class Line:
         return result
 
 
-def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result | SnapshotResult:
+def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result | SnapshotResult | TemplateResult:
     """As the module that the job's playbook calls does it."""
     assert job.vm is not None
     ref = VmRef.of(job.vm)
@@ -154,7 +156,7 @@ def carried_out(driver: Any, job: Job, *, dry_run: bool) -> Result | SnapshotRes
     return made_beside(driver, ref, job.operation, dry_run=dry_run)
 
 
-def made_beside(driver: Any, ref: VmRef, operation: Operation, *, dry_run: bool) -> SnapshotResult:
+def made_beside(driver: Any, ref: VmRef, operation: Operation, *, dry_run: bool) -> SnapshotResult | TemplateResult:
     """What is made of a VM."""
     match operation:
         case Operation.SNAPSHOT_CREATE:
@@ -163,6 +165,8 @@ def made_beside(driver: Any, ref: VmRef, operation: Operation, *, dry_run: bool)
             return revert_to_snapshot(driver, ref, "first", dry_run=dry_run)
         case Operation.SNAPSHOT_DELETE:
             return ensure_no_snapshot(driver, ref, "first", children=False, dry_run=dry_run)
+        case Operation.CAPTURE:
+            return ensure_template(driver, ref, WantedTemplate(name="golden"), dry_run=dry_run)
     raise KeyError(operation)
 
 

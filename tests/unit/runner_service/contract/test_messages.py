@@ -82,7 +82,7 @@ def test_what_is_no_control_message_is_refused(body: bytes) -> None:
 def test_every_event_and_every_field_of_an_update_has_a_sample() -> None:
     updates = decoded(Update)
     assert {update.event for update in updates} == set(Event)
-    for name in ("changed", "vm", "host", "error", "tries", "trace"):
+    for name in ("changed", "vm", "template", "host", "error", "tries", "trace"):
         assert any(getattr(update, name) is not None for update in updates), name
     assert any(update.snapshots for update in updates)
     assert any(update.error and update.error.left and update.error.retryable for update in updates)
@@ -92,7 +92,7 @@ def test_every_field_of_a_request_has_a_sample() -> None:
     requests = decoded(TaskRequest)
     jobs = [job for found in requests for job in found.task.jobs()]
     assert any(found.hypervisor.sealed_credentials for found in requests)
-    for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout", "snapshot"):
+    for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout", "snapshot", "template"):
         assert any(getattr(job, name) is not None for job in jobs), name
     assert {type(child) for found in requests for child in found.task.children} == {Job, Task}
 
@@ -106,13 +106,17 @@ def test_what_a_job_may_do_is_said_by_a_sample_and_told_its_playbook() -> None:
     told = {job.operation: job.variables for found in decoded(TaskRequest) for job in found.task.jobs()}
     assert told[Operation.RECONFIGURE] == {"millwright_allow_power_cycle": True, "millwright_allow_disk_removal": True}
     assert told[Operation.SHUTDOWN] == {"millwright_timeout": 120, "millwright_force": True}
+    assert told[Operation.SNAPSHOT_CREATE]["millwright_snapshot"]["name"] == "before-upgrade"
+    assert told[Operation.CAPTURE] == {
+        "millwright_template": {"name": "web-golden", "disk": "root", "format": "qcow2"}
+    }, "what it says nothing of is the module's affair"
     assert told[Operation.CONFIGURE] == {}
 
 
 def test_an_older_sender_allows_nothing_that_it_does_not_know() -> None:
     older = raw()
     for step in older["task"]["children"][0]["children"]:
-        for name in ("allow_power_cycle", "allow_disk_removal", "force", "snapshot"):
+        for name in ("allow_power_cycle", "allow_disk_removal", "force", "snapshot", "template"):
             del step[name]
     read = TaskRequest.decode(json.dumps(older).encode())
     assert [job.variables for job in read.task.jobs()] == [{}, {}]
@@ -183,6 +187,7 @@ def two_chains_of_one_vm(mode: Mode) -> bytes:
         (broken(task=task_with(operation="__import__('os')")), r"operation: must be one of: configure"),
         (broken(task=task_with(definition=None)), "configure needs a VM"),
         (broken(task=task_with(operation="snapshot_revert")), "snapshot: snapshot_revert needs one"),
+        (broken(task=task_with(operation="capture")), "template: capture needs one"),
         (broken(task=task_with(snapshot={"name": "7"})), r"snapshot\.name: must be a letter"),
         (broken(task=task_with(vm_id=None)), "configure needs a VM"),
         (

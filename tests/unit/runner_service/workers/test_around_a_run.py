@@ -18,8 +18,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import DiskFormat
 from ansible_collections.millwright.virt.plugins.modules.vm_power import OPTIONS as POWER_OPTIONS
-from runner_service.contract.messages import Hypervisor, Job
+from runner_service.contract.messages import Hypervisor, Job, TemplateFacts
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.ports import Work
 from runner_service.workers.hearing import Hearing
@@ -220,6 +221,32 @@ def test_the_result_of_the_named_task_is_the_outcome() -> None:
         heard(event("runner_on_ok", "other", changed=False), event("runner_on_ok", changed=True, vm=vm)), "x", ()
     )
     assert (outcome.ok, outcome.changed, outcome.vm) == (True, True, vm)
+
+
+def test_what_a_module_tells_of_snapshots_is_kept_flat_a_parent_before_its_children() -> None:
+    def tree(name: str, parent: str | None, *children: Any) -> dict[str, Any]:
+        told = {"name": name, "description": "", "created": 7, "power": "on", "parent": parent, "current": False}
+        return {**told, "children": list(children)}
+
+    trees = [
+        tree("a", None, tree("b", "a", tree("c", "b")), tree("d", "a")),
+        tree("e", None),
+        "rubbish",
+        {"name": None},
+    ]
+    outcome = outcome_of(heard(event("runner_on_ok", snapshots=trees)), "x", ())
+    assert [(one.name, one.parent, one.created) for one in outcome.snapshots] == [
+        ("a", None, 7), ("b", "a", 7), ("c", "b", 7), ("d", "a", 7), ("e", None, 7),
+    ]  # fmt: skip
+    assert outcome.template is None
+
+
+def test_a_template_that_a_module_tells_of_is_kept_if_its_format_is_one() -> None:
+    told = {"name": "golden.qcow2", "pool": "default", "size_mib": 8, "format": "qcow2"}
+    outcome = outcome_of(heard(event("runner_on_ok", template=told)), "x", ())
+    assert outcome.template == TemplateFacts(name="golden.qcow2", pool="default", size_mib=8, format=DiskFormat.QCOW2)
+    for other in (None, {**told, "format": "vmdk"}):
+        assert outcome_of(heard(event("runner_on_ok", template=other)), "x", ()).template is None
 
 
 def test_a_failure_keeps_its_code_and_the_hypervisors_words() -> None:

@@ -129,5 +129,17 @@ def test_a_job_of_an_earlier_version_cannot_be_repeated(world: World, deploy: di
     assert world.get(f"/jobs/{job['id']}")["replay"] is None
 
 
+def test_a_job_from_before_it_kept_all_that_its_playbook_is_told_is_repeated_with_its_timeout(
+    world: World, deploy: dict
+):
+    row = db.session.get(JobRow, jobs_of(deploy)[0]["id"])
+    kept = {name: value for name, value in row.replay.items() if name != "variables"}
+    for timeout in (None, 30):
+        row.replay = {**kept, "timeout": timeout}
+        db.session.commit()
+        told = world.get(f"/jobs/{row.id}")["replay"]["inventory"]
+        assert ('!unsafe "millwright_timeout": 30' in told) is bool(timeout)
+
+
 def test_a_job_that_does_not_exist_is_not_found(world: World):
     assert "there is no job with the id 'nobody'" in world.refused("GET", "/jobs/nobody", status=404)["message"]

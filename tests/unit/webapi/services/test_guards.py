@@ -18,10 +18,10 @@ SNAPSHOTS = {"snapshot", "revert", "delete_snapshot"}
 ALLOWED = {
     VmState.NOT_ALLOCATED: {"deploy", "reconfigure", "delete"},
     VmState.ALLOCATED: set(),
-    VmState.CONFIGURED: {"undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
+    VmState.CONFIGURED: {"capture", "undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
     VmState.ON: {"undeploy", "reconfigure", "refresh", "off", "shutdown", "pause", "reset"} | SNAPSHOTS,
     VmState.PAUSED: {"undeploy", "refresh", "off", "resume"} | SNAPSHOTS,
-    VmState.OFF: {"undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
+    VmState.OFF: {"capture", "undeploy", "reconfigure", "refresh", "on"} | SNAPSHOTS,
     VmState.UNKNOWN: {"undeploy", "refresh", "off"},
 }
 
