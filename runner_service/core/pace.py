@@ -10,6 +10,7 @@ meanwhile would have to wait for all of them, and when a run breaks off, all tha
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from statistics import median
 from typing import NamedTuple
 
 from ..contract.messages import Job
@@ -49,7 +50,8 @@ def _recipe(definition: dict[str, object] | None) -> str:
 
 
 class Pace:
-    """How long the slowest of the last few jobs of a kind took."""
+    """How long a job of a kind takes: usually, as the first one of a run takes longer than those that follow it; but as
+    long as the slowest of the last few, if that took longer than a batch should."""
 
     def __init__(self) -> None:
         self._seen: OrderedDict[Kind, deque[float]] = OrderedDict()
@@ -68,5 +70,7 @@ class Pace:
         seen = self._seen.get(kind)
         if not seen:
             return 1
-        jobs = min(MAX_BATCH, int(BATCH_SECONDS * sessions / max(*seen, 1e-6)))
+        slowest = max(seen)
+        usual = slowest if slowest > BATCH_SECONDS else median(seen)
+        jobs = min(MAX_BATCH, int(BATCH_SECONDS * sessions / max(usual, 1e-6)))
         return jobs if jobs > sessions else 1

@@ -194,7 +194,15 @@ def test_a_batch_takes_about_a_second_or_is_none(seconds: float, sessions: int, 
         assert jobs * seconds / sessions == pytest.approx(BATCH_SECONDS)
 
 
-def test_the_slowest_of_the_last_few_counts() -> None:
+def test_of_short_jobs_the_usual_one_counts() -> None:
+    """The first one of a run takes longer than those that follow it."""
+    pace = Pace()
+    for seconds in (0.2, 0.02, 0.02, 0.02, 0.3):
+        pace.took(KIND, seconds)
+    assert pace.batch(KIND, 1) == 50
+
+
+def test_one_that_took_longer_than_a_batch_should_counts_at_once() -> None:
     pace = Pace()
     for seconds in (*[0.01] * 20, 5.0):
         pace.took(KIND, seconds)
