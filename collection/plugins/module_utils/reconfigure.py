@@ -34,6 +34,11 @@ class Allowed:
 
 
 NOTHING = Allowed()
+#: Who is refused may be at a module, at an appliance's file, or at a playbook.
+_HOW_TO_ALLOW = (
+    "allow_power_cycle: true lets it be shut down and started again (an option of millwright.virt.vm, also beside a VM's "
+    "fields in an appliance's file; with the playbook reconfigure: -e millwright_allow_power_cycle=true)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +138,7 @@ def _hot(driver: VmDriver, found: ObservedVm, want: VmDefinition, differing: tup
 
 
 def _needs_off(found: ObservedVm, cold: list[str]) -> str:
-    hint = "; allow_power_cycle lets it be shut down and started again" if found.power is PowerState.ON else ""
+    hint = f"; {_HOW_TO_ALLOW}" if found.power is PowerState.ON else ""
     return f"VM {found.name!r} is {found.power}; changing {', '.join(cold)} needs it powered off{hint}"
 
 

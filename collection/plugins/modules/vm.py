@@ -221,9 +221,10 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
 
 
 def main():
-    module = AnsibleModule(
-        argument_spec=options(), supports_check_mode=True, required_if=[("state", "present", ["memory_mib"])]
-    )
+    module = AnsibleModule(argument_spec=options(), supports_check_mode=True)
+    # Not required_if: that would hide the name of an option that is mistyped, memroy_mib.
+    if module.params["state"] == "present" and module.params["memory_mib"] is None:
+        module.fail_json(msg="state is present but all of the following are missing: memory_mib")
     hidden: set[str] = set()
     try:
         with open_hypervisor(module.params, hidden) as driver:

@@ -118,6 +118,32 @@ def test_what_is_no_appliance_is_refused_before_anything_is_done(lab: Lab, wrong
     assert lab.store.operations() == []
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ([], "Give appliance_file or appliance_definition."),
+        (["-e", "appliance_file=shpo.yml"], "There is no file shpo.yml (appliance_file)"),
+    ],
+)
+def test_what_is_missing_is_named(lab: Lab, given: list[str], says: str):
+    done = lab.play("appliance_deploy", *given)
+    assert done.returncode != 0
+    assert says in " ".join(done.stdout.split())
+
+
+def test_a_change_that_needs_a_power_cycle_says_where_it_is_allowed_and_is_done_where_the_file_allows_it(lab: Lab):
+    lab.appliance("web")
+    first = lab.play("appliance_deploy", *SHOP)
+    assert "Make or change the VM web]" in first.stdout and "Power on the VM web]" in first.stdout
+    more = {**GUEST, "memory_mib": 128}
+    lab.appliance("web", defaults=more)
+    refused = lab.play("appliance_deploy", *SHOP)
+    assert "-e millwright_allow_power_cycle=true" in " ".join(refused.stdout.split())
+    lab.appliance("web", defaults={**more, "allow_power_cycle": True})
+    assert lab.play("appliance_deploy", *SHOP).returncode == 0
+    assert (lab.memory(), lab.power()) == ({"web": 128}, {"web": "on"})
+
+
 def test_vms_are_reconfigured_one_after_the_other_and_run_again(lab: Lab):
     lab.inventory()
     assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0

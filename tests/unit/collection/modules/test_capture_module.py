@@ -87,3 +87,8 @@ def test_a_vm_that_does_not_start_as_wanted_gets_its_old_definition_back(run: Ru
     assert failed["code"] == "driver.insufficient_resources"
     now = run("vm_info")["vm"]
     assert (now["power"], now["definition"]["memory_mib"]) == ("on", 64)
+
+
+def test_a_mistyped_option_is_named_before_the_one_that_it_leaves_missing(run: Run):
+    assert "Unsupported parameters" in (said := run("vm", memroy_mib=64)["msg"]) and "memroy_mib" in said
+    assert run("vm")["msg"] == "state is present but all of the following are missing: memory_mib"
