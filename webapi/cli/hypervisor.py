@@ -92,7 +92,23 @@ def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str 
     fields["type"] = fields.pop("type_")
     body = {name: value for name, value in fields.items() if value is not None}
     where = find(session.client, DATACENTER, datacenter)
-    session.finish(session.client.post(HYPERVISOR.path, {**body, "datacenter_id": where["id"]}), wait=wait)
+    task = session.client.post(HYPERVISOR.path, {**body, "datacenter_id": where["id"]})
+    try:
+        session.finish(task, wait=wait)
+    except click.exceptions.Exit:
+        _say_what_stays(session, task["owner"]["id"])
+        raise
+
+
+def _say_what_stays(session: Session, id: str) -> None:
+    """A test that failed leaves the hypervisor known; registering it again would be refused."""
+    found = find(session.client, HYPERVISOR, id)
+    if (name := found["name"]) and found["state"] == "UNREACHABLE":
+        click.echo(
+            f"\n{name} is registered, as UNREACHABLE. When it can be reached: millwright hypervisor discover {name}\n"
+            f"To give it another address or account: millwright hypervisor delete {name}, then register it again.",
+            err=True,
+        )
 
 
 @hypervisor.command()

@@ -98,7 +98,14 @@ def _by_short_id(client: Client, noun: Noun, start: str, within: dict[str, str])
 
 
 def _candidate(noun: Noun, resource: dict[str, Any]) -> str:
-    return "  ".join(str(resource.get(field)) for field in ("id", "name", *noun.told_apart_by) if resource.get(field))
+    words = (resource["id"], _called(noun, resource), *(resource.get(field) for field in noun.told_apart_by))
+    return "  ".join(str(word) for word in words if word)
+
+
+def _called(noun: Noun, resource: dict[str, Any]) -> str | None:
+    """What can be typed for it, so that nothing else is meant where that is possible."""
+    name = resource.get("name")
+    return f"{resource['virtualappliance_name']}/{name}" if noun is VM else name
 
 
 def _command(noun: Noun) -> str:

@@ -40,7 +40,7 @@ STYLES: dict[str, str] = {
 
 
 #: Columns whose length others choose. Where a terminal is too narrow they are cut, and what is copied from is not.
-_GIVE_WAY = frozenset({"Name", "Of", "Hypervisor", "Addresses", "Path", "Text"})
+_GIVE_WAY = frozenset({"Name", "Appliance", "Datacenter", "Partitions", "Of", "Hypervisor", "Addresses", "Path", "Text"})
 #: What a reader looks for first.
 _FIRST = ("id", "name", "state")
 
@@ -49,7 +49,7 @@ def table(columns: Columns, items: list[Json]) -> Table:
     """One line a resource. What does not fit is cut with an ellipsis, never wrapped."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for title in columns:
-        made.add_column(title, no_wrap=title not in _GIVE_WAY)
+        made.add_column(_cell(title), no_wrap=title not in _GIVE_WAY)
     for item in items:
         made.add_row(*(_cell(shown(item)) for shown in columns.values()))
     return made

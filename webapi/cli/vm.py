@@ -37,6 +37,9 @@ COLUMNS: Columns = {
     "ID": short_id,
 }
 
+#: Beside VMs of other appliances.
+OF_ALL: Columns = {"Name": COLUMNS["Name"], "Appliance": field("virtualappliance_name"), **COLUMNS}
+
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 #: What a change of a deployed VM may do besides, as the API calls it.
@@ -75,7 +78,7 @@ def list_(session: Session, vapp: str | None, state: str | None, limit: int) -> 
     """List VMs. A VM that is locked is being worked on by a task."""
     where = find_id(session.client, VAPP, vapp)
     found = session.client.listing(VM.path, limit=limit, virtualappliance_id=where, state=state)
-    session.show_list(found, COLUMNS)
+    session.show_list(found, COLUMNS if vapp else OF_ALL)
 
 
 @vm.command()

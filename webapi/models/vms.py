@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -15,6 +15,9 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.states import A
 
 from ..database import Base, LongText, Name, OwnId, Ref, Stamp, table_arguments, utc_now
 from .hypervisors import Hypervisor
+
+if TYPE_CHECKING:
+    from .virtualappliances import VirtualAppliance
 
 #: States that count as deployed for a virtual appliance.
 DEPLOYED = AT_HYPERVISOR - {VmState.UNKNOWN}
@@ -61,11 +64,16 @@ class VirtualMachine(Base):
     __mapper_args__ = {"version_id_col": generation}
 
     hypervisor: Mapped[Hypervisor | None] = relationship(lazy="joined", foreign_keys=[hypervisor_id])
+    virtualappliance: Mapped[VirtualAppliance] = relationship("VirtualAppliance", viewonly=True)
 
     @property
     def native_name(self) -> str:
         """Its name at the hypervisor, where tenants' names must not collide."""
         return native_name(self.name, self.id)
+
+    @property
+    def virtualappliance_name(self) -> str:
+        return self.virtualappliance.name
 
     @property
     def hypervisor_name(self) -> str | None:

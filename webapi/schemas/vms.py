@@ -78,6 +78,7 @@ class VmSchema(Schema):
     name = fields.String()
     native_name = fields.String(metadata={"description": "Its name at the hypervisor."})
     virtualappliance_id = fields.String()
+    virtualappliance_name = fields.String()
     state = fields.Enum(VmState, by_value=True)
     locked_by = fields.String(
         attribute="task_id", allow_none=True, metadata={"description": "The task that holds the VM, if one does."}

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import Select, or_, select
+from sqlalchemy.orm import joinedload, lazyload, load_only
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import Problem
 
@@ -16,7 +17,7 @@ from ..errors import Invalid
 from ..models import Datacenter, Hypervisor, Task, Template, VirtualAppliance, VirtualDatacenter, VirtualMachine
 from . import definitions, placement, rows, tasks
 from .guards import Action, guard
-from .paging import Page, listing
+from .paging import DEFAULT_LIMIT, Page, page
 
 
 @transaction
@@ -117,5 +118,13 @@ def get(vm_id: str) -> VirtualMachine:
     return rows.find(VirtualMachine, vm_id)
 
 
-def list_vms(**arguments: Any) -> Page[VirtualMachine]:
-    return listing(VirtualMachine, **arguments)
+def list_vms(*, limit: int = DEFAULT_LIMIT, after: str | None = None, **filters: Any) -> Page[VirtualMachine]:
+    return page(_with_appliances().filter_by(**filters), VirtualMachine, limit=limit, after=after)
+
+
+def _with_appliances() -> Select[VirtualMachine]:
+    """The names of their appliances come in the same query."""
+    appliance = joinedload(VirtualMachine.virtualappliance, innerjoin=True)
+    return select(VirtualMachine).options(
+        appliance.options(load_only(VirtualAppliance.name), lazyload(VirtualAppliance.virtualdatacenter))
+    )

@@ -124,6 +124,7 @@ class FakeApi:
         definition = check(body["definition"], bool(body.get("template_id")), "definition")
         vm = self.add(
             "vms", name=definition["name"], virtualappliance_id=body["virtualappliance_id"], state="NOT_ALLOCATED",
+            virtualappliance_name=self.rows["virtualappliances"][body["virtualappliance_id"]]["name"],
             locked_by=None, definition=definition, template_id=body.get("template_id"),
             hypervisor_id=None, hypervisor_name=None, addresses=[],
             serial_log=None, power_changed_at=None, updated_at=fake_tasks.now(),

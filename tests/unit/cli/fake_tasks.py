@@ -57,6 +57,11 @@ def script(task: Json, row: Json) -> Iterator[Step]:
     if row["name"].startswith("idle"):
         return
     yield begin(task)
+    if task["type"] == "DISCOVER" and row["name"].startswith("broken"):
+        failed = {"state": "FAILED", "error": UNREACHABLE, "ended_at": True}
+        yield task["children"][0], failed, lambda: become(row, "UNREACHABLE")
+        yield end(task, ok=False)
+        return
     for place, each in enumerate(task["children"]):
         yield begin(each)
         if each["operation"] == "power_on" and row["name"].startswith("broken"):

@@ -120,7 +120,7 @@ def test_an_ambiguous_name_lists_its_candidates(millwright, ok, as_json, shop):
     ids = [vm["id"] for vm in as_json("vm", "list")["items"] if vm["name"] == "web1"]
     said = refused(millwright("vm", "show", "web1"))
     assert "2 VMs are called 'web1'; give the id of the one you mean, or APPLIANCE/VM:" in said
-    assert all(f"  {id}  web1" in said for id in ids)
+    assert all(f"  {id}  {vapp}/web1  " in said for id, vapp in zip(ids, ("shop", "other"), strict=True))
     assert as_json("vm", "show", ids[1])["definition"]["memory_mib"] == 64
     assert [as_json("vm", "show", f"{vapp}/web1")["id"] for vapp in ("shop", "other")] == ids
     assert as_json("vm", "show", f"shop/{ids[0][:8]}")["id"] == ids[0]
@@ -196,6 +196,16 @@ def test_words_of_others_cannot_steer_the_terminal(ok, api, shop):
     vm = next(iter(api.rows["vms"].values()))
     vm["name"] = "w\x1b[2J"
     assert "\x1b" not in ok("vm", "list") + ok("vm", "show", vm["id"])
+
+
+def test_a_hypervisor_that_cannot_be_reached_is_registered_and_the_way_on_is_told(millwright, ok):
+    ok("datacenter", "create", "dc1")
+    words = ("--type", "libvirt", "--url", "qemu://far/system", "--datacenter", "dc1")
+    result = millwright("hypervisor", "register", "broken-1", *words)
+    assert result.exit_code == 1
+    assert "broken-1 is registered, as UNREACHABLE." in result.stderr
+    assert "millwright hypervisor discover broken-1" in result.stderr
+    assert "UNREACHABLE" in ok("hypervisor", "list")
 
 
 def test_an_api_that_is_gone_for_long_ends_the_watching(api, millwright, as_json, shop, monkeypatch):
