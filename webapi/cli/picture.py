@@ -222,7 +222,19 @@ def outcome(task: Node) -> list[Text]:
     for node, above in task.walk():
         if node.own_failure or node.rollback is Rollback.FAILED:
             lines += [Text(), *_explained(node, above)]
-    return lines
+    return lines + _what_stays(task)
+
+
+def _what_stays(task: Node) -> list[Text]:
+    """After a deploy that was cancelled: the VMs that were done by then, and how they go."""
+    done = [child.label for child in task.children if not child.is_job and child.status is Status.DONE]
+    verb, _, name = task.label.partition(" ")
+    if task.status is not Status.DROPPED or verb != "deploy" or not done:
+        return []
+    return [
+        Text(f"Still deployed: {', '.join(done)}."),
+        Text(f"To remove one: millwright vm undeploy {name}/{done[0]}; all of them: millwright vapp undeploy {name}"),
+    ]
 
 
 def _explained(node: Node, above: tuple[Node, ...]) -> Iterator[Text]:

@@ -85,7 +85,8 @@ def cancel(session: Session, id: str, *, wait: bool) -> None:
     """Stop a task and take back what it did.
 
     It can be one VM's part of an appliance's task too. Jobs that run are stopped; parts that have ended stay as they
-    are. Exit code 1 if the task ends otherwise than cancelled.
+    are: VMs that were deployed by then stay deployed, and the last lines name them and how to remove them. Exit code 1
+    if the task ends otherwise than cancelled.
     """
     asked = session.client.post(TASK.one(find(session.client, TASK, id)["id"], "cancel"))
     if wait:

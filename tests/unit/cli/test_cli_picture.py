@@ -296,6 +296,18 @@ def test_a_vm_whose_jobs_are_folded_says_what_the_first_of_them_waits_for():
     assert drawn(fitted, width=120)[1].rstrip().endswith("waiting for a session of kvm-1, place 7 (2 of 2 in use)")
 
 
+def test_a_cancelled_deploy_names_what_stays_deployed_and_how_it_goes():
+    done = [task(name, "FINISHED_SUCCESSFULLY", job("configure", "DONE")) for name in ("web1", "web2")]
+    other = task("web3", "CANCELLED", job("configure", "ABORTED"))
+    said = [line.plain for line in outcome(Node.of(task("shop", "CANCELLED", *done, other)))]
+    assert said[-2:] == [
+        "Still deployed: web1, web2.",
+        "To remove one: millwright vm undeploy shop/web1; all of them: millwright vapp undeploy shop",
+    ]
+    assert "Still" not in "".join(line.plain for line in outcome(Node.of(task("shop", "CANCELLED", other))))
+    assert "Still" not in "".join(line.plain for line in outcome(Node.of(task("shop", "FINISHED_SUCCESSFULLY", *done))))
+
+
 def test_what_is_being_cancelled_says_so_until_it_has_ended():
     asked = {"cancel_asked_at": START.isoformat()}
     under_way = task("web1", "STARTED", job("configure", "STARTED"), **asked)
