@@ -38,6 +38,7 @@ trap stop_ticking EXIT
 tick() {
     while sleep 10 >/dev/null 2>&1; do printf .; done &
     TICKER=$!
+    disown # or bash says that it was terminated
 }
 
 stop_ticking() {

@@ -49,6 +49,17 @@ class Root(click.Group):
             return found
         return self._service_command(cmd_name)
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """What was mistyped is compared with what there is, which click does for groups that know their commands."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            # A service that is not installed is listed too.
+            others = [name for name in self.list_commands(ctx) if name != error.command_name]
+            raise click.NoSuchCommand(error.command_name, possibilities=others, ctx=ctx) from None
+
     def _service_command(self, name: str) -> click.Command | None:
         """None if the service is not installed, or only in part: then it is not one of this machine's commands."""
         try:

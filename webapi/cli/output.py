@@ -40,7 +40,9 @@ STYLES: dict[str, str] = {
 
 
 #: Columns whose length others choose. Where a terminal is too narrow they are cut, and what is copied from is not.
-_GIVE_WAY = frozenset({"Name", "Appliance", "Datacenter", "Partitions", "Of", "Hypervisor", "Addresses", "Path", "Text"})
+_GIVE_WAY = frozenset(
+    {"Name", "Appliance", "Datacenter", "Partitions", "Of", "Hypervisor", "Addresses", "Path", "Text"}
+)
 #: What a reader looks for first.
 _FIRST = ("id", "name", "state")
 

@@ -8,12 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 import click
-from rich.text import Text
 
 from webapi.cli.client import Json
 from webapi.cli.lookup import DATACENTER, RUNNER, find, find_id
 from webapi.cli.noun import OUTPUTS, Noun, limit_option, name_argument, set_output
-from webapi.cli.output import Columns, clock, field, short_id, table
+from webapi.cli.output import Columns, clock, field, short_id
 from webapi.cli.session import Session, pass_session
 
 #: States in which a runner is heard of.
@@ -35,10 +34,8 @@ COLUMNS: Columns = {
     "Datacenter": field("datacenter_name"),
     "Partitions": _partitions,
     "Runs": lambda runner: f"{runner['running']}/{runner['max_runs']}",
-    "Sessions": field("sessions_in_use"),
     "Requests": field("requests"),
     "Waiting": field("waiting"),
-    "Since": clock("started_at"),
     "ID": short_id,
 }
 
@@ -57,6 +54,12 @@ def runners(context: click.Context) -> None:
 
     Without a command they are listed. A partition in brackets is being given up. A runner that was not heard of for
     five seconds is silent, or stopped if it had said so; it is listed for an hour.
+
+    \b
+    Runs       playbooks that it runs, of as many as it may
+    Requests   what it was given and has not ended
+    Waiting    jobs of these that wait for a session of their hypervisor
+    Lanes      of show: the hypervisors at which something runs or waits
     """
     if context.invoked_subcommand is None:
         context.invoke(list_)
@@ -86,7 +89,8 @@ def show(session: Session, name: str) -> None:
         return
     session.show({key: value for key, value in found.items() if key != "lanes"})
     if found["lanes"]:
-        session.console.print(Text(), table(LANES, found["lanes"]), sep="\n")
+        session.tell("")
+        session.show_table(LANES, found["lanes"])
 
 
 def _present(session: Session, name: str) -> Json | None:

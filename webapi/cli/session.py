@@ -57,11 +57,21 @@ class Session:
             self.show_json(listing)
             return
         if listing["items"]:
-            self.console.print(table(columns, listing["items"]))
+            self.show_table(columns, listing["items"])
         else:
             click.echo("There are none.", err=True)
         if listing["next"]:
             click.echo(f"These are the first {len(listing['items'])}; --limit 0 shows all.", err=True)
+
+    def show_table(self, columns: Columns, items: list[Json]) -> None:
+        """In a pipe or a file without the blanks that fill a terminal's columns."""
+        console = self.console
+        if console.is_terminal:
+            console.print(table(columns, items))
+            return
+        with console.capture() as drawn:
+            console.print(table(columns, items))
+        click.echo("\n".join(line.rstrip() for line in drawn.get().rstrip("\n").split("\n")))
 
     def show(self, resource: Json) -> None:
         """A resource whole."""

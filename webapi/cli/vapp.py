@@ -13,7 +13,7 @@ from webapi.cli.appliance import WantedAppliance, read_appliance
 from webapi.cli.client import Client, Json
 from webapi.cli.lookup import TEMPLATE, VAPP, VDC, find, find_id
 from webapi.cli.noun import limit_option, name_argument, noun, wait_option, yes_option
-from webapi.cli.output import Columns, field, short_id, table
+from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 from webapi.cli.vm import COLUMNS as VM_COLUMNS
 
@@ -52,7 +52,7 @@ def show(session: Session, name: str) -> None:
     session.show({**found, "vms": None})
     if found["vms"]:
         session.tell("")
-        session.console.print(table(VM_COLUMNS, found["vms"]))
+        session.show_table(VM_COLUMNS, found["vms"])
 
 
 @vapp.command()

@@ -36,8 +36,8 @@ class Allowed:
 NOTHING = Allowed()
 #: Who is refused may be at a module, at an appliance's file, or at a playbook.
 _HOW_TO_ALLOW = (
-    "allow_power_cycle: true lets it be shut down and started again (an option of millwright.virt.vm, also beside a VM's "
-    "fields in an appliance's file; with the playbook reconfigure: -e millwright_allow_power_cycle=true)"
+    "allow_power_cycle: true lets it be shut down and started again (an option of millwright.virt.vm, also beside a "
+    "VM's fields in an appliance's file; with the playbook reconfigure: -e millwright_allow_power_cycle=true)"
 )
 
 

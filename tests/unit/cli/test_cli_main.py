@@ -76,6 +76,12 @@ def test_every_command_and_option_explains_itself_in_eighty_columns(path, comman
     assert "..." not in result.output.replace("[ARGS]...", "")
 
 
+def test_a_mistyped_noun_is_answered_with_the_one_that_was_probably_meant():
+    result = run("vapps", "list")
+    assert (result.exit_code, "No such command 'vapps'. Did you mean 'vapp'?" in result.output) == (2, True)
+    assert "Did you mean" not in run("xyzzy").output
+
+
 def test_the_version_is_the_packages():
     assert run("--version").output == f"millwright {metadata.version('millwright')}\n"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -16,7 +17,8 @@ from tests.unit.cli.conftest import SHOP
 from webapi.cli import session
 from webapi.cli.client import PAGE
 from webapi.cli.output import table
-from webapi.cli.vm import COLUMNS as VM_COLUMNS
+from webapi.cli.runners import COLUMNS as RUNNER_COLUMNS
+from webapi.cli.vm import OF_ALL
 
 NOUNS = ["datacenter", "hypervisor", "template", "vdc", "vapp", "vm", "task", "job", "dlq", "event", "runners"]
 
@@ -195,6 +197,12 @@ def test_a_vm_comes_from_a_file_and_options_win_over_it(ok, as_json, shop, tmp_p
     assert (made["memory_mib"], made["tags"]) == (64, {"tier": "data"})
 
 
+def test_vms_are_listed_with_their_appliance_unless_it_was_asked_for(ok, shop):
+    title, _, first, *_ = (line.split() for line in ok("vm", "list").splitlines())
+    assert (title[:2], first[:2]) == (["Name", "Appliance"], ["web1", "shop"])
+    assert "Appliance" not in ok("vm", "list", "--vapp", "shop") + ok("vapp", "show", "shop")
+
+
 def test_vms_are_listed_by_state(as_json, shop):
     assert len(as_json("vm", "list", "--state", "not_allocated")["items"]) == 2
     assert as_json("vm", "list", "--state", "ON")["items"] == []
@@ -208,6 +216,13 @@ def test_a_list_reads_as_many_pages_as_it_needs_and_says_what_it_left_out(api, m
     listing = as_json("vm", "list", "--limit", str(PAGE + 10))
     assert (len(listing["items"]), listing["next"]) == (PAGE + 10, str(PAGE + 10))
     assert "These are the first 5" in millwright("vm", "list", "--limit", "5").stderr
+
+
+def test_a_list_in_a_pipe_has_no_padding(api, ok):
+    for text in ("short", "long " * 20 + "end"):
+        api.add("events", severity="INFO", text=text, owner=None, task_id=None)
+    lines = ok("event", "list").splitlines()
+    assert len(lines) == 4 and lines[3].endswith("short")
 
 
 def test_events_are_filtered(api, ok):
@@ -237,10 +252,10 @@ def test_a_narrow_terminal_cuts_names_and_never_ids():
     vm = {
         "id": "0123456789", "name": "n" * 60, "state": "NOT_ALLOCATED", "locked_by": "a task",
         "addresses": ["10.0.0.1"] * 4, "definition": {"cpu": {"count": 512}, "memory_mib": 16777216},
-        "hypervisor_name": "h" * 40,
+        "hypervisor_name": "h" * 40, "virtualappliance_name": "a" * 40,
     }  # fmt: skip
     screen = Console(file=io.StringIO(), width=80)
-    screen.print(table(VM_COLUMNS, [vm]))
+    screen.print(table(OF_ALL, [vm]))
     lines = screen.file.getvalue().splitlines()
     assert len(lines) == 3
     assert all(whole in lines[2] for whole in ("01234567", "NOT_ALLOCATED, locked", "16777216", "nn…", "hh…"))
@@ -299,6 +314,22 @@ def test_runners_are_listed_with_what_they_own(ok, api, words):
     shown = ok(*words)
     assert "0 (2)" in shown and "2/8" in shown and "dc1" in shown
     assert "silent, 01-02 " in shown
+
+
+def test_runners_fit_a_narrow_terminal_whole_but_for_names():
+    api = SimpleNamespace(add=lambda _, **fields: {"id": "0123456789", **fields})
+    rows = [runner(api, "r" * 40, "silent", partitions=list(range(16))), runner(api, "near", "alive")]
+    screen = Console(file=io.StringIO(), width=80)
+    screen.print(table(RUNNER_COLUMNS, rows))
+    title, _, silent, alive = screen.file.getvalue().splitlines()
+    assert all(name in title for name in ("State", "Runs", "Requests", "Waiting", "ID"))
+    assert all(whole in silent for whole in ("silent, 01-02 ", "2/8", "01234567"))
+    assert "near" in alive
+
+
+def test_runners_explain_their_columns(ok):
+    said = ok("runners", "--help")
+    assert all(f"\n  {word} " in said for word in ("Runs", "Requests", "Waiting", "Lanes"))
 
 
 def test_runners_answer_in_json_without_a_command_too(as_json, api):
