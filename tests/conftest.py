@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -13,6 +14,10 @@ from hypothesis import settings
 
 from tests.services import Broker, fresh_database, shared_libvirt, shared_services
 from tools.services import Services
+
+# Whoever starts the tests in the background has them ignore interrupts, and with them all that they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are shared: how long an example takes says nothing.
 settings.register_profile("shared", deadline=None)

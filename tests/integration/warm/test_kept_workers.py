@@ -104,7 +104,8 @@ def test_each_host_has_the_results_that_it_would_have_of_a_fresh_worker(
     warm: Warm, strategy: str, options: tuple[str, ...]
 ) -> None:
     inventory(warm, b={"memory": 128}, d={"memory": "{{ 8 * 32 }}"}, e={"memory": -1})
-    text = play(strategy, *DEPLOY)
+    # With `free` it is a matter of luck which hosts have failed by then.
+    text = play(strategy, *(DEPLOY if strategy == "linear" else DEPLOY[:-1]))
     ways = []
     for environment in (FRESH, {}):
         new_hypervisor(warm)
