@@ -81,10 +81,6 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         #: Whether it is with a host.
         self.is_busy = False
 
-    @property
-    def task_id(self) -> str:
-        return str(self._task._uuid)
-
     def start(self) -> None:
         super().start()
         self._own_end.close()

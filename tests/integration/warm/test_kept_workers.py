@@ -130,6 +130,15 @@ def test_a_worker_knows_what_other_hosts_have_registered_since_it_was_forked(war
     assert re.findall(r'"([a-e])"', last) == list(HOSTS)
 
 
+def test_hosts_that_a_worker_is_done_with_still_have_their_variables_and_groups(warm: Warm) -> None:
+    inventory(warm, **{host: {"colour": f"c-{host}"} for host in HOSTS})
+    colours = "{{ groups.all | map('extract', hostvars) | map(attribute='colour') | join(' ') }}"
+    shown = debug(colours + " {{ hostvars.a.group_names }}")
+    kept, fresh = both_ways(warm, play("linear", shown), "--forks=1")
+    assert kept == fresh
+    assert kept[1].count("c-a c-b c-c c-d c-e") == len(HOSTS)
+
+
 def test_a_template_of_one_host_is_text_of_another(warm: Warm) -> None:
     """They are equal, and only what Ansible has noted of them tells which one is to be evaluated."""
     warm.write(
@@ -249,10 +258,11 @@ def test_each_host_has_the_python_that_was_found_for_it(warm: Warm) -> None:
 
 def test_a_task_that_was_changed_in_the_debugger_is_done_as_it_is_then(warm: Warm) -> None:
     inventory(warm)
-    tasks = ({"ansible.builtin.assert": {"that": ["word == 'right'"]}, "vars": {"word": "wrong"}},)
-    told = "task.args['that'] = ['word == \"wrong\"']\nredo\n"
-    kept, fresh = both_ways(warm, play("linear", *tasks, hosts="a,b"), "--forks=1", "-e", "x=1", told=told * 2)
+    task = {"ansible.builtin.assert": {"that": ["word == 'right'"]}, "vars": {"word": "wrong"}}
+    told = "task.args['that'] = [True]\nredo\n"
+    kept, fresh = both_ways(warm, play("debug", task, hosts="a"), "--forks=1", told=told)
     assert kept == fresh
+    assert "All assertions passed" in kept[1]
 
 
 def test_equal_dicts_in_another_order_are_others(warm: Warm) -> None:
