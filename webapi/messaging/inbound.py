@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 from pika.exceptions import AMQPError
-from sqlalchemy.exc import InterfaceError, OperationalError, TimeoutError
 
 from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.topology import Topology
 
 from .. import logs
+from ..database import DATABASE_GONE
 from ..models import DeadLetter
 from ..services import deadletters, outbox, sessions, updates
 from . import broker
@@ -30,8 +30,6 @@ _PREFETCH = 100
 #: Updates that are applied in one transaction, at most: it keeps others from what it locks.
 _TOGETHER = 20
 
-#: The message is well, the database is not.
-DATABASE_GONE = (OperationalError, InterfaceError, TimeoutError)
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
 
 log = logging.getLogger(__name__)
