@@ -513,7 +513,8 @@ def test_what_a_disk_takes_grows_with_what_is_written(qemu: LibvirtDriver):
     disk = directory_of(qemu) / f"{want.identity}-root.qcow2"
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 1 0 4M", disk], check=True, capture_output=True)
     assert 4 < qemu.find(WEB).disk_use["root"] < 8
-    assert qemu.list_vms()[0].disk_use == qemu.find(WEB).disk_use
+    listed = {vm.uuid: vm for vm in qemu.list_vms()}
+    assert listed[want.identity].disk_use == qemu.find(WEB).disk_use
 
 
 @pytest.mark.qemu
