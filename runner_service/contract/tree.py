@@ -84,6 +84,9 @@ class Job:
         that is not the playbook's own default."""
         told = {name: getattr(self, name) for name in ("timeout", *_PERMITS)}
         orders = {name: _stated(order) for name in ("snapshot", "template") if (order := getattr(self, name))}
+        if self.template:
+            # So that a job that comes again takes what it has made itself for done, and nothing else that has the name.
+            orders["template"] = {"made_for": self.id, **orders["template"]}
         return {f"millwright_{name}": value for name, value in {**told, **orders}.items() if value}
 
 

@@ -104,6 +104,45 @@ def test_a_name_that_is_taken_is_a_conflict_for_who_did_not_look(able: CaptureDr
         able.capture(WEB, GOLDEN)
 
 
+@pytest.fixture
+def telling(able: CaptureDriver) -> CaptureDriver:
+    """A driver that tells its work from what else has the name."""
+    if able.hypervisor_type == "vsphere":
+        pytest.skip("vSphere takes any template of the name for the one")
+    return able
+
+
+def test_a_template_of_something_else_is_a_conflict_and_stays(peer: Peer, telling: CaptureDriver):
+    telling.create(definition(peer, "other"))
+    telling.capture(VmRef(name="other"), GOLDEN)
+    files = peer.files(telling)
+    for dry_run in (True, False):
+        with pytest.raises(Conflict, match=r"golden\.qcow2") as refused:
+            ensure_template(telling, WEB, GOLDEN, dry_run=dry_run)
+        assert refused.value.begun is False
+    assert peer.files(telling) == files
+    assert telling.template(WEB, GOLDEN) is None
+
+
+def test_a_template_of_another_disk_is_not_the_one(peer: Peer, driver: VmDriver):
+    if Capability.CAPTURE not in driver.capabilities or driver.hypervisor_type == "vsphere":
+        pytest.skip("no templates of VMs here, or not told apart")
+    disks = [{"name": name, "size_mib": peer.template_mib, "pool": peer.pool} for name in ("root", "data")]
+    driver.create(definition(peer, disks=disks))
+    ensure_template(driver, WEB, WantedTemplate(name="golden", disk="data"), dry_run=False)
+    with pytest.raises(Conflict):
+        ensure_template(driver, WEB, GOLDEN, dry_run=True)
+
+
+def test_a_wish_that_comes_again_is_told_from_another_of_the_same_name(telling: CaptureDriver):
+    first, second = (WantedTemplate(name="golden", made_for=job) for job in ("job-1", "job-2"))
+    assert ensure_template(telling, WEB, first, dry_run=False).changed is True
+    assert ensure_template(telling, WEB, first, dry_run=False).changed is False
+    assert ensure_template(telling, WEB, GOLDEN, dry_run=False).changed is False
+    with pytest.raises(Conflict):
+        ensure_template(telling, WEB, second, dry_run=True)
+
+
 def _info(image: Path) -> dict[str, object]:
     told = subprocess.run(["qemu-img", "info", "--output=json", image], check=True, capture_output=True, text=True)
     return json.loads(told.stdout)

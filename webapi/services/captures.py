@@ -41,6 +41,7 @@ def register(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
     if made is None:
         text = f"a template of VM {vm.name} was made, and its runner did not say where it is"
     elif not update.may_have_made_it:
+        # Only where the driver does not tell it from what the job has made (vSphere); else it is a conflict.
         text = f"{made.name} was at {job.hypervisor_name} already and is not of VM {vm.name}; choose another name"
     elif _is_added(vm, job, made):
         return

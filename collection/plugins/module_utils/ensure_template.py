@@ -31,7 +31,8 @@ class TemplateResult:
 
 
 def ensure_template(driver: VmDriver, ref: VmRef, want: WantedTemplate, *, dry_run: bool) -> TemplateResult:
-    """Afterwards there is a template of this name; one that is there already stays as it is. Raises DriverError."""
+    """Afterwards there is a template of this name that was made of the VM; one that was made before stays as it is.
+    Raises DriverError; Conflict for a volume of this name that is something else."""
     with deciding():
         if Capability.CAPTURE not in driver.capabilities:
             raise Unsupported(f"{driver.hypervisor_type} makes no templates of VMs")

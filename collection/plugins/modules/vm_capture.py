@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Makes a template of a disk of a VM that is off. The template is whole in itself, also where the disk was only the
     differences to another template, and stays when the VM is removed.
+  - A template of this name that was made of this disk of the VM before stays as it is. Anything else that has the name
+    is a conflict (C(driver.conflict)); at vSphere it is taken for the template.
 options:
   name:
     description:
@@ -46,6 +48,12 @@ options:
   snapshot:
     description:
       - Take the disk as it was in this snapshot of the VM.
+    type: str
+  made_for:
+    description:
+      - Tells this wish from earlier ones of the same name. Only a template that was made for the same word is taken for
+        done; another one is a conflict.
+      - Letters, digits, dots, hyphens and underscores.
     type: str
 extends_documentation_fragment:
   - millwright.virt.hypervisor

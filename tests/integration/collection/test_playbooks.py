@@ -220,9 +220,10 @@ def test_vms_go_back_to_a_snapshot_and_become_templates(site: Site, store: Store
     assert {machine.memory_mib for machine in store.read().machines.values()} == {64}
     assert changed("snapshot_delete") == [1, 1]
     assert changed("snapshot_delete") == [0, 0]
-    # Both have the name of the template, and one pool: the first one makes it.
     assert changed("capture", {"web": GUEST}) == [1]
-    assert changed("capture", {"db": GUEST}) == [0]
+    assert changed("capture", {"web": GUEST}) == [0]
+    taken = site.play("capture", {"db": GUEST}, "-e", told)
+    assert (taken.returncode, "has a volume 't.qcow2' already" in taken.stdout + taken.stderr) == (2, True)
 
 
 def test_a_vm_that_runs_is_reconfigured_as_far_as_is_allowed(site: Site, store: Store):

@@ -39,6 +39,14 @@ class WantedTemplate:
         pattern=r"[A-Za-z][A-Za-z0-9._-]*",
         pattern_help="the name of a snapshot that was taken by Millwright",
     )
+    made_for: str | None = rule(
+        "Tells this wish from earlier ones of the same name: only a template that was made for the same word is taken "
+        "for done. Without it any template that was made of this disk of the VM is.",
+        None,
+        max_length=64,
+        pattern=r"[A-Za-z0-9_.-]+",
+        pattern_help="letters, digits, dots, hyphens and underscores",
+    )
 
     @property
     def volume(self) -> str:

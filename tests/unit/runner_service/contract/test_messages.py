@@ -108,7 +108,12 @@ def test_what_a_job_may_do_is_said_by_a_sample_and_told_its_playbook() -> None:
     assert told[Operation.SHUTDOWN] == {"millwright_timeout": 120, "millwright_force": True}
     assert told[Operation.SNAPSHOT_CREATE]["millwright_snapshot"]["name"] == "before-upgrade"
     assert told[Operation.CAPTURE] == {
-        "millwright_template": {"name": "web-golden", "disk": "root", "format": "qcow2"}
+        "millwright_template": {
+            "name": "web-golden",
+            "disk": "root",
+            "format": "qcow2",
+            "made_for": "6a1f3c52-0000-4000-8000-000000000007",
+        }
     }, "what it says nothing of is the module's affair"
     assert told[Operation.CONFIGURE] == {}
 

@@ -42,7 +42,9 @@ def test_a_template_is_made_by_a_task_and_then_vms_are_made_from_it(world: World
     task = world.post(f"/vms/{vm['id']}/capture", {"name": "golden", "disk": "root"})
     assert (task["type"], [job["operation"] for job in task["children"]]) == ("CAPTURE", ["capture"])
     [job] = world.requests(task)[0].task.children
-    assert job.variables == {"millwright_template": {"name": "golden", "disk": "root", "format": "qcow2"}}
+    assert job.variables == {
+        "millwright_template": {"name": "golden", "disk": "root", "format": "qcow2", "made_for": job.id}
+    }
     assert world.get("/templates")["items"] == []
     assert captured(world, task)["state"] == "FINISHED_SUCCESSFULLY"
     [template] = world.get("/templates?name=golden")["items"]

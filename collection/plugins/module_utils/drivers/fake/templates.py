@@ -15,9 +15,13 @@ from .world import Machine, Pool, World
 
 
 def find(world: World, ref: VmRef, want: WantedTemplate) -> Template | None:
-    name, pool = _place(world, _disk(refusals.get(world, ref), want), want)
-    size = pool.volumes.get(want.volume)
-    return None if size is None else Template(name=want.volume, pool=name, size_mib=size, format=want.format)
+    machine = refusals.get(world, ref)
+    disk = _disk(machine, want)
+    name, pool = _place(world, disk, want)
+    size, made = pool.volumes.get(want.volume), pool.captured.get(want.volume)
+    if size is None or made is None or not _is_wanted(made, _origin(machine, disk, want), want):
+        return None
+    return Template(name=want.volume, pool=name, size_mib=size, format=want.format)
 
 
 def refuse(world: World, ref: VmRef, want: WantedTemplate) -> Machine:
@@ -39,9 +43,21 @@ def refuse(world: World, ref: VmRef, want: WantedTemplate) -> Machine:
 
 
 def make(world: World, ref: VmRef, want: WantedTemplate) -> None:
-    disk = _disk(refuse(world, ref, want), want)
+    machine = refuse(world, ref, want)
+    disk = _disk(machine, want)
     _name, pool = _place(world, disk, want)
     pool.volumes[want.volume] = world.images[want.volume] = world.size_of(disk)
+    pool.captured[want.volume] = {**_origin(machine, disk, want), "made_for": want.made_for}
+
+
+def _is_wanted(made: dict[str, str | None], origin: dict[str, str | None], want: WantedTemplate) -> bool:
+    if want.made_for is not None and made["made_for"] != want.made_for:
+        return False
+    return all(made[what] == origin[what] for what in origin)
+
+
+def _origin(machine: Machine, disk: Disk, want: WantedTemplate) -> dict[str, str | None]:
+    return {"machine": machine.uuid, "disk": disk.name, "snapshot": want.snapshot}
 
 
 def _disk(machine: Machine, want: WantedTemplate) -> Disk:

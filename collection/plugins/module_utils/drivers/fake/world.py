@@ -22,6 +22,8 @@ class Pool:
 
     capacity_mib: int = 64 * 1024 * 1024
     volumes: dict[str, int] = field(default_factory=dict)
+    #: Of volumes that are templates of machines: what they were made of, and for whom; see templates.py.
+    captured: dict[str, dict[str, str | None]] = field(default_factory=dict)
 
     @property
     def free_mib(self) -> int:

@@ -57,6 +57,10 @@ BY_WORDS: dict[str, type[DriverError]] = {
     "No space left on device": InsufficientResources,
     "has asynchronous jobs running": Busy,
     "is still being allocated": Busy,
+    # A file that libvirt has not seen before.
+    "volume target path": Conflict,
+    # The mock.
+    "storage vol already exists": Conflict,
 }
 
 #: Errors of the transport itself: between us and libvirt, not of what was asked.

@@ -10,6 +10,8 @@ from ...vm.definition import Disk
 
 #: Marks and explains a VM of ours in its domain XML.
 NAMESPACE = "urn:millwright:vm:1"
+#: Says in its metadata which templates were made of it.
+CAPTURES_NAMESPACE, CAPTURES_PREFIX = "urn:millwright:captures:1", "millwright-captures"
 
 #: Aliases of devices; libvirt keeps those that begin with "ua-".
 DISK, NIC = "ua-disk-", "ua-nic-"
@@ -34,6 +36,11 @@ def disk_volume(identity: str, disk: Disk) -> str:
 def seed_volume(identity: str) -> str:
     """The ISO image that carries cloud-init's data."""
     return f"{prefix(identity)}cloud-init.iso"
+
+
+def unfinished_template(identity: str, volume: str) -> str:
+    """A template while it is made: nobody takes it for one, and it goes with its VM."""
+    return f"{prefix(identity)}{volume}.unfinished"
 
 
 def serial_volume(identity: str) -> str:

@@ -53,6 +53,8 @@ ROWS = [
     (QEMU, libvirt.VIR_ERR_RESOURCE_BUSY, "", Busy),
     (QEMU, INTERNAL, "pool 'x' has asynchronous jobs running.", Busy),
     (QEMU, libvirt.VIR_ERR_OPERATION_INVALID, "volume 'x' is still being allocated.", Busy),
+    (QEMU, libvirt.VIR_ERR_OPERATION_INVALID, "volume target path '/x' already exists", Conflict),
+    (QEMU, libvirt.VIR_ERR_OPERATION_FAILED, "storage vol already exists", Conflict),
     (QEMU, libvirt.VIR_ERR_NO_SUPPORT, "", Unsupported),
     (QEMU, libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "", Unsupported),
     (QEMU, libvirt.VIR_ERR_OPERATION_UNSUPPORTED, "", Unsupported),
