@@ -33,7 +33,7 @@ class Alike(NamedTuple):
 
     #: Whose sessions they are, and what leads to the hypervisor.
     tenant: str
-    hypervisor: tuple[str, str, str, bool, str | None]
+    hypervisor: tuple[str | bool | None, ...]
     kind: Kind
     undo: bool
     #: Of a job that is alone anyway: it has no VM of its own that tells it from others.
@@ -72,7 +72,8 @@ class Team:
 
 def alike(progress: Progress, start: Start) -> Alike:
     there, job = progress.request.hypervisor, start.job
-    hypervisor = (there.id, there.type, there.url, there.validate_certs, there.sealed_credentials)
+    trusted, secret = (there.validate_certs, there.ca_certificates), there.sealed_credentials
+    hypervisor = (there.id, there.type, there.url, *trusted, secret)
     alone = None if job.vm_id else job.id
     kind = kind_of(there.id, job, check=start.check)
     return Alike(progress.request.tenant, hypervisor, kind, start.undo, alone)

@@ -26,7 +26,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import (
     rule,
 )
 
-from .operations import HYPERVISOR_TYPES
+from .operations import AUTHORITIES_BY_URL, HYPERVISOR_TYPES
 from .states import Event
 from .tree import ID, Job, Mode, Task
 
@@ -40,6 +40,8 @@ VERSION = 1
 MAX_BYTES = 16 * 1024 * 1024
 MAX_DEPTH = 8
 MAX_JOBS = 5_000
+#: Characters. They go with every request of their hypervisor.
+MAX_CA_CERTIFICATES = 32 * 1024
 
 M = TypeVar("M")
 
@@ -64,6 +66,11 @@ class Hypervisor:
         'JSON {"username", "password"} sealed to the datacenter\'s public key, base64.', None, max_length=16384
     )
     validate_certs: bool = rule("Whether TLS certificates are checked.", default=True)
+    ca_certificates: str | None = rule(
+        "Certificates, in PEM, of the authorities to trust instead of those of the runner's host.",
+        None,
+        max_length=MAX_CA_CERTIFICATES,
+    )
     open_sessions: int = rule("How many operations may run on it at once.", 2, minimum=1, maximum=256)
     power_passes: bool = rule("Whether power operations may start although all sessions are in use.", default=False)
 
@@ -72,6 +79,15 @@ class Hypervisor:
             yield Problem("type", f"must be one of: {', '.join(HYPERVISOR_TYPES)}; not {self.type!r}")
         if holds_password(self.url):
             yield Problem("url", "must not hold a password, as a URL is shown and kept; give it as a credential")
+        if self.ca_certificates is not None:
+            yield from self._problems_of_authorities()
+
+    def _problems_of_authorities(self) -> Iterator[Problem]:
+        if self.type in AUTHORITIES_BY_URL:
+            word = AUTHORITIES_BY_URL[self.type]
+            yield Problem("ca_certificates", f"are not for {self.type}; its URL names a directory of theirs: {word}=")
+        if not self.validate_certs:
+            yield Problem("ca_certificates", "must not be given where validate_certs is false: nobody would use them")
 
 
 @dataclass(frozen=True, kw_only=True)

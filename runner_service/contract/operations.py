@@ -14,6 +14,9 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.states import A
 #: Types of hypervisors that runners have a driver for. The API has no drivers, but must know what to refuse.
 HYPERVISOR_TYPES = ("fake", "libvirt", "vsphere")
 
+#: Types whose library reads the authorities to trust from a directory of the runner's host -> how a URL names it.
+AUTHORITIES_BY_URL = {"libvirt": "pkipath"}
+
 
 class Operation(StrEnum):
     """One thing that a job does to one VM, or (DISCOVER) to a hypervisor. The value names its playbook."""

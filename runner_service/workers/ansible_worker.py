@@ -21,7 +21,7 @@ from ..credentials import Credentials, UnreadableSecret, open_credentials, open_
 from ..logs import about
 from ..ports import NOT_BEGUN, Batch, Work
 from .hearing import Hearing, tried
-from .inventory import connection_of, inventory_of, inventory_of_logins, to_yaml
+from .inventory import LoginFiles, connection_of, inventory_of, inventory_of_logins, to_yaml
 from .logins import Login, Logins
 from .playbook_run import Playbook, run_playbook
 from .run_directories import RunDirectories, end_processes_of
@@ -86,8 +86,8 @@ class AnsibleWorker:
         hearing = Hearing(batch.works, lambda work: _secrets(work.job, credentials), _task_of(batch), ended)
         with self._directories.new() as directory, self._session_file(batch.hypervisor, credentials) as session_file:
             try:
-                credentials_file = _write_credentials(directory / "credentials.json", credentials)
-                _write_inventory(directory, inventory_of(batch.works, credentials_file, session_file))
+                files = _write_files(directory, "", batch.hypervisor, credentials, session_file)
+                _write_inventory(directory, inventory_of(batch.works, files))
             except OSError as error:
                 reason = f"was not begun: {error.strerror} in {directory}"
                 hearing.over(lambda job: failed("runner.failed", f"{tried(job.work)} {reason}", begun=False))
@@ -112,7 +112,7 @@ class AnsibleWorker:
         not be ended is left to its hypervisor's own timeout, and is told of in the log."""
         try:
             with self._directories.new() as directory:
-                connections = [self._connection(directory / f"{n}.json", login) for n, login in enumerate(kept)]
+                connections = [self._connection(directory, f"{n}-", login) for n, login in enumerate(kept)]
                 _write_inventory(directory, inventory_of_logins(connections))
                 self._run_logout(directory, len(kept), seconds)
         except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises
@@ -122,10 +122,10 @@ class AnsibleWorker:
                 log.warning("a session at %s is left to its own timeout", login.hypervisor.url)
             login.session_file.unlink(missing_ok=True)
 
-    def _connection(self, credentials_file: Path, login: Login) -> dict[str, Any]:
+    def _connection(self, directory: Path, prefix: str, login: Login) -> dict[str, Any]:
         credentials = open_credentials(login.hypervisor.sealed_credentials, self._key)
-        written = _write_credentials(credentials_file, credentials)
-        return connection_of(login.hypervisor, written, login.session_file)
+        files = _write_files(directory, prefix, login.hypervisor, credentials, login.session_file)
+        return connection_of(login.hypervisor, files)
 
     def _run_logout(self, directory: Path, count: int, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -184,11 +184,23 @@ def with_user_data(job: Job, key: PrivateKey | None) -> Job:
     return replace(job, definition={**job.definition, "cloud_init": cloud_init}, sealed_user_data=None)
 
 
-def _write_credentials(path: Path, credentials: Credentials) -> Path | None:
-    """The path; None if there are none."""
-    if credentials == Credentials():
+def _write_files(
+    directory: Path, prefix: str, hypervisor: Hypervisor, credentials: Credentials, session_file: Path | None
+) -> LoginFiles:
+    """What a login takes, in files whose names begin so."""
+    known = None if credentials == Credentials() else credentials.to_json()
+    return LoginFiles(
+        credentials=_written(directory / f"{prefix}credentials.json", known),
+        authorities=_written(directory / f"{prefix}ca.pem", hypervisor.ca_certificates),
+        session=session_file,
+    )
+
+
+def _written(path: Path, text: str | None) -> Path | None:
+    """The path; None if there is nothing to write."""
+    if text is None:
         return None
-    _write_private(path, credentials.to_json())
+    _write_private(path, text)
     return path
 
 

@@ -10,6 +10,7 @@ Ansible trusts the strings of an inventory and would evaluate the templates in t
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,11 +39,19 @@ def host_of(work: Work) -> str:
     return work.job.vm_id or work.hypervisor.id
 
 
-def inventory_of(
-    works: Sequence[Work], credentials_file: Path | None, session_file: Path | None = None
-) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class LoginFiles:
+    """Files of a run by which modules log in; those that there are."""
+
+    credentials: Path | None = None
+    authorities: Path | None = None
+    #: A module that has to log in leaves its session here.
+    session: Path | None = None
+
+
+def inventory_of(works: Sequence[Work], files: LoginFiles) -> dict[str, Any]:
     """A host for each job in one group, the hypervisor that all of them are for."""
-    connection = connection_of(works[0].hypervisor, credentials_file, session_file)
+    connection = connection_of(works[0].hypervisor, files)
     hosts = {host_of(work): _facts(work.job) for work in works}
     group = {"hosts": hosts, "vars": {"millwright_hypervisor": connection}}
     return {"all": {"children": {"hypervisor": group}}}
@@ -54,15 +63,15 @@ def inventory_of_logins(connections: Iterable[dict[str, Any]]) -> dict[str, Any]
     return {"all": {"hosts": hosts}}
 
 
-def connection_of(hypervisor: Hypervisor, credentials_file: Path | None, session_file: Path | None) -> dict[str, Any]:
-    """``millwright_hypervisor``: how modules reach it. A module that has to log in leaves its session in the file."""
+def connection_of(hypervisor: Hypervisor, files: LoginFiles) -> dict[str, Any]:
+    """``millwright_hypervisor``: how modules reach it."""
     connection: dict[str, Any] = {
         "type": hypervisor.type, "url": hypervisor.url, "validate_certs": hypervisor.validate_certs,
     }  # fmt: skip
-    if credentials_file is not None:
-        connection["credentials_file"] = str(credentials_file)
-    if session_file is not None:
-        connection |= {"session_file": str(session_file), "keep_session": True}
+    named = {"credentials_file": files.credentials, "ca_path": files.authorities, "session_file": files.session}
+    connection |= {name: str(path) for name, path in named.items() if path is not None}
+    if files.session is not None:
+        connection["keep_session"] = True
     return connection
 
 

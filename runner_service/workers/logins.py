@@ -46,7 +46,8 @@ def name_of(key: bytes, hypervisor: Hypervisor, credentials: Credentials) -> str
     """The same for those, and only those, whose session may be the same: it stands for all that authenticates. Nobody
     without the key can tell from it whether a password is right."""
     login = [
-        hypervisor.type, hypervisor.url, hypervisor.validate_certs, credentials.username, credentials.password,
+        hypervisor.type, hypervisor.url, hypervisor.validate_certs, hypervisor.ca_certificates, credentials.username,
+        credentials.password,
     ]  # fmt: skip
     return hmac.digest(key, json.dumps(login).encode(), "sha256").hex()
 

@@ -34,10 +34,17 @@ class VCenter:
     """A vCenter with a template, seen from its own side."""
 
     url: str
+    certificate: Path
+
+    @property
+    def pinned(self) -> str:
+        """The URL with the certificate's thumbprint."""
+        pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.certificate.read_text())).hexdigest()
+        return f"{self.url}&thumbprint={pin}"
 
     @property
     def connection(self) -> Connection:
-        return Connection(hypervisor_type="vsphere", url=self.url, **LOGIN)
+        return Connection(hypervisor_type="vsphere", url=self.url, ca_path=str(self.certificate), **LOGIN)
 
     def make_template(self) -> None:
         disk = {"name": "root", "size_mib": 8}
@@ -68,8 +75,7 @@ class VCenter:
 def vcenter(tmp_path: Path) -> Iterator[VCenter]:
     account = f"{LOGIN['username']}:{LOGIN['password']}"
     with vcsim.running(tmp_path / "vcsim", "-user", account) as simulator:
-        pin = hashlib.sha256(ssl.PEM_cert_to_DER_cert(simulator.certificate.read_text())).hexdigest()
-        opened = VCenter(f"{simulator.url.removesuffix('/sdk')}/?datastore=LocalDS_0&thumbprint={pin}")
+        opened = VCenter(f"{simulator.url.removesuffix('/sdk')}/?datastore=LocalDS_0", simulator.certificate)
         opened.make_template()
         yield opened
 
@@ -79,7 +85,8 @@ def small(name: str) -> Json:
 
 
 def test_an_appliance_lives_on_vsphere_by_configuration_alone(site: Site, vcenter: VCenter):
-    hypervisor = site.register("vsphere", vcenter.url, **LOGIN, open_sessions=2)
+    authorities = vcenter.certificate.read_text()
+    hypervisor = site.register("vsphere", vcenter.url, **LOGIN, open_sessions=2, ca_certificates=authorities)
     assert (hypervisor["state"], hypervisor["host"]["hypervisor_type"]) == ("MANAGED", "vsphere")
     before, kept = vcenter.sessions()
     assert kept == 1
@@ -105,8 +112,17 @@ def test_an_appliance_lives_on_vsphere_by_configuration_alone(site: Site, vcente
     assert came - before <= 2 + 4
 
 
+def test_whom_nobody_vouches_for_is_trusted_once_its_authority_is_told(site: Site, vcenter: VCenter):
+    hypervisor = site.register("vsphere", vcenter.url, **LOGIN)
+    assert (hypervisor["state"], hypervisor["error"]["code"]) == ("UNREACHABLE", "driver.untrusted")
+    here = f"/hypervisors/{hypervisor['id']}"
+    site.client.patch(here, {"ca_certificates": vcenter.certificate.read_text()})
+    assert site.ended(site.client.post(f"{here}/discover"))["state"] == "FINISHED_SUCCESSFULLY"
+    assert site.client.get(here)["state"] == "MANAGED"
+
+
 def test_a_wrong_password_is_told_and_shown_nowhere(site: Site, vcenter: VCenter):
-    hypervisor = site.register("vsphere", vcenter.url, username="millwright", password="wrong-4711")
+    hypervisor = site.register("vsphere", vcenter.pinned, username="millwright", password="wrong-4711")
     assert (hypervisor["state"], hypervisor["error"]["code"]) == ("UNREACHABLE", "driver.authentication_failed")
     assert "wrong-4711" not in str(hypervisor)
 
@@ -115,7 +131,7 @@ def test_a_wrong_password_is_told_and_shown_nowhere(site: Site, vcenter: VCenter
 @pytest.mark.slow
 def test_appliances_on_libvirt_and_on_vsphere_are_deployed_at_once(site: Site, vcenter: VCenter, guest_pool: GuestPool):
     site.register("libvirt", "qemu:///system")
-    site.register("vsphere", vcenter.url, **LOGIN)
+    site.register("vsphere", vcenter.pinned, **LOGIN)
     here = site.appliance([real("web", guest_pool)], type="libvirt", template=guest_pool.template, name="here")
     there = site.appliance([small("web"), small("db")], type="vsphere", template=TEMPLATE, name="there")
 

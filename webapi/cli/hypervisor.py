@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import click
 
 from webapi.cli.client import Json
 from webapi.cli.lookup import DATACENTER, HYPERVISOR, find, find_id
-from webapi.cli.noun import limit_option, name_argument, noun, open_sessions_option, wait_option
+from webapi.cli.noun import limit_option, name_argument, noun, read_sessions, wait_option
 from webapi.cli.output import Columns, field, short_id
 from webapi.cli.session import Session, pass_session
 
@@ -66,6 +68,22 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
     return sys.stdin.readline().rstrip("\n")
 
 
+def _own_sessions(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    return None if value is None else read_sessions(context, parameter, value)
+
+
+def _read_certificates(_context: click.Context, _parameter: click.Parameter, path: str | None) -> str | None:
+    """What the file holds, empty for the word that means those of the runners' hosts."""
+    if path in (None, "default"):
+        return path and ""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise click.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise click.BadParameter(f"{path} holds no certificates in PEM") from error
+
+
 @hypervisor.command()
 @click.argument("name")
 @click.option(
@@ -80,6 +98,11 @@ def _read_password(_context: click.Context, _parameter: click.Parameter, wanted:
     "seen by everybody on the machine.",
 )  # fmt: skip
 @click.option("--validate-certs/--no-validate-certs", default=True, help="Whether its certificate must be trusted.")
+@click.option(
+    "--ca-file", "ca_certificates", metavar="FILE", callback=_read_certificates,
+    help="Certificates in PEM of the authorities that runners are to trust, instead of those of their hosts. The file "
+    "is read here and sent.",
+)  # fmt: skip
 @click.option("--open-sessions", type=click.IntRange(min=1), help="Operations that it may run at a time.")
 @wait_option
 @pass_session
@@ -90,7 +113,7 @@ def register(session: Session, /, datacenter: str, *, wait: bool, **fields: str 
     millwright hypervisor discover tests it again.
     """
     fields["type"] = fields.pop("type_")
-    body = {name: value for name, value in fields.items() if value is not None}
+    body = {name: value for name, value in fields.items() if value not in (None, "")}
     where = find(session.client, DATACENTER, datacenter)
     task = session.client.post(HYPERVISOR.path, {**body, "datacenter_id": where["id"]})
     try:
@@ -126,17 +149,36 @@ def discover(session: Session, name: str, *, wait: bool) -> None:
 
 @hypervisor.command("set")
 @name_argument
-@open_sessions_option
+@click.option(
+    "--open-sessions", callback=_own_sessions, metavar="N|default",
+    help="Operations that it may run at a time; default: what holds in general.",
+)  # fmt: skip
+@click.option(
+    "--ca-file", "ca_certificates", metavar="FILE|default", callback=_read_certificates,
+    help="Certificates in PEM of the authorities that runners are to trust; default: those of the runners' hosts.",
+)  # fmt: skip
 @pass_session
-def set_(session: Session, name: str, open_sessions: int) -> None:
-    """Change how many operations it may run at a time.
+def set_(session: Session, /, name: str, **fields: int | str | None) -> None:
+    """Change how many operations it may run at a time, or whom runners trust.
 
-    Never more run than it has cores. Runners learn of it within seconds; what runs is let run.
+    Never more run than it has cores. Runners learn of it within seconds; what runs is let run. Work that was asked for
+    before trusts as it did.
     """
+    body = {field: value or None for field, value in fields.items() if value is not None}
+    if not body:
+        raise click.UsageError("Give --open-sessions, --ca-file or both.")
     found = find(session.client, HYPERVISOR, name)
-    changed = session.client.patch(HYPERVISOR.one(found["id"]), {"open_sessions": open_sessions or None})
-    bound = changed["effective_sessions"]
-    session.made(changed, f"Hypervisor {found['name']} runs at most {bound} operations at a time.")
+    changed = session.client.patch(HYPERVISOR.one(found["id"]), body)
+    session.made(changed, "\n".join(_told(changed, body)))
+
+
+def _told(changed: Json, body: Json) -> Iterator[str]:
+    name = changed["name"]
+    if "open_sessions" in body:
+        yield f"Hypervisor {name} runs at most {changed['effective_sessions']} operations at a time."
+    if "ca_certificates" in body:
+        whom = "the given authorities" if changed["ca_certificates"] else "the authorities of their hosts"
+        yield f"Runners trust {whom} at {name}. To test it: millwright hypervisor discover {name}"
 
 
 @hypervisor.command()

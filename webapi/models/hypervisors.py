@@ -47,6 +47,8 @@ class Hypervisor(Base):
     url: Mapped[str] = mapped_column(String(512))
     sealed_credentials: Mapped[str | None] = mapped_column(Text)
     validate_certs: Mapped[bool] = mapped_column(default=True)
+    #: In PEM; None: runners trust those of their own hosts.
+    ca_certificates: Mapped[str | None] = mapped_column(Text)
     #: Its own bound; None: that of its type, or of the platform (session_limits).
     open_sessions: Mapped[int | None]
     state: Mapped[HypervisorState] = mapped_column(default=HypervisorState.CHECKING)
@@ -76,6 +78,7 @@ class Hypervisor(Base):
             url=self.url,
             sealed_credentials=self.sealed_credentials,
             validate_certs=self.validate_certs,
+            ca_certificates=self.ca_certificates,
             open_sessions=bound.open_sessions,
             power_passes=bound.power_passes,
         )

@@ -10,8 +10,7 @@ from typing import Any
 from ..auth import asker
 from ..models import Hypervisor
 from ..schemas.base import page_of
-from ..schemas.hypervisors import HypervisorInput, HypervisorList, HypervisorSchema
-from ..schemas.sessions import OwnSessionsInput
+from ..schemas.hypervisors import HypervisorChange, HypervisorInput, HypervisorList, HypervisorSchema
 from ..schemas.tasks import TaskSchema
 from ..services import hypervisors
 from ..services.paging import Page
@@ -45,10 +44,12 @@ def get_hypervisor(hypervisor_id: str) -> Hypervisor:
 
 
 @blueprint.patch("/<hypervisor_id>")
-@blueprint.arguments(OwnSessionsInput)
+@blueprint.arguments(HypervisorChange)
 @blueprint.response(200, HypervisorSchema)
 def update_hypervisor(wanted: dict[str, Any], hypervisor_id: str) -> Hypervisor:
-    """Change how many operations may run on a hypervisor at once. Runners learn of it within seconds."""
+    """Change how many operations may run on a hypervisor at once, or whom runners trust when they connect to it.
+
+    Runners learn of a bound within seconds. Requests that were made before trust as they did."""
     return hypervisors.update(hypervisor_id, **wanted)
 
 

@@ -5,11 +5,25 @@
 
 from __future__ import annotations
 
-from marshmallow import Schema, fields, validate
+from typing import Any
+
+from marshmallow import Schema, ValidationError, fields, validate, validates_schema
+
+from runner_service.contract.messages import MAX_CA_CERTIFICATES
 
 from ..models import HypervisorState
 from .base import Input, ListArguments, hypervisor_type_field, id_field, moment_field, name_field
 from .sessions import SESSIONS
+
+
+def _ca_certificates_field(**more: Any) -> fields.String:
+    return fields.String(
+        allow_none=True, validate=validate.Length(1, MAX_CA_CERTIFICATES), **more,
+        metadata={
+            "description": "Certificates, in PEM, of the authorities to trust when it is connected to, instead of "
+            "those of the runner's host; null: those of the host. Not a path: a runner reads no file for whoever asks.",
+        },
+    )  # fmt: skip
 
 
 class HypervisorInput(Input):
@@ -25,10 +39,25 @@ class HypervisorInput(Input):
         metadata={"writeOnly": True, "description": "Sealed to the datacenter's key at once; never shown."},
     )  # fmt: skip
     validate_certs = fields.Boolean(load_default=True)
+    ca_certificates = _ca_certificates_field(load_default=None)
     open_sessions = fields.Integer(
         load_default=None, allow_none=True, validate=SESSIONS,
         metadata={"description": "How many operations may run on it at once; null: what its type or the platform has."},
     )  # fmt: skip
+
+
+class HypervisorChange(Input):
+    """What is not named stays as it is."""
+
+    open_sessions = fields.Integer(
+        allow_none=True, validate=SESSIONS, metadata={"description": "null: what holds in general."}
+    )
+    ca_certificates = _ca_certificates_field()
+
+    @validates_schema
+    def refuse_nothing(self, changed: Any, **_: Any) -> None:
+        if not changed:
+            raise ValidationError("must name something to change", "open_sessions")
 
 
 class HypervisorSchema(Schema):
@@ -38,6 +67,7 @@ class HypervisorSchema(Schema):
     type = fields.String()
     url = fields.String()
     validate_certs = fields.Boolean()
+    ca_certificates = fields.String(allow_none=True, metadata={"description": "Authorities to trust, in PEM."})
     open_sessions = fields.Integer(allow_none=True, metadata={"description": "Its own bound, if it has one."})
     effective_sessions = fields.Integer(
         metadata={"description": "The bound that holds: its own, its type's or the platform's; at most its cores."}

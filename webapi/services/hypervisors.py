@@ -13,6 +13,7 @@ from ..database import db, new_id, transaction
 from ..errors import Invalid, Refused
 from ..models import Datacenter, Hypervisor, Task
 from . import failing, rows, sessions, tasks
+from .authorities import certificates_of
 from .paging import Page, listing
 from .sealing import seal_credentials
 
@@ -24,12 +25,18 @@ def register(
     """The answer is the task that finds out whether the hypervisor answers, and what it has."""
     datacenter = rows.find(Datacenter, datacenter_id)
     sealed = seal_credentials(datacenter.public_key, username, password)
+    columns["ca_certificates"] = certificates_of(columns.get("ca_certificates"))
     hypervisor = Hypervisor(id=new_id(), datacenter=datacenter, sealed_credentials=sealed, **columns)
-    if problems := list(hypervisor.message(sessions.DEFAULT).problems()):
-        raise Invalid(problems)
+    _refuse_wrong(hypervisor)
     _refuse_known_url(hypervisor)
     rows.add(hypervisor)
     return tasks.ask_for_hypervisor(hypervisor, by)
+
+
+def _refuse_wrong(hypervisor: Hypervisor) -> None:
+    """What runners would refuse."""
+    if problems := list(hypervisor.message(sessions.DEFAULT).problems()):
+        raise Invalid(problems)
 
 
 def _refuse_known_url(hypervisor: Hypervisor) -> None:
@@ -57,11 +64,15 @@ def delete(hypervisor_id: str) -> None:
 
 
 @transaction
-def update(hypervisor_id: str, *, open_sessions: int | None) -> Hypervisor:
-    """Give it a bound of its own, or none."""
-    # Its datacenter is read with it, so that it can be shown; nobody else writes this column.
+def update(hypervisor_id: str, **changed: Any) -> Hypervisor:
+    """Give it a bound of its own, or none; other authorities to trust, or those of runners' hosts."""
+    # Its datacenter is read with it, so that it can be shown; nobody else writes these columns.
     hypervisor = rows.find(Hypervisor, hypervisor_id)
-    hypervisor.open_sessions = open_sessions
+    if "open_sessions" in changed:
+        hypervisor.open_sessions = changed["open_sessions"]
+    if "ca_certificates" in changed:
+        hypervisor.ca_certificates = certificates_of(changed["ca_certificates"])
+        _refuse_wrong(hypervisor)
     sessions.show_bounds([hypervisor])
     return hypervisor
 

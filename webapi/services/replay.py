@@ -15,6 +15,7 @@ from runner_service.contract.messages import Hypervisor, Job
 INVENTORY_FILE = "inventory.yml"
 CREDENTIALS_FILE = "credentials.json"
 USER_DATA_FILE = "user-data"
+AUTHORITIES_FILE = "ca.pem"
 
 
 class _Template(str):
@@ -40,6 +41,7 @@ _Dumper.add_representer(str, _unsafe)
 _Dumper.add_representer(_Template, _template)
 
 _CREDENTIALS = _Template(f"{{{{ inventory_dir }}}}/{CREDENTIALS_FILE}")
+_AUTHORITIES = _Template(f"{{{{ inventory_dir }}}}/{AUTHORITIES_FILE}")
 _USER_DATA = _Template(f"{{{{ lookup('ansible.builtin.file', inventory_dir ~ '/{USER_DATA_FILE}', rstrip=false) }}}}")
 
 
@@ -62,6 +64,7 @@ def recipe(hypervisor: Hypervisor, job: Job) -> dict[str, Any]:
             "validate_certs": hypervisor.validate_certs,
         },
         "credentials": hypervisor.sealed_credentials is not None,
+        "ca_certificates": hypervisor.ca_certificates is not None,
         "vm_id": job.vm_id,
         "definition": job.definition,
         "user_data": job.sealed_user_data is not None,
@@ -83,6 +86,9 @@ def _inventory(kept: dict[str, Any]) -> dict[str, Any]:
     connection = {name: kept["hypervisor"][name] for name in ("type", "url", "validate_certs")}
     if kept["credentials"]:
         connection["credentials_file"] = _CREDENTIALS
+    # What is kept of jobs from before they could be given says nothing of them.
+    if kept.get("ca_certificates"):
+        connection["ca_path"] = _AUTHORITIES
     host = kept["vm_id"] or kept["hypervisor"]["id"]
     group = {"hosts": {host: _facts(kept)}, "vars": {"millwright_hypervisor": connection}}
     return {"all": {"children": {"hypervisor": group}}}
@@ -109,6 +115,8 @@ def _files(kept: dict[str, Any]) -> dict[str, str]:
     files = {}
     if kept["credentials"]:
         files[CREDENTIALS_FILE] = 'how to log in to the hypervisor: {"username": ..., "password": ...}'
+    if kept.get("ca_certificates"):
+        files[AUTHORITIES_FILE] = "the hypervisor's ca_certificates, as the API shows them"
     if kept["user_data"]:
         files[USER_DATA_FILE] = "the VM's cloud-init user data"
     return files

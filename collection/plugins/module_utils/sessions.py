@@ -80,6 +80,17 @@ def _key(connection: Connection, session: str) -> str:
     """Stands for everything that authenticates. A login with another password does not get the session."""
     login = [
         connection.hypervisor_type, connection.url, connection.username, connection.password,
-        connection.validate_certs, connection.ca_path,
+        connection.validate_certs, _trusted(connection.ca_path),
     ]  # fmt: skip
     return hmac.new(session.encode(), json.dumps(login).encode(), hashlib.sha256).hexdigest()
+
+
+def _trusted(ca_path: str | None) -> str | None:
+    """Who is trusted, wherever that is written: each run of a service may have a file of its own. A directory, and what
+    cannot be read, stands for itself."""
+    if ca_path is None:
+        return None
+    try:
+        return hashlib.sha256(Path(ca_path).read_bytes()).hexdigest()
+    except OSError:
+        return ca_path

@@ -41,12 +41,14 @@ class Person:
     def __init__(self, folder: Path, store: Store):
         self.folder = folder
         self.hypervisor = Hypervisor(
-            id="hypervisor-1", type="fake", url=f"fake://{store.directory}", sealed_credentials="c2VhbGVk"
-        )
+            id="hypervisor-1", type="fake", url=f"fake://{store.directory}", sealed_credentials="c2VhbGVk",
+            ca_certificates="-----BEGIN CERTIFICATE-----",
+        )  # fmt: skip
 
     def repeat(self, operation: Operation, *flags: str, must: bool = True, **fields: Any) -> str:
         kept = recipe(self.hypervisor, job("web", operation, **fields))
         found = replay(operation, json.loads(json.dumps(kept)))
+        assert {"credentials.json", "ca.pem"} <= found.files.keys()
         (self.folder / "inventory.yml").write_text(found.inventory)
         command = [*found.command.split(), *flags]
         environment = {"ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections"}

@@ -101,7 +101,8 @@ class FakeApi:
     def create_hypervisors(self, body: Json) -> Json:
         body.pop("password", None)
         made = self.add("hypervisors", **{
-            "open_sessions": None, "state": "CHECKING", "error": None, "host": None, "last_seen_at": None, **body,
+            "open_sessions": None, "ca_certificates": None, "state": "CHECKING", "error": None, "host": None,
+            "last_seen_at": None, **body,
         })  # fmt: skip
         return self.task("DISCOVER", "hypervisor", made, [("discover", None)])
 

@@ -280,6 +280,23 @@ def test_a_bound_of_sessions_is_set_and_taken_back(ok, as_json, millwright, lab,
         assert millwright(noun, "set", name, "--open-sessions", wrong).exit_code == 2
 
 
+def test_authorities_of_a_hypervisor_come_from_a_file_that_is_read_here(ok, as_json, millwright, api, lab, tmp_path):
+    file = tmp_path / "ca.pem"
+    file.write_text("-----BEGIN CERTIFICATE-----")
+    words = ["vc", "--type", "vsphere", "--url", "https://vc", "--datacenter", "dc1", "--ca-file", str(file)]
+    ok("hypervisor", "register", *words)
+    sent = [body for method, path, body in api.asked if (method, path) == ("POST", "/api/v1/hypervisors")][-1]
+    assert sent["ca_certificates"] == "-----BEGIN CERTIFICATE-----"
+    assert "authorities of their hosts" in ok("hypervisor", "set", "vc", "--ca-file", "default")
+    assert as_json("hypervisor", "show", "vc")["ca_certificates"] is None
+    said = ok("hypervisor", "set", "vc", "--ca-file", str(file), "--open-sessions", "3")
+    assert "at most 3 operations" in said and "given authorities" in said
+    for wrong in (tmp_path, tmp_path / "none.pem"):
+        assert millwright("hypervisor", "set", "vc", "--ca-file", str(wrong)).exit_code == 2
+    file.write_bytes(b"\x30\x82\xff\xfe")
+    assert "in PEM" in millwright("hypervisor", "set", "vc", "--ca-file", str(file)).stderr
+
+
 def test_a_vdc_is_made_with_a_bound_of_its_own(as_json, millwright, lab):
     words = ("vdc", "create", "small", "--datacenter", "dc1", "--type", "fake", "--open-sessions")
     assert millwright(*words, "257").exit_code == 2

@@ -193,6 +193,19 @@ def test_a_session_serves_nobody_with_another_password(run: Run, store: Store, l
     assert Path(login["session_file"]).read_text() == kept
 
 
+def test_a_session_serves_whoever_trusts_the_same_wherever_that_is_written(run: Run, store: Store, login, tmp_path):
+    files = {name: tmp_path / name for name in ("a.pem", "same.pem", "other.pem")}
+    for name, file in files.items():
+        file.write_text("somebody else" if name == "other.pem" else "an authority")
+    run("hypervisor_login", **login, ca_path=str(files["a.pem"]))
+    for name, logins in (("a.pem", 1), ("same.pem", 1), ("other.pem", 2)):
+        run("vm_info", **login, ca_path=str(files[name]))
+        assert store.read().logins == logins
+    files["a.pem"].unlink()
+    run("vm_info", **login, ca_path=str(files["a.pem"]))
+    assert store.read().logins == 3
+
+
 def test_a_session_that_has_ended_is_made_anew(run: Run, store: Store, login):
     run("hypervisor_login", **login)
     with store.change() as world:

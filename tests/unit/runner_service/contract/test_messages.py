@@ -92,6 +92,7 @@ def test_every_field_of_a_request_has_a_sample() -> None:
     requests = decoded(TaskRequest)
     jobs = [job for found in requests for job in found.task.jobs()]
     assert any(found.hypervisor.sealed_credentials for found in requests)
+    assert any(found.hypervisor.ca_certificates for found in requests)
     for name in ("vm_id", "definition", "previous", "sealed_user_data", "timeout", "snapshot", "template"):
         assert any(getattr(job, name) is not None for job in jobs), name
     assert {type(child) for found in requests for child in found.task.children} == {Job, Task}

@@ -24,7 +24,7 @@ from runner_service.contract.messages import Hypervisor, Job, TemplateFacts
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.ports import Work
 from runner_service.workers.hearing import Hearing
-from runner_service.workers.inventory import host_of, inventory_of, to_yaml
+from runner_service.workers.inventory import LoginFiles, host_of, inventory_of, to_yaml
 from runner_service.workers.playbook_run import Playbook, environment_of, progress_file_of
 from runner_service.workers.verdict import MAX_TEXT, Listening, outcome_of, scrub
 from runner_service.workers.watch import COPY_RATE, LAST_WORDS, TEMPLATE_SIZE, Watch, seconds_for
@@ -73,16 +73,18 @@ def work_on(name: str, **fields: Any) -> Work:
 
 def test_an_inventory_has_the_vm_as_host_in_the_hypervisor_as_group() -> None:
     asked = work(timeout=30)
-    group = inventory_of([asked], Path("/run/x"))["all"]["children"]["hypervisor"]
+    files = LoginFiles(credentials=Path("/run/x"), authorities=Path("/run/x.pem"))
+    group = inventory_of([asked], files)["all"]["children"]["hypervisor"]
     assert group["hosts"] == {asked.job.vm_id: {"millwright_vm": asked.job.definition, "millwright_timeout": 30}}
     assert group["vars"]["millwright_hypervisor"] == {
         "type": "fake", "url": "fake:///x", "validate_certs": False, "credentials_file": "/run/x",
+        "ca_path": "/run/x.pem",
     }  # fmt: skip
 
 
 def test_a_job_without_a_vm_has_the_hypervisor_as_host() -> None:
     asked = Work(request_id="r", hypervisor=work().hypervisor, job=Job(id="j", operation=Operation.DISCOVER))
-    assert inventory_of([asked], None)["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
+    assert inventory_of([asked], LoginFiles())["all"]["children"]["hypervisor"]["hosts"] == {"h-1": {}}
 
 
 @pytest.mark.parametrize("timeout", [None, 1, 600])

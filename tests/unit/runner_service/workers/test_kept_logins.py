@@ -40,6 +40,7 @@ def used(logins: Logins, *, leaves: bool = True, hypervisor: Hypervisor = THERE)
         (replace(THERE, url="fake:///y"), ADMIN),
         (replace(THERE, type="libvirt"), ADMIN),
         (replace(THERE, validate_certs=False), ADMIN),
+        (replace(THERE, ca_certificates="-----BEGIN CERTIFICATE-----"), ADMIN),
         (THERE, Credentials("admin", "letmein2")),
         (THERE, Credentials("root", "letmein")),
         (THERE, Credentials("adminletmein", "")),

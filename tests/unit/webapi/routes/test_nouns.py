@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from nacl.public import PrivateKey, SealedBox
@@ -15,10 +16,14 @@ from sqlalchemy import event, text
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import fields_of
+from runner_service.contract import messages
+from runner_service.contract.messages import TaskRequest
 from runner_service.contract.operations import Operation
 from tests.webapi_world import World, small
 from webapi.database import Base, db
 from webapi.services import tasks
+
+SAMPLES = Path(messages.__file__).parent / "samples"
 
 
 def test_lists_are_read_page_by_page_in_the_order_of_creation(world: World):
@@ -115,6 +120,58 @@ def test_a_password_in_a_url_is_refused_and_kept_nowhere(world: World):
     assert (error["code"], error["problems"][0]["path"]) == ("request.invalid", "url")
     assert "canary" not in str(error)
     assert world.get("/hypervisors")["items"] == []
+
+
+CERTIFICATE = TaskRequest.decode((SAMPLES / "task_request_discover.json").read_bytes()).hypervisor.ca_certificates
+
+
+def test_runners_are_told_whom_to_trust_by_what_they_trust_and_what_stands_around_it_is_left_out(world: World):
+    said = f"Subject: CN=sample authority\r\n{CERTIFICATE}and another one:\r\n{CERTIFICATE}"
+    host = world.hypervisor(world.datacenter(), ca_certificates=said.replace("\n", "\r\n"))
+    assert host["ca_certificates"] == CERTIFICATE * 2
+    [request] = world.requests(world.post(f"/hypervisors/{host['id']}/discover"))
+    assert request.hypervisor.ca_certificates == CERTIFICATE * 2
+    changed = world.ask("PATCH", f"/hypervisors/{host['id']}", {"ca_certificates": CERTIFICATE}).json
+    assert (changed["ca_certificates"], changed["open_sessions"]) == (CERTIFICATE, None)
+    world.ask("PATCH", f"/hypervisors/{host['id']}", {"open_sessions": 3})
+    assert world.get(f"/hypervisors/{host['id']}")["ca_certificates"] == CERTIFICATE
+    assert world.ask("PATCH", f"/hypervisors/{host['id']}", {"ca_certificates": None}).json["ca_certificates"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "rule"),
+    [
+        ("/etc/ssl/ca.pem", "in PEM"),
+        ("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n", "in PEM"),
+        (CERTIFICATE + "-----BEGIN PRIVATE KEY-----\ncanary\n", "private key"),
+        (CERTIFICATE * 100, "between 1 and"),
+        ("", "between 1 and"),
+    ],
+)
+def test_what_are_no_certificates_is_refused_and_not_repeated(world: World, given: str, rule: str):
+    host = world.hypervisor(world.datacenter())
+    body = {"datacenter_id": host["datacenter_id"], "name": "x", "type": "vsphere", "url": "https://vc/"}
+    for method, path, asked in (("POST", "/hypervisors", body), ("PATCH", f"/hypervisors/{host['id']}", {})):
+        error = world.refused(method, path, asked | {"ca_certificates": given}, status=422)
+        [problem] = error["problems"]
+        assert problem["path"] == "ca_certificates" and rule in problem["rule"]
+        assert "canary" not in str(error)
+
+
+@pytest.mark.parametrize("said", [{"type": "libvirt", "url": "qemu+tls://kvm/system"}, {"validate_certs": False}])
+def test_authorities_that_nobody_would_ask_are_refused(world: World, said: dict):
+    body = {"datacenter_id": world.datacenter()["id"], "name": "x", "type": "vsphere", "url": "https://vc/"}
+    error = world.refused("POST", "/hypervisors", body | said | {"ca_certificates": CERTIFICATE}, status=422)
+    assert [problem["path"] for problem in error["problems"]] == ["ca_certificates"]
+    host = world.hypervisor(world.datacenter(), **said)
+    error = world.refused("PATCH", f"/hypervisors/{host['id']}", {"ca_certificates": CERTIFICATE}, status=422)
+    assert [problem["path"] for problem in error["problems"]] == ["ca_certificates"]
+    assert world.get(f"/hypervisors/{host['id']}")["ca_certificates"] is None
+
+
+def test_a_change_of_a_hypervisor_names_something(world: World):
+    host = world.hypervisor(world.datacenter())
+    world.refused("PATCH", f"/hypervisors/{host['id']}", {}, status=422)
 
 
 @pytest.mark.parametrize("key", ["", "short", "%%%", base64.b64encode(b"x" * 31).decode()])
