@@ -107,7 +107,7 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
     topology = Topology(settings.datacenter, settings.partitions)
     queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
     rules = OrchestratorRules(
-        name=settings.name, max_runs=settings.max_runs, partitions=settings.partitions,
+        name=settings.name, max_runs=settings.max_runs, starts=settings.starts, partitions=settings.partitions,
         retry=retry_rule(settings), patience=patience(settings), fence=settings.fence,
     )  # fmt: skip
     metrics = RunnerMetrics(lambda: orchestrator.status)

@@ -26,6 +26,8 @@ class OrchestratorRules:
 
     name: str
     max_runs: int = 8
+    #: Runs that are at their start at once.
+    starts: int = 2
     partitions: int = 1
     retry: RetryRule = RetryRule()
     patience: Patience = Patience()

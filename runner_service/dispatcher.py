@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -21,6 +21,7 @@ from .ports import NOT_BEGUN, JobRunner
 from .progress import Progress, Run
 from .runs import Member, Runs, Team, Teams, member
 from .scheduling import Scheduling
+from .starts import Starts
 from .suspects import Suspects
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,7 @@ class Dispatcher:
         self._scheduling = scheduling
         self._suspects = suspects
         self._runs = Runs(runner, pool, self._tell_ended)
+        self._starts = Starts(context.rules.starts)
         self._pace = Pace()
         self._teams = Teams(self._lanes, self._pace, self._waiting)
         self.advance: Callable[[Progress, Happening], None]
@@ -49,17 +51,26 @@ class Dispatcher:
     # -- begin --------------------------------------------------------------------------------------------------------
 
     def start_runs(self) -> None:
-        """All that may run runs."""
-        taken: list[Member] = []
-        while (ticket := self._lanes.take()) is not None:
-            if (one := self._waiting(ticket)) is not None:
-                taken.append(one)
-                continue
-            progress = self._requests[ticket.request_id]
-            with progress.about(ticket.job_id):
-                self._suspects.start(progress)
-        for team in self._teams.of(taken):
-            self._start(team)
+        """All that may run runs, or will once fewer runs are at their start."""
+        while self._starts.is_free and (first := self._lanes.take()) is not None:
+            taken = [one for ticket in self._of_its_lane(first) if (one := self._taken(ticket)) is not None]
+            for team in self._teams.of(taken):
+                self._start(team)
+
+    def _of_its_lane(self, first: Ticket) -> Iterator[Ticket]:
+        """The job, and all of its lane that may run beside it: they may share a run."""
+        yield first
+        while (ticket := self._lanes.take_beside(first)) is not None:
+            yield ticket
+
+    def _taken(self, ticket: Ticket) -> Member | None:
+        """A job that can share a run; None: it was a whole request, and has been started."""
+        if (one := self._waiting(ticket)) is not None:
+            return one
+        progress = self._requests[ticket.request_id]
+        with progress.about(ticket.job_id):
+            self._suspects.start(progress)
+        return None
 
     def _waiting(self, ticket: Ticket) -> Member | None:
         """A job that waits by itself, and not a whole request."""
@@ -71,7 +82,8 @@ class Dispatcher:
         for one in team.members:
             with one.progress.about(one.start.job.id):
                 self._started(one)
-        self._runs.begin(team, self._known(team))
+        start = self._starts.begin()
+        self._runs.begin(team, self._known(team), partial(self._tell_begun, start))
 
     def _started(self, one: Member) -> None:
         progress, start, stop = one
@@ -93,6 +105,15 @@ class Dispatcher:
         else:
             known.set()
         return known
+
+    def _tell_begun(self, start: int, seconds: float | None) -> None:
+        """On a thread of the pool."""
+        self._context.inbox.put(partial(self._begun, start, seconds))
+
+    def _begun(self, start: int, seconds: float | None) -> None:
+        self._starts.end(start)
+        if seconds is not None:
+            self._pace.started(seconds)
 
     # -- end ----------------------------------------------------------------------------------------------------------
 
@@ -121,7 +142,7 @@ class Dispatcher:
         log.info("ended%s: %s", ", and counts nothing" if progress.is_void else "", _verdict(outcome))
         self._metrics.job_ended(start.job.operation, outcome.error.code if outcome.error else None, seconds)
         if outcome.ok and (start.check or outcome.changed):
-            self._pace.took(kind_of(progress.request.hypervisor.id, start.job, check=start.check), seconds)
+            self._pace.took(kind_of(progress.request.hypervisor, start.job, check=start.check), seconds)
         if not progress.is_void:
             progress.ran(start.job.id, outcome)
             self.advance(progress, Ended(start.job.id, outcome, start.run))

@@ -44,13 +44,28 @@ class Batch:
         return self.works[0].hypervisor
 
 
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ear:
+    """Who wants to know how a batch gets on. Called on the thread that runs it."""
+
+    #: Nobody wants the rest.
+    cancelled: Callable[[], bool]
+    #: How a job went.
+    ended: Callable[[Work, Outcome], None]
+    #: What is done once for all jobs is done, and the first one has begun. Not called for a batch of which none begins.
+    begun: Callable[[], None] = _nothing
+
+
 class JobRunner(Protocol):
     """Runs jobs; called by several threads at once."""
 
-    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+    def run(self, batch: Batch, ear: Ear) -> None:
         """Run the jobs, and say of each how it went as soon as it has ended: from then on nothing of it works at the
-        hypervisor. Of all it is said before this returns. None runs longer than its deadline; soon once ``cancelled()``
-        is true, none runs.
+        hypervisor. Of all it is said before this returns. None runs longer than its deadline; soon once
+        ``ear.cancelled()`` is true, none runs.
 
         One job's end does not touch the others. Where it has to, because the process that they share broke off or had
         to be ended, those that were running are unseen, and of those that had not begun the error is ``NOT_BEGUN``:

@@ -17,7 +17,7 @@ from .contract.messages import ErrorReport
 from .core.lanes import Lanes, Ticket
 from .core.pace import Kind, Pace, kind_of
 from .core.steps import Outcome, Start
-from .ports import Batch, JobRunner, Work
+from .ports import Batch, Ear, JobRunner, Work
 from .progress import Progress
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ def alike(progress: Progress, start: Start) -> Alike:
     trusted, secret = (there.validate_certs, there.ca_certificates), there.sealed_credentials
     hypervisor = (there.id, there.type, there.url, *trusted, secret)
     alone = None if job.vm_id else job.id
-    kind = kind_of(there.id, job, check=start.check)
+    kind = kind_of(there, job, check=start.check)
     return Alike(progress.request.tenant, hypervisor, kind, start.undo, alone)
 
 
@@ -121,6 +121,8 @@ class Teams:
 
 #: Is told of a job how it ended, and after how many seconds.
 Told = Callable[[Member, Outcome, float], None]
+#: Is told after how many seconds a run's first job has begun; None: it is over, whether one has or not.
+Begun = Callable[[float | None], None]
 
 
 class Runs:
@@ -131,17 +133,18 @@ class Runs:
         self._pool = pool
         self._ended = ended
 
-    def begin(self, team: Team, known: threading.Event) -> None:
+    def begin(self, team: Team, known: threading.Event, begun: Begun) -> None:
         """The team is carried out once the event is set."""
-        self._pool.submit(_Course(team, self._ended).run, self._runner, known)
+        self._pool.submit(_Course(team, self._ended, begun).run, self._runner, known)
 
 
 class _Course:
     """A run on its way; for one thread."""
 
-    def __init__(self, team: Team, ended: Told):
+    def __init__(self, team: Team, ended: Told, begun: Begun):
         self._team = team
         self._ended = ended
+        self._begun = begun
         self._left = {(one.ticket.request_id, one.ticket.job_id): one for one in team.members}
         self._unwanted_since: float | None = None
         self._began = time.monotonic()
@@ -151,12 +154,17 @@ class _Course:
             pass
         self._began = time.monotonic()
         batch = Batch(works=tuple(one.work() for one in self._team.members), sessions=self._team.sessions)
+        ear = Ear(
+            cancelled=self.is_unwanted, ended=lambda work, outcome: self._end(work.id, outcome),
+            begun=lambda: self._begun(time.monotonic() - self._began),
+        )  # fmt: skip
         try:
-            runner.run(batch, self.is_unwanted, lambda work, outcome: self._end(work.id, outcome))
+            runner.run(batch, ear)
         except Exception as error:  # the outermost loop: a defect must not leave a job without an end
             log.exception("the runner failed")
             self._end_rest(f"{type(error).__name__} in the runner")
         self._end_rest("nobody said how it ended")
+        self._begun(None)
 
     def _end_rest(self, why: str) -> None:
         for work_id in list(self._left):

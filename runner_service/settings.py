@@ -30,6 +30,11 @@ def _run_dir() -> str:
     return shm if os.access(shm, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
 
+def _starts() -> int:
+    """One for each processor that this process may use, and two in any case."""
+    return max(2, len(os.sched_getaffinity(0)))
+
+
 _COLLECTIONS = f"{Path.home()}/.ansible/collections:/usr/share/ansible/collections"
 
 
@@ -48,7 +53,10 @@ class Settings:
         "MILLWRIGHT_COLLECTIONS_PATH", "Where the collection millwright.virt is found.", _COLLECTIONS
     )
     name: str = setting("MILLWRIGHT_RUNNER_NAME", "What the runner calls itself in reports.", socket.gethostname())
-    max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many operations run at once, over all hypervisors.", 16)
+    max_runs: int = setting("MILLWRIGHT_MAX_RUNS", "How many operations run at once, over all hypervisors.", 64)
+    starts: int = setting(
+        "MILLWRIGHT_STARTS", "How many playbooks are at their start at once: that takes a processor.", _starts()
+    )
     prefetch: int = setting("MILLWRIGHT_PREFETCH", "How many requests are taken from one queue before one ends.", 500)
     warm: bool = setting(
         "MILLWRIGHT_WARM", "yes or no: keep Ansible loaded, so that runs begin at once, for some 80 MB.", default=True

@@ -18,7 +18,7 @@ from .contract.control import Heartbeat, RunnerStatus
 from .contract.messages import ErrorReport, Update
 from .contract.operations import Operation
 from .core.steps import Outcome
-from .ports import NOT_BEGUN, Batch, Delivery, JobRunner, Tag, Work
+from .ports import NOT_BEGUN, Batch, Delivery, Ear, JobRunner, Tag, Work
 
 _POWER = {
     Operation.POWER_ON: "on",
@@ -33,7 +33,7 @@ _POWER = {
 def run_one(runner: JobRunner, work: Work, cancelled: Callable[[], bool] = lambda: False) -> Outcome:
     """How a batch of one job ended."""
     outcomes: list[Outcome] = []
-    runner.run(Batch(works=(work,)), cancelled, lambda _work, outcome: outcomes.append(outcome))
+    runner.run(Batch(works=(work,)), Ear(cancelled=cancelled, ended=lambda _work, outcome: outcomes.append(outcome)))
     (outcome,) = outcomes
     return outcome
 
@@ -55,9 +55,11 @@ class MemoryHypervisor:
     def __post_init__(self) -> None:
         self.gate.set()
 
-    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+    def run(self, batch: Batch, ear: Ear) -> None:
         def run(work: Work) -> None:
-            ended(work, self._run(work, cancelled))
+            ear.ended(work, self._run(work, ear.cancelled))
+
+        ear.begun()
 
         with ThreadPoolExecutor(batch.sessions) as pool:
             list(pool.map(run, batch.works))

@@ -20,8 +20,8 @@ starts a job after at most R T (N + 2) - 1 other starts, where T is the most ten
 tenant that is held back by its own bound counts anew once it is not.
 
 A start may be that of a batch: jobs of a tenant and a priority that share a run, in the order of their turns, and take
-its sessions one after another. Only jobs that are so short that the batch takes about a second are put together
-(``pace``).
+its sessions one after another. Only jobs that are so short that the batch takes about a second (up to five on a busy
+machine) are put together (``pace``).
 """
 
 from __future__ import annotations

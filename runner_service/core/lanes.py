@@ -155,9 +155,17 @@ class Lanes:
 
     def take(self) -> Ticket | None:
         """The job to start now; it runs until ``release``. None: all that may run runs."""
-        if not self._turns or self.running >= self._max_runs:
+        return self._take(next(iter(self._turns), None))
+
+    def take_beside(self, other: Ticket) -> Ticket | None:
+        """Like ``take``, but only of the lane in which the other one runs."""
+        hypervisor_id = self._running[other].hypervisor_id
+        return self._take(hypervisor_id if hypervisor_id in self._turns else None)
+
+    def _take(self, hypervisor_id: str | None) -> Ticket | None:
+        if hypervisor_id is None or self.running >= self._max_runs:
             return None
-        hypervisor_id, _ = self._turns.popitem(last=False)
+        del self._turns[hypervisor_id]
         ticket = self._lanes[hypervisor_id].take()
         seat = self._waiting.remove(ticket)
         assert seat is not None, f"{ticket} waits"

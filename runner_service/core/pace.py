@@ -3,24 +3,29 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How long jobs take, and so how many of them may share a run.
 
-To start a run costs about a tenth of a second, so that short jobs are put together. Long ones are not: whoever comes
-meanwhile would have to wait for all of them, and when a run breaks off, all that run in it have to be done again.
+To start a run costs about a tenth of a second, and more where much is to be done at once, so that short jobs are put
+together. Long ones are not: whoever comes meanwhile would have to wait for all of them, and when a run breaks off, all
+that run in it have to be done again.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from statistics import median
 from typing import NamedTuple
 
-from ..contract.messages import Job
+from ..contract.messages import Hypervisor, Job
 from ..contract.operations import Operation
 
-#: Seconds that a batch should take, and jobs that it has at most.
-BATCH_SECONDS = 1.0
-MAX_BATCH = 50
-#: So many of the last jobs of a kind are remembered, and of so many kinds.
-_JOBS, _KINDS = 5, 10_000
+#: Seconds that a batch should take: so many times as long as its run took to start, but no less than the first bound
+#: and no more than the second.
+START_SHARE = 10
+BATCH_SECONDS, MAX_BATCH_SECONDS = 1.0, 5.0
+#: Jobs that a batch has at most; for each session, while nothing is known of this hypervisor but of others of its type.
+MAX_BATCH, GUESSED = 50, 4
+#: So many of the last jobs of a kind are remembered, and of so many kinds; and so many of the last starts of runs.
+_JOBS, _KINDS, _STARTS = 5, 10_000, 21
 
 #: What of a disk says how long it takes to make.
 _OF_A_DISK = ("template", "clone", "size_mib", "pool", "format")
@@ -31,6 +36,8 @@ _ON_DISKS = frozenset({Operation.CONFIGURE, Operation.RECONFIGURE})
 class Kind(NamedTuple):
     """Jobs that take about equally long."""
 
+    hypervisor_type: str
+    #: Empty: whichever of that type.
     hypervisor_id: str
     operation: Operation
     check: bool
@@ -38,9 +45,9 @@ class Kind(NamedTuple):
     disks: str = ""
 
 
-def kind_of(hypervisor_id: str, job: Job, *, check: bool) -> Kind:
+def kind_of(hypervisor: Hypervisor, job: Job, *, check: bool) -> Kind:
     disks = "" if check or job.operation not in _ON_DISKS else f"{_recipe(job.previous)} {_recipe(job.definition)}"
-    return Kind(hypervisor_id, job.operation, check, disks)
+    return Kind(hypervisor.type, hypervisor.id, job.operation, check, disks)
 
 
 def _recipe(definition: dict[str, object] | None) -> str:
@@ -55,22 +62,42 @@ class Pace:
 
     def __init__(self) -> None:
         self._seen: OrderedDict[Kind, deque[float]] = OrderedDict()
+        self._starts: deque[float] = deque(maxlen=_STARTS)
 
     def took(self, kind: Kind, seconds: float) -> None:
         """A job of this kind has done its work in so many seconds. What failed, or had nothing to do, says nothing."""
-        seen = self._seen.pop(kind, None) or deque(maxlen=_JOBS)
-        seen.append(seconds)
-        self._seen[kind] = seen
-        if len(self._seen) > _KINDS:
-            self._seen.popitem(last=False)
+        for known in (kind, _anywhere(kind)):
+            seen = self._seen.pop(known, None) or deque(maxlen=_JOBS)
+            seen.append(seconds)
+            self._seen[known] = seen
+            if len(self._seen) > _KINDS:
+                self._seen.popitem(last=False)
+
+    def started(self, seconds: float) -> None:
+        """A run has begun with its first job so many seconds after it was to."""
+        self._starts.append(seconds)
+
+    @property
+    def batch_seconds(self) -> float:
+        """How long a batch should take just now."""
+        usual = median(self._starts) if self._starts else 0.0
+        return min(MAX_BATCH_SECONDS, max(BATCH_SECONDS, START_SHARE * usual))
 
     def batch(self, kind: Kind, sessions: int) -> int:
         """So many jobs make a good batch that has so many sessions. 1, if a batch is none: they take too long, or
         nobody knows how long they take."""
-        seen = self._seen.get(kind)
+        if seen := self._seen.get(kind):
+            return self._fitting(seen, sessions, MAX_BATCH)
+        return self._fitting(self._seen.get(_anywhere(kind)), sessions, GUESSED * sessions)
+
+    def _fitting(self, seen: Collection[float] | None, sessions: int, most: int) -> int:
         if not seen:
             return 1
-        slowest = max(seen)
-        usual = slowest if slowest > BATCH_SECONDS else median(seen)
-        jobs = min(MAX_BATCH, int(BATCH_SECONDS * sessions / max(usual, 1e-6)))
+        wanted, slowest = self.batch_seconds, max(seen)
+        usual = slowest if slowest > wanted else median(seen)
+        jobs = min(MAX_BATCH, most, int(wanted * sessions / max(usual, 1e-6)))
         return jobs if jobs > sessions else 1
+
+
+def _anywhere(kind: Kind) -> Kind:
+    return kind._replace(hypervisor_id="")

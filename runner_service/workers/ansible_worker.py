@@ -19,7 +19,7 @@ from ..contract.messages import Hypervisor, Job
 from ..core.steps import Outcome
 from ..credentials import Credentials, UnreadableSecret, open_credentials, open_text
 from ..logs import about
-from ..ports import NOT_BEGUN, Batch, Work
+from ..ports import NOT_BEGUN, Batch, Ear, Work
 from .hearing import Hearing, tried
 from .inventory import LoginFiles, connection_of, inventory_of, inventory_of_logins, to_yaml
 from .logins import Login, Logins
@@ -54,16 +54,17 @@ class AnsibleWorker:
         self._collections_path = collections_path
         self._key = key
 
-    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
+    def run(self, batch: Batch, ear: Ear) -> None:
         first = batch.works[0]
         with about(request=first.request_id, job=first.job.id, hypervisor=first.hypervisor.id):
-            if cancelled():
+            if ear.cancelled():
                 for work in batch.works:
-                    ended(work, failed(NOT_BEGUN, f"{tried(work)} was not begun: it was stopped", begun=False))
+                    ear.ended(work, failed(NOT_BEGUN, f"{tried(work)} was not begun: it was stopped", begun=False))
                 return
-            opened, credentials = self._opened(batch, ended)
+            opened, credentials = self._opened(batch, ear.ended)
             if opened:
-                self._run(replace(batch, works=opened), credentials, cancelled, _of_the_given(batch, ended))
+                told = replace(ear, ended=_of_the_given(batch, ear.ended))
+                self._run(replace(batch, works=opened), credentials, told)
 
     def _opened(self, batch: Batch, ended: Callable[[Work, Outcome], None]) -> tuple[tuple[Work, ...], Credentials]:
         """The jobs with what came sealed, and the credentials; those that cannot be opened have ended."""
@@ -76,14 +77,8 @@ class AnsibleWorker:
                 ended(work, failed(error.code, f"{tried(work)} was not begun: {error}", begun=False))
         return tuple(opened), credentials
 
-    def _run(
-        self,
-        batch: Batch,
-        credentials: Credentials,
-        cancelled: Callable[[], bool],
-        ended: Callable[[Work, Outcome], None],
-    ) -> None:
-        hearing = Hearing(batch.works, lambda work: _secrets(work.job, credentials), _task_of(batch), ended)
+    def _run(self, batch: Batch, credentials: Credentials, ear: Ear) -> None:
+        hearing = Hearing(batch.works, lambda work: _secrets(work.job, credentials), _task_of(batch), ear)
         with self._directories.new() as directory, self._session_file(batch.hypervisor, credentials) as session_file:
             try:
                 files = _write_files(directory, "", batch.hypervisor, credentials, session_file)
@@ -92,7 +87,7 @@ class AnsibleWorker:
                 reason = f"was not begun: {error.strerror} in {directory}"
                 hearing.over(lambda job: failed("runner.failed", f"{tried(job.work)} {reason}", begun=False))
                 return
-            watch = Watch(hearing, directory, cancelled)
+            watch = Watch(hearing, directory, ear.cancelled)
             try:
                 run_playbook(directory, self._playbook(batch), hearing.hear, watch.is_over)
             except Exception as error:  # noqa: BLE001  # whatever ansible-runner raises: the run has no result

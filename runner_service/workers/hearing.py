@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..core.steps import Outcome
-from ..ports import NOT_BEGUN, Work
+from ..ports import NOT_BEGUN, Ear, Work
 from .inventory import host_of
 from .trace import trace_of
 from .verdict import MAX_LINES, Listening, failed, outcome_of
@@ -41,7 +41,7 @@ class Hearing:
         works: Sequence[Work],
         secrets: Callable[[Work], tuple[str, ...]],
         task: str,
-        tell: Callable[[Work, Outcome], None],
+        ear: Ear,
     ):
         """``task``: whose result is the job's."""
         self._said: deque[str] = deque(maxlen=MAX_LINES)
@@ -49,7 +49,8 @@ class Hearing:
         hidden = tuple({secret for work in works for secret in secrets(work)})
         self._jobs = {host_of(work): Heard(work, hidden, Listening(task, self._said)) for work in works}
         self._told_at = float("-inf")
-        self._tell_of = tell
+        self._ear = ear
+        self._any_begun = False
 
     def hear(self, event: Mapping[str, Any]) -> bool:
         """False: no file is written for the event."""
@@ -65,6 +66,9 @@ class Hearing:
         if not job.listening.begun:
             job.began_at, job.since = datetime.now(UTC), time.monotonic()
         job.listening.hear(kind, told)
+        if not self._any_begun and job.listening.begun:
+            self._any_begun = True
+            self._ear.begun()
         if job.listening.is_over:
             self._tell(job, outcome_of(job.listening, tried(job.work), job.secrets))
 
@@ -86,19 +90,18 @@ class Hearing:
 
     def over(self, why: Callable[[Heard], Outcome | None]) -> None:
         """Nothing more will be heard: tell the outcome of the rest. ``why`` says why one was ended, if it was us."""
-        any_begun = any(job.listening.begun for job in self._jobs.values())
         for job in self._jobs.values():
             if not job.is_told:
-                self._tell(job, self._unheard(job, why(job), any_begun=any_begun))
+                self._tell(job, self._unheard(job, why(job)))
 
-    def _unheard(self, job: Heard, why: Outcome | None, *, any_begun: bool) -> Outcome:
-        if any_begun and not job.listening.begun:
+    def _unheard(self, job: Heard, why: Outcome | None) -> Outcome:
+        if self._any_begun and not job.listening.begun:
             return failed(NOT_BEGUN, f"{tried(job.work)} was not begun: its batch ended before", begun=False)
         return why or outcome_of(job.listening, tried(job.work), job.secrets)
 
     def _tell(self, job: Heard, outcome: Outcome) -> None:
         job.is_told, self._told_at = True, time.monotonic()
-        self._tell_of(job.work, _traced(job, outcome))
+        self._ear.ended(job.work, _traced(job, outcome))
 
 
 def _traced(job: Heard, outcome: Outcome) -> Outcome:

@@ -24,8 +24,6 @@ from webapi.cli.client import Client, Json
 TASK_TIMEOUT, READY_TIMEOUT = 900, 120
 #: Seconds between two questions to the API: often enough for the figure, seldom enough not to be in it.
 LOOK, LOOK_AT_ONE = 0.05, 0.01
-#: Runs at once over all hypervisors; the default is for machines on which runs would be cold.
-MAX_RUNS = 64
 
 
 class TaskFailed(Exception):
@@ -49,7 +47,7 @@ class House(Platform):
     extra: dict[str, str] = field(default_factory=dict)
 
     def _runner_settings(self, name: str) -> dict[str, str]:
-        return {**super()._runner_settings(name), "MILLWRIGHT_MAX_RUNS": str(MAX_RUNS), **self.extra}
+        return {**super()._runner_settings(name), **self.extra}
 
 
 class Tenant:

@@ -22,7 +22,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.fingerprint imp
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import OPERATIONS, Operation
 from runner_service.core.steps import Outcome
-from runner_service.ports import NOT_BEGUN, Batch, Work
+from runner_service.ports import NOT_BEGUN, Batch, Ear, Work
 from runner_service.workers.ansible_worker import AnsibleWorker
 from runner_service.workers.run_directories import RunDirectories
 from tests.requests import definition, vm_id
@@ -45,7 +45,8 @@ class Told:
     def run(self, *names: str, sessions: int = 2) -> float:
         """Configure VMs of these names; when it was over."""
         works = tuple(self.work(name) for name in names)
-        self.worker.run(Batch(works=works, sessions=sessions), self.stop.is_set, self.tell)
+        ear = Ear(cancelled=self.stop.is_set, ended=self.tell)
+        self.worker.run(Batch(works=works, sessions=sessions), ear)
         assert set(self.outcomes) == set(names)
         return time.monotonic()
 
@@ -143,7 +144,8 @@ def test_of_a_batch_each_guest_has_its_own_secrets_and_nobody_else_has_any(tmp_p
 
     outcomes: dict[str, Outcome] = {}
     batch = Batch(works=tuple(map(sealed, names)), sessions=2)
-    told.worker.run(batch, told.stop.is_set, lambda work, outcome: outcomes.update({work.job.id: outcome}))
+    ear = Ear(cancelled=told.stop.is_set, ended=lambda work, outcome: outcomes.update({work.job.id: outcome}))
+    told.worker.run(batch, ear)
     assert {name: outcome.ok for name, outcome in outcomes.items()} == {"a": True, "b": True, "bad": False}
     machines = hypervisor.read().machines
     for name in ("a", "b"):

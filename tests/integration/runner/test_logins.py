@@ -20,7 +20,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store
 from runner_service.contract.messages import Hypervisor, Job
 from runner_service.contract.operations import Operation
 from runner_service.core.steps import Outcome
-from runner_service.ports import Batch, Work
+from runner_service.ports import Batch, Ear, Work
 from runner_service.workers.ansible_worker import AnsibleWorker
 from runner_service.workers.logins import Ender, Logins
 from runner_service.workers.run_directories import RunDirectories
@@ -59,7 +59,8 @@ class Desk:
         """The codes of the jobs' errors."""
         outcomes: list[Outcome] = []
         works = tuple(self.work(name, password) for name in names)
-        self.worker.run(Batch(works=works, sessions=sessions), lambda: False, lambda _, end: outcomes.append(end))
+        ear = Ear(cancelled=lambda: False, ended=lambda _, end: outcomes.append(end))
+        self.worker.run(Batch(works=works, sessions=sessions), ear)
         self.told += outcomes
         return [outcome.error.code if outcome.error else None for outcome in outcomes]
 

@@ -19,7 +19,7 @@ from runner_service.core.patience import Patience
 from runner_service.core.retry import RetryRule
 from runner_service.core.steps import Outcome
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
-from runner_service.ports import NOT_BEGUN, Batch, Delivery, Tag, Work
+from runner_service.ports import NOT_BEGUN, Batch, Delivery, Ear, Tag, Work
 from runner_service.testing import MemoryBroker
 from tests.requests import job, request
 from tests.waiting import wait_until
@@ -36,6 +36,7 @@ class Course:
     batch: Batch
     stopped: Callable[[], bool]
     ended: Callable[[Work, Outcome], None]
+    ear: Ear
     over: threading.Event = field(default_factory=threading.Event)
     told: set[str] = field(default_factory=set)
 
@@ -60,6 +61,8 @@ class Track:
 
     def __init__(self, patience: Patience | None = None) -> None:
         self.courses: list[Course] = []
+        #: Whether what it runs gets past its start at once.
+        self.begins = True
         self.broker = MemoryBroker()
         retry = RetryRule(max_tries=1, first_delay=0.01)
         self.orchestrator = Orchestrator(
@@ -68,14 +71,28 @@ class Track:
         self.thread = threading.Thread(target=self.orchestrator.run)
         self.thread.start()
 
-    def run(self, batch: Batch, cancelled: Callable[[], bool], ended: Callable[[Work, Outcome], None]) -> None:
-        course = Course(batch, cancelled, ended)
+    def run(self, batch: Batch, ear: Ear) -> None:
+        """Threads are no faster than each other: what begins at once may come in any order."""
+        course = Course(batch, ear.cancelled, ear.ended, ear)
         self.courses.append(course)
+        if self.begins:
+            ear.begun()
         course.over.wait(30)
 
     def course(self, number: int) -> Course:
         wait_until(lambda: len(self.courses) > number, 10, f"batch {number}", every=0.005)
         return self.courses[number]
+
+    def of(self, job_id: str) -> Course:
+        """The batch that the job is in."""
+        found: list[Course] = []
+
+        def look() -> bool:
+            found.extend(course for course in list(self.courses) if job_id in course.jobs)
+            return bool(found)
+
+        self.until(look, f"the batch of {job_id}")
+        return found[0]
 
     def take(self, wanted: TaskRequest) -> None:
         self.orchestrator.take(Delivery(request=wanted, attempt=1, tag=Tag(1, 1)))
@@ -126,9 +143,10 @@ def run_the_first_two(track: Track, wanted: TaskRequest) -> list[str]:
     """Nobody knows yet how long they take: each has a run of its own. What is left."""
     track.take(wanted)
     first, second, *rest = ids(wanted)
-    for job_id, course in ((first, track.course(0)), (second, track.course(1))):
+    for job_id in (first, second):
+        course = track.of(job_id)
         assert (course.jobs, course.batch.sessions) == ([job_id], 1)
-    track.courses[0].end(first)
+    track.of(first).end(first)
     return rest
 
 
@@ -141,7 +159,7 @@ def test_short_jobs_share_a_run_once_they_are_known_to_be_short(track: Track) ->
     for job_id in rest:
         batch.end(job_id)
         track.until(lambda job_id=job_id: track.events_of(job_id)[-1] == "DONE", "its end, before that of the batch")
-    track.courses[1].end(ids(wanted)[1])
+    track.of(ids(wanted)[1]).end(ids(wanted)[1])
     track.ended()
 
 
@@ -149,7 +167,8 @@ def test_long_jobs_do_not(track: Track) -> None:
     wanted = configures(4)
     track.take(wanted)
     first, _, third, _ = ids(wanted)
-    track.course(0).end(first, Outcome(changed=True, seconds=5.0))
+    track.of(first).end(first, Outcome(changed=True, seconds=5.0))
+    track.course(1)
     assert track.course(2).jobs == [third]
 
 
@@ -171,7 +190,7 @@ def test_those_whose_turn_did_not_come_are_run_again_as_if_nothing_had_been(trac
                 track.until(lambda job_id=job_id: "DONE" in track.events_of(job_id), "its end")
         if len(again.jobs) == 2:
             break
-    track.courses[1].end(ids(wanted)[1])
+    track.of(ids(wanted)[1]).end(ids(wanted)[1])
     track.ended()
     assert track.events_of(fourth) == track.events_of(fifth) == ["START", "DONE"], "no failure, no second start"
 
@@ -200,6 +219,24 @@ def test_a_job_that_was_put_back_is_cancelled_where_it_waits(track: Track) -> No
     track.orchestrator.told(Cancel(request_id=wanted.id))
     track.until(lambda: "ERROR" in track.events_of(fourth), "its end")
     batch.end(third, UNSEEN)
+
+
+def test_no_more_runs_are_at_their_start_than_the_machine_has_time_for(track: Track) -> None:
+    track.begins = False
+    for number in range(4):
+        track.take(vm_request(f"v{number}", id=f"h{number}"))
+    second = track.of("v1.configure")
+    track.course(1)
+    track.settled()
+    assert len(track.courses) == 2, "as many as the rules say, though all lanes are free"
+    second.ear.begun()
+    third = track.of("v2.configure")
+    second.end("v1.configure")
+    track.settled()
+    assert len(track.courses) == 3, "it has not been at its start any more"
+    third.end("v2.configure")
+    third.over.set()
+    assert track.of("v3.configure").jobs == ["v3.configure"], "an end is the end of a start, too"
 
 
 def vm_request(name: str, **fields: Any) -> TaskRequest:

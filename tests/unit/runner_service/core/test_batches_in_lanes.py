@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from runner_service.contract.messages import Hypervisor
 from runner_service.contract.operations import Operation
 from runner_service.core.lanes import Lanes, Priority, Ticket
-from runner_service.core.pace import BATCH_SECONDS, MAX_BATCH, Kind, Pace, kind_of
+from runner_service.core.pace import BATCH_SECONDS, GUESSED, MAX_BATCH, MAX_BATCH_SECONDS, Kind, Pace, kind_of
 from tests.requests import definition, job
 
 
@@ -143,6 +144,20 @@ def test_whatever_ends_when_the_bound_holds_and_nothing_is_lost(data: st.DataObj
     assert (lanes.running, lanes.overview()) == (0, [])
 
 
+def test_what_runs_beside_a_job_is_of_its_lane() -> None:
+    lanes = lanes_with("ab", sessions=3)
+    lanes.open("g", 1)
+    lanes.offer("g", Ticket("r", "x"), priority=Priority.ORDINARY)
+    first = lanes.take()
+    assert first == ("r", "a")
+    assert (lanes.take_beside(first), lanes.take_beside(first)) == (("r", "b"), None)
+    lanes.offer("h", Ticket("r", "c"), priority=Priority.ORDINARY)
+    assert lanes.take() == ("r", "x"), "it is the other lane's turn"
+    assert lanes.take_beside(first) == ("r", "c")
+    lanes.offer("h", Ticket("r", "d"), priority=Priority.ORDINARY)
+    assert lanes.take_beside(first) is None, "all sessions are in use"
+
+
 def test_who_follows_is_found_at_once_however_many_wait() -> None:
     """Counted in looks at waiting jobs, as time would depend on the machine."""
     lanes = Lanes(max_runs=10)
@@ -165,7 +180,8 @@ def test_who_follows_is_found_at_once_however_many_wait() -> None:
     assert calls < 50
 
 
-KIND = Kind("h", Operation.CONFIGURE, check=False)
+HYPERVISOR = Hypervisor(id="h", type="fake", url="fake:///x")
+KIND = Kind("fake", "h", Operation.CONFIGURE, check=False)
 
 
 def test_nobody_is_put_together_before_it_is_known_how_long_it_takes() -> None:
@@ -214,20 +230,47 @@ def test_one_that_took_longer_than_a_batch_should_counts_at_once() -> None:
 
 def test_what_is_copied_makes_another_kind() -> None:
     def kind(**disk: object) -> Kind:
-        return kind_of(
-            "h", job("web", "configure", definition=definition("web", disks=[{"name": "a", **disk}])), check=False
-        )
+        made = definition("web", disks=[{"name": "a", **disk}])
+        return kind_of(HYPERVISOR, job("web", "configure", definition=made), check=False)
 
     small, large, copied = kind(size_mib=8), kind(size_mib=800_000), kind(template="/t.qcow2", clone="full")
     assert len({small, large, copied}) == 3
     assert kind(size_mib=8) == small
     asked = job("web", "configure", definition=definition("web", disks=[{"name": "a", "size_mib": 800_000}]))
-    assert kind_of("h", asked, check=True) == Kind("h", Operation.CONFIGURE, check=True), "to look copies nothing"
+    assert kind_of(HYPERVISOR, asked, check=True) == Kind("fake", "h", Operation.CONFIGURE, check=True), (
+        "to look copies nothing"
+    )
+
+
+def test_of_a_hypervisor_that_nobody_knows_yet_a_few_jobs_go_together_as_others_of_its_type_say() -> None:
+    pace = Pace()
+    pace.took(KIND, 0.02)
+    other = KIND._replace(hypervisor_id="other")
+    assert (pace.batch(KIND, 2), pace.batch(other, 2)) == (MAX_BATCH, 2 * GUESSED)
+    assert pace.batch(other._replace(hypervisor_type="vsphere"), 2) == 1
+    pace.took(other, 3.0)
+    assert (pace.batch(KIND, 2), pace.batch(other, 2)) == (MAX_BATCH, 1), "its own pace counts once it is known"
+    assert pace.batch(KIND._replace(hypervisor_id="third"), 2) == 1, "the slowest of its type was just now"
+
+
+def test_where_runs_take_long_to_start_batches_take_longer() -> None:
+    pace = Pace()
+    pace.took(KIND, 0.5)
+    assert (pace.batch_seconds, pace.batch(KIND, 2)) == (BATCH_SECONDS, 4)
+    pace.started(0.3)
+    assert (pace.batch_seconds, pace.batch(KIND, 2)) == (3.0, 12)
+    for seconds in (0.3, 20.0, 20.0):
+        pace.started(seconds)
+    assert (pace.batch_seconds, pace.batch(KIND, 2)) == (MAX_BATCH_SECONDS, 20)
+    for _ in range(21):
+        pace.started(0.05)
+    assert pace.batch_seconds == BATCH_SECONDS, "the machine has time again"
 
 
 def test_it_does_not_grow_with_all_it_has_ever_seen() -> None:
     pace = Pace()
     for number in range(10_500):
-        pace.took(Kind(str(number), Operation.RESET, check=False), 0.1)
-    assert pace.batch(Kind("0", Operation.RESET, check=False), 1) == 1
-    assert pace.batch(Kind("10499", Operation.RESET, check=False), 1) == 10
+        pace.took(Kind("fake", str(number), Operation.RESET, check=False), 0.1)
+    assert pace.batch(Kind("fake", "10499", Operation.RESET, check=False), 1) == 10
+    forgotten = Kind("fake", "0", Operation.RESET, check=False)
+    assert pace.batch(forgotten, 1) == GUESSED, "like one that was never seen"

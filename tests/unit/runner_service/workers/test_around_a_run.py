@@ -22,7 +22,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.definition impo
 from ansible_collections.millwright.virt.plugins.modules.vm_power import OPTIONS as POWER_OPTIONS
 from runner_service.contract.messages import Hypervisor, Job, TemplateFacts
 from runner_service.contract.operations import OPERATIONS, Operation
-from runner_service.ports import Work
+from runner_service.ports import Ear, Work
 from runner_service.workers.hearing import Hearing
 from runner_service.workers.inventory import LoginFiles, host_of, inventory_of, to_yaml
 from runner_service.workers.playbook_run import Playbook, environment_of, progress_file_of
@@ -105,7 +105,12 @@ def test_a_run_that_copies_disks_has_the_time_for_it_and_looking_has_not() -> No
 
 
 def hearing_of(*works: Work) -> Hearing:
-    return Hearing(works, lambda _work: (), "Millwright: shutdown", lambda _work, _outcome: None)
+    return Hearing(
+        works,
+        lambda _work: (),
+        "Millwright: shutdown",
+        Ear(cancelled=lambda: False, ended=lambda _work, _outcome: None),
+    )
 
 
 def on_host(kind: str, asked: Work, **told: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from runner_service.contract.messages import Hypervisor
 from runner_service.core.steps import Outcome
-from runner_service.ports import NOT_BEGUN, Work
+from runner_service.ports import NOT_BEGUN, Ear, Work
 from runner_service.workers.hearing import Hearing
 from runner_service.workers.inventory import host_of
 from runner_service.workers.verdict import failed
@@ -30,7 +30,12 @@ class Batch:
         self.works = {name: work(name) for name in "abc"}
         self.names = {asked.job.id: name for name, asked in self.works.items()}
         self.told: list[tuple[str, Outcome]] = []
-        self.hearing = Hearing(list(self.works.values()), lambda _work: ("hunter2",), TASK, self.tell)
+        self.begun = 0
+        self.ear = Ear(cancelled=lambda: False, ended=self.tell, begun=self.begin)
+        self.hearing = Hearing(list(self.works.values()), lambda _work: ("hunter2",), TASK, self.ear)
+
+    def begin(self) -> None:
+        self.begun += 1
 
     def tell(self, asked: Work, outcome: Outcome) -> None:
         self.told.append((self.names[asked.job.id], outcome))
@@ -51,9 +56,10 @@ class Batch:
 
 def test_each_end_is_told_when_it_is_heard() -> None:
     batch = Batch()
+    assert batch.begun == 0
     batch.hear("runner_on_start", "a")
     batch.hear("runner_on_start", "b")
-    assert batch.told == []
+    assert (batch.told, batch.begun) == ([], 1)
     batch.hear("runner_on_ok", "b", changed=True)
     assert batch.codes == {"b": None}
     batch.hear("runner_on_failed", "a", code="driver.busy", msg="busy")
@@ -121,7 +127,7 @@ def test_secrets_are_in_no_trace() -> None:
 def test_what_ansible_printed_shows_no_job_the_secrets_of_another() -> None:
     batch = Batch()
     secrets = {batch.works["a"].id: ("secret-of-a",), batch.works["b"].id: ("secret-of-b",)}
-    hearing = Hearing(list(batch.works.values()), lambda asked: secrets.get(asked.id, ()), TASK, batch.tell)
+    hearing = Hearing(list(batch.works.values()), lambda asked: secrets.get(asked.id, ()), TASK, batch.ear)
     hearing.hear({"event": "verbose", "stdout": "it printed secret-of-a and secret-of-b"})
     hearing.over(lambda _job: None)
     assert len(batch.outcomes) == 3
