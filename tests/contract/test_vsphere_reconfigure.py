@@ -19,9 +19,11 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Conflict,
     InsufficientResources,
     InvalidTransition,
+    Unreachable,
     Unsupported,
 )
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver, cards
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.observation import named_disks
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import Result, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
@@ -52,6 +54,10 @@ def disk(peer: VspherePeer, name: str = "data", **fields: Any) -> dict[str, Any]
 
 def with_cards(peer: VspherePeer, *names: str) -> VmDefinition:
     return definition(peer, nics=[{"name": name, "network": peer.network} for name in names])
+
+
+def front(peer: VspherePeer) -> list[dict[str, Any]]:
+    return [{"name": "front", "network": peer.network}]
 
 
 def make(driver: VsphereDriver, want: VmDefinition, *, on: bool = False) -> None:
@@ -192,6 +198,146 @@ def test_a_vm_boots_from_a_card_that_is_only_now_added(peer: VspherePeer, driver
     card = next(one for one in driver._vms.find(WEB)[1].devices if getattr(one, "macAddress", None))
     assert [one.deviceKey for one in order][:1] == [card.key]
     assert len(order) == 2
+
+
+def boots_from(driver: VsphereDriver) -> list[str]:
+    """Names of the disk and the card that the VM boots from, in its order, as vSphere is told."""
+    seen = driver._vms.find(WEB)[1]
+    there = named_disks(seen) | cards.named(seen.kept, seen.devices)
+    names = {device.key: name for name, device in there.items()}
+    return [names[one.deviceKey] for one in config(driver, "bootOptions.bootOrder")[0]]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, *answers: str) -> list[Any]:
+    """Specifications of the changes that vSphere is asked for; what becomes of them, one after the other: they are
+    made ("go"), refused ("fail") or not heard of any more ("gone"), as if we were killed; then all are made."""
+    asked: list[Any] = []
+    real, left = vim.VirtualMachine.ReconfigVM_Task, list(answers)
+
+    def reconfigure(vm: Any, spec: Any) -> Any:
+        answer = left[0] if left[:1] == ["gone"] else left.pop(0) if left else "go"
+        if answer == "gone":
+            raise KeyboardInterrupt
+        asked.append(spec)
+        if answer == "fail":
+            raise vim.fault.NoDiskSpace(msg="full", datastore="x")
+        return real(vm, spec)
+
+    monkeypatch.setattr(vim.VirtualMachine, "ReconfigVM_Task", reconfigure)
+    return asked
+
+
+#: What the VM is that boots otherwise -> what it becomes, and what it then boots from.
+BOOTS_OTHERWISE = {
+    "a new card": ({}, {"nics": ["front"], "boot_order": ["network", "disk"]}, ["front", "one"]),
+    "a new disk": ({"boot_order": ["network"], "nics": ["front"]},
+                   {"disks": ["new", "one"], "nics": ["front"], "boot_order": ["disk"], "memory_mib": 96}, ["new"]),
+    "a card before the others": ({"nics": ["back"], "boot_order": ["network", "disk"]},
+                                 {"nics": ["front", "back"], "boot_order": ["network", "disk"]}, ["front", "one"]),
+    "a card of another model": ({"nics": ["front"], "boot_order": ["network"]},
+                                {"nics": ["front"], "boot_order": ["network"], "model": "e1000"}, ["front"]),
+}  # fmt: skip
+
+
+def bootable(peer: VspherePeer, fields: dict[str, Any]) -> VmDefinition:
+    fields = {"disks": ["one"], "nics": [], **fields}
+    model = fields.pop("model", "virtio")
+    fields["disks"] = [disk(peer, name) for name in fields["disks"]]
+    fields["nics"] = [{"name": name, "network": peer.network, "model": model} for name in fields["nics"]]
+    return definition(peer, **fields)
+
+
+@pytest.mark.parametrize("what", BOOTS_OTHERWISE)
+def test_a_vm_boots_from_what_is_only_now_there_and_a_change_that_fails_half_way_is_undone(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    now, then, expected = BOOTS_OTHERWISE[what]
+    make(driver, bootable(peer, now))
+    want, before, files = bootable(peer, then), driver.find(WEB), peer.files(driver)
+    asked = counted(monkeypatch, "go", "fail")
+    with pytest.raises(InsufficientResources) as failed:
+        change(driver, want)
+    assert (failed.value.begun, failed.value.left) == (True, ())
+    assert len(asked) >= 3
+    assert (driver.find(WEB).definition, peer.files(driver)) == (before.definition, files)
+    assert change(driver, want).changed
+    assert boots_from(driver) == expected
+    assert not change(driver, want).changed
+
+
+@pytest.mark.parametrize("what", BOOTS_OTHERWISE)
+def test_who_comes_after_a_killed_change_finds_what_is_missing(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch, what: str
+):
+    now, then, expected = BOOTS_OTHERWISE[what]
+    make(driver, bootable(peer, now))
+    with monkeypatch.context() as patch:
+        counted(patch, "go", "gone")
+        with pytest.raises(KeyboardInterrupt):
+            change(driver, bootable(peer, then))
+    assert change(driver, bootable(peer, then)).changed
+    assert boots_from(driver) == expected
+    assert not change(driver, bootable(peer, then)).changed
+
+
+def test_what_an_undoing_cannot_take_back_is_named(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    make(driver, bootable(peer, {}))
+    now, then, _expected = BOOTS_OTHERWISE["a new card"]
+    counted(monkeypatch, "go", "fail", "fail")
+    with pytest.raises(InsufficientResources) as failed:
+        change(driver, bootable(peer, then))
+    assert failed.value.left == ("nics[front]",)
+    assert change(driver, bootable(peer, now)).changed
+
+
+def test_a_second_step_whose_end_nobody_heard_of_is_not_undone(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    make(driver, bootable(peer, {}))
+    want = bootable(peer, BOOTS_OTHERWISE["a new card"][1])
+    real, told = driver._session.waiter.finish, []
+
+    def finish(_waiter: Any, *arguments: Any) -> Any:
+        told.append(real(*arguments))
+        if len(told) == 2:
+            raise ConnectionResetError
+        return told[-1]
+
+    monkeypatch.setattr("ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.waiting.Waiter.finish",
+                        finish)  # fmt: skip
+    with pytest.raises(Unreachable):
+        change(driver, want)
+    assert len(told) == 2
+    assert not change(driver, want).changed
+
+
+@pytest.mark.parametrize("order", [["disk"], ["network", "disk"]])
+def test_a_vm_boots_from_the_first_disk_and_card_of_its_definition_wherever_they_sit(
+    peer: VspherePeer, driver: VsphereDriver, order: list[str]
+):
+    make(driver, definition(peer, disks=[disk(peer, "one", bus="sata")], boot_order=["network"], nics=front(peer)))
+    want = definition(
+        peer, disks=[disk(peer, "one", bus="sata"), disk(peer, "two")], boot_order=order, nics=front(peer)
+    )
+    change(driver, want)
+    assert boots_from(driver)[-1] == "one"
+    disks = [disk(peer, "a", bus="sata"), disk(peer, "b")]
+    driver.create(definition(peer, "other", disks=disks, nics=front(peer), boot_order=["network", "disk"]))
+    vm, seen = driver._vms.find(VmRef(name="other"))
+    order = driver._session.read([vm], ["config.bootOptions.bootOrder"])[vm]["config.bootOptions.bootOrder"]
+    assert order[1].deviceKey == named_disks(seen)["a"].key
+
+
+def test_a_change_of_what_a_vm_boots_from_is_one_task_where_the_devices_are_there(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    make(driver, definition(peer))
+    asked = counted(monkeypatch)
+    change(driver, definition(peer, boot_order=["network", "disk"], memory_mib=96))
+    assert len(asked) == 1
+    assert boots_from(driver) == [definition(peer).nics[0].name, definition(peer).disks[0].name]
 
 
 def test_a_change_that_vsphere_finds_outdated_is_a_conflict(

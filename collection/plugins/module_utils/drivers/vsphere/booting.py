@@ -5,28 +5,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ...vm.definition import BootDevice, VmDefinition
-from .devices import cards_of, disks_of, drives_of
 from .sdk import vim
 
 #: What vSphere does by itself.
 DEFAULT = (BootDevice.DISK,)
 
 
-def options(want: VmDefinition, devices: list[Any]) -> Any:
-    """Boot options for a specification; the devices are those that the VM has."""
-    return vim.vm.BootOptions(bootOrder=list(_order(want, devices)))
+def options(want: VmDefinition, disks: Mapping[str, Any], cards: Mapping[str, Any]) -> Any:
+    """Boot options for a specification. Disks and cards are those that the VM has, by their names; a definition's first
+    ones are those that it boots from."""
+    return vim.vm.BootOptions(bootOrder=list(_order(want, disks, cards)))
 
 
-def _order(want: VmDefinition, devices: list[Any]) -> Iterator[Any]:
+def _order(want: VmDefinition, disks: Mapping[str, Any], cards: Mapping[str, Any]) -> Iterator[Any]:
     boot = vim.vm.BootOptions
     for device in want.boot_order:
-        if device is BootDevice.CDROM and drives_of(devices):
+        if device is BootDevice.CDROM:
             yield boot.BootableCdromDevice()
         elif device is BootDevice.NETWORK:
-            yield from (boot.BootableEthernetDevice(deviceKey=card.key) for card in cards_of(devices)[:1])
+            there = (cards.get(nic.name) for nic in want.nics[:1])
+            yield from (boot.BootableEthernetDevice(deviceKey=card.key) for card in there if card)
         else:
-            yield from (boot.BootableDiskDevice(deviceKey=disk.key) for disk in disks_of(devices)[:1])
+            there = (disks.get(disk.name) for disk in want.disks[:1])
+            yield from (boot.BootableDiskDevice(deviceKey=disk.key) for disk in there if disk)
+
+
+def devices(definition: VmDefinition) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the disk and the card that a VM boots from, as far as it boots from any."""
+    disks = definition.disks[: BootDevice.DISK in definition.boot_order]
+    cards = definition.nics[: BootDevice.NETWORK in definition.boot_order]
+    return tuple(disk.name for disk in disks), tuple(nic.name for nic in cards)

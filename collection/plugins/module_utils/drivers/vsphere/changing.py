@@ -43,14 +43,39 @@ class ChangePlan:
         return [part_of(change.path) for change in self.differing if change.kind in kinds]
 
     @property
-    def moves_boot_devices(self) -> bool:
-        """Devices are named by numbers, which new ones do not have yet."""
+    def _boots_otherwise(self) -> bool:
         if self.want.boot_order != self.now.boot_order:
             return True
-        return self.want.boot_order != booting.DEFAULT and bool(self.of_kind("disks[]", "nics[]", "nics[].model"))
+        if self.want.boot_order == booting.DEFAULT:
+            return False
+        return booting.devices(self.want) != booting.devices(self.now) or bool(self._new_boot_cards)
+
+    @property
+    def _new_boot_disks(self) -> list[Disk]:
+        names = booting.devices(self.want)[0]
+        return [disk for disk in self.want.disks if disk.name in names and disk.name in self.datastores]
+
+    @property
+    def _new_boot_cards(self) -> list[Nic]:
+        names, new = booting.devices(self.want)[1], self.of_kind("nics[]", "nics[].model")
+        return [nic for nic in self.want.nics if nic.name in names and nic.name in new]
+
+    @property
+    def first_step(self) -> VmDefinition | None:
+        """The VM as it is, but with those devices that it is to boot from: what a VM boots from is said by numbers,
+        which devices do not have before they are there. Its boot order is another one than the wanted, so that whoever
+        finds the VM so sees that something is missing. None: all can be said at once."""
+        disks, cards = self._new_boot_disks, {nic.name: nic for nic in self._new_boot_cards}
+        if not self._boots_otherwise or not (disks or cards):
+            return None
+        here = [cards.pop(nic.name, None) or nic for nic in self.now.nics]
+        order = self.now.boot_order if self.now.boot_order != self.want.boot_order else booting.DEFAULT
+        return replace(
+            self.now, disks=(*self.now.disks, *disks), nics=(*here, *cards.values()), boot_order=order
+        )  # fmt: skip
 
     def spec(self, *, running: bool) -> Any:
-        """All changes but for what the VM boots from. Nothing is in it that a VM that runs would have to refuse."""
+        """All changes. Nothing is in it that a VM that runs would have to refuse."""
         board = Board(self.seen.devices)
         kept = self._lay_out(board)
         spec = vim.vm.ConfigSpec(
@@ -62,6 +87,9 @@ class ChangePlan:
         )
         if self.want.name != self.seen.name:
             spec.name = names.written(self.want.name)
+        if self._boots_otherwise and not running:
+            there = cards.named(self.kept, self.seen.devices)
+            spec.bootOptions = booting.options(self.want, named_disks(self.seen), there)
         return spec
 
     def _size(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import Any
 from ...vm.definition import VmDefinition
 from . import booting, cards, names, power
 from .connection import Session
-from .devices import Board, disks_of
+from .devices import Board, disks_of, slots_of
 from .guestinfo import guestinfo
 from .kept import Kept, options
 from .observation import Seen
@@ -161,5 +161,7 @@ def _last_spec(want: VmDefinition, kept: Kept, devices: list[Any]) -> Any:
         said |= guestinfo(want, want.cloud_init)
     spec = vim.vm.ConfigSpec(extraConfig=options(said))
     if want.boot_order != booting.DEFAULT:
-        spec.bootOptions = booting.options(want, devices)
+        there = slots_of(devices)
+        disks = {name: there[disk.slot] for name, disk in kept.disks.items() if disk.slot in there}
+        spec.bootOptions = booting.options(want, disks, cards.named(kept, devices))
     return spec

@@ -5,27 +5,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPException
 from typing import Any
 
-from ...vm.changes import Change, same_changes
+from ...vm.changes import Change, changes, same_changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerState
 from ..base import VmRef
-from ..errors import Conflict, InvalidTransition, deciding
-from . import booting, hotplug
+from ..errors import Conflict, DriverError, InvalidTransition, deciding
+from . import hotplug
 from .changing import ChangePlan, plan_changes
 from .looking import Looking
 from .observation import Seen
-from .sdk import vim
+from .sdk import vim, vmodl
 
 #: Seconds that a change may take.
 CHANGE_TIMEOUT = 600
 
 
 class Reconfiguring(Looking):
-    """All changes are one task of vSphere, which makes all of them or none. Only where a VM boots from a device that is
-    new does a second task follow, as the device has no number before."""
+    """All changes are one task of vSphere, which makes all of them or none. Only where a VM is to boot from a device
+    that is new is there a task before it, which adds the device; it is undone if the second one fails."""
 
     changeable = frozenset({
         "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "cpu.max_count", "memory_mib",
@@ -52,34 +55,81 @@ class Reconfiguring(Looking):
             if not same_changes(plan.differing, changes):
                 raise _outdated(plan.seen.name)
             running = self._runs_on(vm, plan, changes)
+            first = None if running else self._first(plan)
         with self._asking(tried):
-            spec = plan.spec(running=running)
-            spec.changeVersion = version
-            self._reconfigure(vm, spec, plan.seen.name)
-            if plan.moves_boot_devices and not running:
-                options = booting.options(plan.want, self._vms.read(vm).devices)
-                self._reconfigure(vm, vim.vm.ConfigSpec(bootOptions=options), plan.seen.name)
+            if first is None:
+                self._reconfigure(vm, version, plan, running=running)
+                return
+            self._reconfigure(vm, version, first)
+            with self._undoing(tried, vm, first, plan.now):
+                self._go_on(vm, first, want)
 
-    def _reconfigure(self, vm: Any, spec: Any, name: str) -> None:
+    def _reconfigure(self, vm: Any, version: str | None, plan: ChangePlan, *, running: bool = False) -> None:
+        spec = plan.spec(running=running)
+        spec.changeVersion = version
         try:
-            self._session.waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {name!r}")
+            self._session.waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {plan.seen.name!r}")
         except vim.fault.ConcurrentAccess as fault:
             with deciding():
-                raise _outdated(name) from fault
+                raise _outdated(plan.seen.name) from fault
+
+    # --- what takes two steps ---
+
+    def _first(self, plan: ChangePlan) -> ChangePlan | None:
+        """What adds the devices that the VM is to boot from; None if that is no step of its own."""
+        want = plan.first_step
+        return plan_changes(plan.seen, plan.kept, plan.now, want, self._planner) if want else None
+
+    def _go_on(self, vm: Any, first: ChangePlan, want: VmDefinition) -> None:
+        version, plan = self._planned(vm, want)
+        if not same_changes(plan.differing, changes(first.want, want)):
+            raise _outdated(plan.seen.name)
+        self._reconfigure(vm, version, plan)
+
+    @contextmanager
+    def _undoing(self, tried: str, vm: Any, first: ChangePlan, before: VmDefinition) -> Iterator[None]:
+        """What the first step has added goes again if the block fails."""
+        try:
+            with self._asking(tried):
+                yield
+        except DriverError as error:
+            error.begun = True
+            try:
+                self._undo(vm, first, before)
+            except (DriverError, vmodl.MethodFault, OSError, HTTPException):
+                error.left = tuple(change.path for change in first.differing)
+            raise
+        except BaseException:
+            with suppress(DriverError, vmodl.MethodFault, OSError, HTTPException):
+                self._undo(vm, first, before)
+            raise
+
+    def _undo(self, vm: Any, first: ChangePlan, before: VmDefinition) -> None:
+        """Only what is as the first step left it: if the second one was made after all, it stays."""
+        version, plan = self._planned(vm, before)
+        if changes(plan.now, first.want):
+            return
+        back = self._first(plan)
+        if back:
+            self._reconfigure(vm, version, back)
+            version, plan = self._planned(vm, before)
+        self._reconfigure(vm, version, plan)
 
     def _plan_changes(self, ref: VmRef, want: VmDefinition) -> tuple[Any, str | None, ChangePlan]:
         """The VM, if it can be made as wanted once it is off; which version of it that is; and what it takes."""
-        vm, _seen = self._present(ref)
+        vm, seen = self._present(ref)
+        self._refuse_foreign(seen, "changed")
+        self._refuse_name(replace(want, uuid=seen.uuid))
+        return vm, *self._planned(vm, want)
+
+    def _planned(self, vm: Any, want: VmDefinition) -> tuple[str | None, ChangePlan]:
         version = self._session.read([vm], ["config.changeVersion"])[vm].get("config.changeVersion") or None
         # Read after its version: what is compared is never older than that.
         seen = self._vms.read(vm)
-        self._refuse_foreign(seen, "changed")
         now = self._observed([seen])[0].definition
         if seen.kept is None or now is None:
             raise Conflict(f"what VM {seen.name!r} keeps of its definition cannot be read, so it is not changed")
-        self._refuse_name(replace(want, uuid=seen.uuid))
-        plan = plan_changes(seen, seen.kept, now, want, self._planner)
-        return vm, version, plan
+        return version, plan_changes(seen, seen.kept, now, want, self._planner)
 
     @deciding()
     def _runs_on(self, vm: Any, plan: ChangePlan, changes: tuple[Change, ...]) -> bool:
