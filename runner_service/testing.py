@@ -96,7 +96,8 @@ class MemoryHypervisor:
                 if after is not None:
                     self.vms[job.vm_id] = after
         changed = before != after or job.operation is Operation.RESET
-        return Outcome(changed=changed, vm=after, before=before)
+        told = after is not None and job.operation is Operation.GET_STATE
+        return Outcome(changed=changed, vm=after, before=before, snapshots=() if told else None)
 
 
 def _after(

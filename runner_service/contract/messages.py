@@ -200,9 +200,10 @@ class Update:
     vm: dict[str, Any] | None = rule(
         "Of a job that is done: the VM as observed afterwards (ObservedVm); absent if it is gone.", None
     )
-    snapshots: tuple[SnapshotFacts, ...] = rule(
-        "Of a job on a snapshot that is done or undone: all that its VM has then, a parent before its children.",
-        (),
+    snapshots: tuple[SnapshotFacts, ...] | None = rule(
+        "Of a job on a snapshot that is done or undone, or that read the VM's state: all that its VM has then, a "
+        "parent before its children. Absent: nobody looked.",
+        None,
     )
     template: TemplateFacts | None = rule("Of a capture that is done: the template that there is.", None)
     host: dict[str, Any] | None = rule("Of a discovery that is done: the hypervisor's facts (HostFacts).", None)

@@ -130,7 +130,8 @@ OPERATIONS: dict[Operation, OperationRule] = {
 }
 
 
-#: Operations on a snapshot of a VM; the job must say which. Each tells all snapshots that there are afterwards.
+#: Operations on a snapshot of a VM; the job must say which. Each tells all snapshots that there are afterwards, as
+#: GET_STATE does.
 ON_SNAPSHOTS = frozenset({Operation.SNAPSHOT_CREATE, Operation.SNAPSHOT_REVERT, Operation.SNAPSHOT_DELETE})
 
 

@@ -21,8 +21,8 @@ class Outcome:
     #: The VM afterwards and before, in the words of ObservedVm; None: not there, or not known.
     vm: dict[str, Any] | None = None
     before: dict[str, Any] | None = None
-    #: The snapshots that the VM has afterwards, of an operation on one.
-    snapshots: tuple[SnapshotFacts, ...] = ()
+    #: The snapshots that the VM has afterwards, of an operation that tells them.
+    snapshots: tuple[SnapshotFacts, ...] | None = None
     #: The template that there is afterwards, of a capture.
     template: TemplateFacts | None = None
     #: What a discovery found (HostFacts).

@@ -85,7 +85,7 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
         return Outcome(error=_reported(result, secrets))
     return Outcome(
         changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),
-        host=_mapping(result.get("host")), snapshots=tuple(_snapshots(result.get("snapshots"))),
+        host=_mapping(result.get("host")), snapshots=_snapshots(result.get("snapshots")),
         template=_template(result.get("template")),
     )  # fmt: skip
 
@@ -122,9 +122,14 @@ def without(text: str, secrets: tuple[str, ...]) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def _snapshots(trees: Any) -> Iterator[SnapshotFacts]:
-    """From the trees that a module tells, a parent before its children. What is none is passed over."""
-    waiting = list(reversed(trees)) if isinstance(trees, list) else []
+def _snapshots(trees: Any) -> tuple[SnapshotFacts, ...] | None:
+    """From the trees that a module tells, a parent before its children. None if it tells none."""
+    return tuple(_flat(trees)) if isinstance(trees, list) else None
+
+
+def _flat(trees: list[Any]) -> Iterator[SnapshotFacts]:
+    """What is no snapshot is passed over."""
+    waiting = list(reversed(trees))
     while waiting:
         tree = waiting.pop()
         if not isinstance(tree, dict) or not tree.get("name"):

@@ -220,7 +220,7 @@ def undeploy(session: Session, name: str, *, wait: bool, yes: bool) -> None:
 @wait_option
 @pass_session
 def refresh(session: Session, name: str, *, wait: bool) -> None:
-    """Read a VM's state at its hypervisor.
+    """Read a VM's state and snapshots at its hypervisor.
 
     What is known of it is put right.
     """

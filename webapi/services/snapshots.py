@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
-from runner_service.contract.messages import Update
+from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import InvalidData, parse, plain
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
+from runner_service.contract.messages import SnapshotFacts, Update
 
 from ..database import transaction
 from ..errors import NotFound, Refused
@@ -76,7 +77,17 @@ def _known(vm: VirtualMachine, name: str) -> dict[str, Any]:
     if found is None:
         there = ", ".join(snapshot["name"] for snapshot in vm.snapshots or []) or "none"
         raise NotFound(f"VM {vm.name!r} has no snapshot {name!r}; it has: {there}")
+    _refuse_unspeakable(name)
     return found
+
+
+def _refuse_unspeakable(name: str) -> None:
+    """A snapshot that was made by hand may have a name that no job says, as a hypervisor could take it for another."""
+    try:
+        parse(WantedSnapshot, {"name": name})
+    except InvalidData as error:
+        text = f"snapshot {name!r} was made by hand and can only be changed so: its {error}"
+        raise Refused(text, code="snapshot.name") from error
 
 
 def _ask(vm: VirtualMachine, action: Action, by: str, **order: Any) -> Task:
@@ -84,18 +95,27 @@ def _ask(vm: VirtualMachine, action: Action, by: str, **order: Any) -> Task:
 
 
 def take_over(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
-    """A job on a snapshot is done or undone, and says which there are now. Part of the caller's transaction.
+    """A job on a snapshot is done or undone, or one has looked at the VM, and says which there are now. Part of the
+    caller's transaction.
 
     With a snapshot that was taken is kept what the VM was meant to be then. Of one that was there before, nobody can
     tell; going back to such a one is told, as the definition may be another one then."""
     asked_for = (job.options or {}).get("snapshot", {}).get("name")
     known = {snapshot["name"]: snapshot for snapshot in vm.snapshots or []}
-    if update.may_have_made_it and asked_for not in known:
+    if asked_for and update.may_have_made_it and asked_for not in known:
         known[asked_for] = {"definition": vm.definition, "user_data": vm.sealed_user_data}
-    vm.snapshots = [{**known.get(facts.name, {}), **plain(facts)} for facts in update.snapshots]
+    if update.snapshots is not None:
+        vm.snapshots = [{**_same(known.get(facts.name), facts), **plain(facts)} for facts in update.snapshots]
     if task.type is TaskType.REVERT and not (vm.snapshot(asked_for) or {}).get("definition"):
         events.tell(
             Severity.WARNING, task,
             f"VM {vm.name} is what it was in its snapshot {asked_for}, which Millwright did not take, so that its "
             "definition may be another one",
         )  # fmt: skip
+
+
+def _same(known: dict[str, Any] | None, facts: SnapshotFacts) -> dict[str, Any]:
+    """What is known of the snapshot, unless somebody took another one of its name meanwhile."""
+    if known is None or known.get("created") not in (None, facts.created):
+        return {}
+    return known

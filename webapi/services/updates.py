@@ -174,7 +174,7 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
 
 def _take_over(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
     """What there is beside the VM itself, now that the job is done or undone."""
-    if job.operation in ON_SNAPSHOTS:
+    if job.operation in ON_SNAPSHOTS or job.operation is Operation.GET_STATE:
         snapshots.take_over(vm, job, task, update)
     elif job.operation is Operation.CAPTURE:
         captures.register(vm, job, task, update)

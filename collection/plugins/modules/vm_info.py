@@ -22,6 +22,11 @@ options:
     description:
       - Identity of the VM. Where it is given it decides.
     type: str
+  snapshots:
+    description:
+      - Also tell the snapshots of the VM that was asked for, where its hypervisor has any.
+    type: bool
+    default: false
 extends_documentation_fragment:
   - millwright.virt.hypervisor
   - millwright.virt.attributes.read_only
@@ -29,6 +34,7 @@ extends_documentation_fragment:
 seealso:
   - module: millwright.virt.vm
   - module: millwright.virt.hypervisor_info
+  - module: millwright.virt.vm_snapshot_info
 author:
   - The Millwright developers (@millwright)
 """
@@ -87,6 +93,13 @@ vm:
       description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
       type: dict
       returned: always
+snapshots:
+  description:
+    - The snapshots of the VM as a tree, like RV(millwright.virt.vm_snapshot_info#module:snapshots).
+      Null if it is not there, or its hypervisor has no snapshots.
+  type: list
+  elements: dict
+  returned: when O(snapshots) is true and O(name) or O(uuid) is given
 vms:
   description: The VM that was asked for, if it is there, or all VMs by name; each like RV(vm).
   type: list
@@ -119,18 +132,32 @@ left:
 from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.drivers.base import VmRef
+from ..module_utils.drivers.base import Capability, ObservedVm, VmRef
 from ..module_utils.drivers.errors import deciding
+from ..module_utils.ensure_snapshots import snapshots_of
+from ..module_utils.vm.snapshots import tree
 
-OPTIONS = {"name": {"type": "str"}, "uuid": {"type": "str"}, **CONNECTION}
+OPTIONS = {
+    "name": {"type": "str"},
+    "uuid": {"type": "str"},
+    "snapshots": {"type": "bool", "default": False},
+    **CONNECTION,
+}
 
 
-def tell(driver, name: str | None, uuid: str | None) -> dict:
+def tell(driver, name: str | None, uuid: str | None, *, snapshots: bool) -> dict:
     if not (name or uuid):
         return {"vms": [vm.to_dict() for vm in driver.list_vms()]}
     found = driver.find(VmRef(name=name or uuid, uuid=uuid))
     vm = found.to_dict() if found else None
-    return {"vm": vm, "vms": [vm] if vm else []}
+    more = {"snapshots": trees_of(driver, found)} if snapshots else {}
+    return {"vm": vm, "vms": [vm] if vm else [], **more}
+
+
+def trees_of(driver, vm: ObservedVm | None) -> list[dict] | None:
+    if vm is None or Capability.SNAPSHOTS not in driver.capabilities:
+        return None
+    return tree(snapshots_of(driver, VmRef(name=vm.name, uuid=vm.uuid)))
 
 
 def main():
@@ -138,7 +165,7 @@ def main():
     hidden: set[str] = set()
     try:
         with open_hypervisor(module.params, hidden) as driver, deciding():
-            told = tell(driver, module.params["name"], module.params["uuid"])
+            told = tell(driver, module.params["name"], module.params["uuid"], snapshots=module.params["snapshots"])
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
     module.exit_json(changed=False, **told)

@@ -68,8 +68,10 @@ def test_a_vm_goes_through_its_life_and_a_second_run_changes_nothing(runs: Runs)
     assert (again.changed, power(again)) == (False, "on")
     assert power(runs.run("get_state")) == "on"
     assert power(runs.run("power_off")) == "off"
+    assert runs.run("get_state").snapshots == ()
     gone = runs.run("unconfigure")
     assert (gone.ok, gone.changed, gone.vm) == (True, True, None)
+    assert runs.run("get_state").snapshots is None
     assert runs.run("unconfigure").changed is False
 
 

@@ -88,6 +88,14 @@ def test_a_name_that_could_be_taken_for_something_else_is_refused(run: Run, name
     assert (refused["code"], refused["begun"], refused["problems"][0]["path"]) == ("definition.invalid", False, "name")
 
 
+def test_vm_info_tells_them_beside_the_vm_if_it_is_asked_to(run: Run):
+    run("vm_snapshot", snapshot="one")
+    assert "snapshots" not in run("vm_info")
+    told = run("vm_info", snapshots=True)
+    assert (told["vm"]["name"], names(told["snapshots"])) == ("web", [["one"]])
+    assert run("vm_info", snapshots=True, name="gone")["snapshots"] is None
+
+
 def test_a_snapshot_that_fails_leaves_none(run: Run, tmp_path: Path):
     Store(tmp_path).tell({"failures": [{"operation": "create_snapshot", "error": "driver.busy"}]})
     failed = run("vm_snapshot", snapshot="one")

@@ -27,7 +27,7 @@ def told(world: World, task: Json, *snapshots: SnapshotFacts, power: str = "on",
     [job] = runner.root.children
     runner.say(runner.root, Event.START)
     runner.say(job, Event.START)
-    runner.say(job, Event.DONE, vm=observed(power), snapshots=snapshots, **{"changed": True, **more})
+    runner.say(job, Event.DONE, **{"vm": observed(power), "snapshots": snapshots, "changed": True, **more})
     runner.say(runner.root, Event.DONE)
     return world.get(f"/tasks/{task['id']}")
 
@@ -108,6 +108,36 @@ def test_a_snapshot_that_is_not_known_is_not_found_and_those_that_are_are_named(
     assert refused["code"] == "not_found" and "it has: first" in refused["message"]
 
 
+def test_a_refresh_knows_snapshots_that_were_made_or_deleted_by_hand(world: World, vm: Json):
+    taken(world, vm)
+    refresh = f"/vms/{vm['id']}/refresh"
+    by_hand = SnapshotFacts(name="2026 by hand", parent="first", current=True)
+    told(world, world.post(refresh), FIRST, by_hand, changed=False)
+    assert [(one["name"], [above["name"] for above in one["children"]]) for one in listed(world, vm)] == [
+        ("first", ["2026 by hand"])
+    ]
+    for method, path in (("POST", "/revert"), ("DELETE", "")):
+        refused = world.refused(method, f"/vms/{vm['id']}/snapshots/2026 by hand{path}")
+        assert (refused["code"], "by hand" in refused["message"]) == ("snapshot.name", True)
+    told(world, world.post(refresh), changed=False)
+    assert listed(world, vm) == []
+
+
+def test_a_refresh_that_did_not_look_at_snapshots_leaves_what_is_known(world: World, vm: Json):
+    taken(world, vm)
+    told(world, world.post(f"/vms/{vm['id']}/refresh"), changed=False, **{"snapshots": None})
+    assert [one["name"] for one in listed(world, vm)] == ["first"]
+
+
+def test_another_snapshot_of_the_same_name_is_not_the_one_that_was_taken(world: World, vm: Json):
+    taken(world, vm)
+    again = SnapshotFacts(name="first", created=FIRST.created + 60, current=True)
+    told(world, world.post(f"/vms/{vm['id']}/refresh"), again, changed=False)
+    told(world, world.post(f"/vms/{vm['id']}/snapshots/first/revert"), again)
+    [event] = world.get("/events?severity=WARNING")["items"]
+    assert "which Millwright did not take" in event["text"]
+
+
 def test_a_vm_that_goes_back_is_what_it_was_with_its_definition_and_its_power(world: World, vm: Json):
     taken(world, vm)
     change = world.ask("PUT", f"/vms/{vm['id']}", {"definition": small("web", memory_mib=128)}).json
@@ -180,7 +210,7 @@ def test_a_snapshot_whose_taking_was_undone_is_not_there(world: World, vm: Json)
     runner.say(job, Event.START)
     runner.say(job, Event.DONE, changed=True, snapshots=(FIRST,))
     runner.say(job, Event.ROLLBACK_START)
-    runner.say(job, Event.ROLLBACK_DONE, changed=True, vm=observed("on"))
+    runner.say(job, Event.ROLLBACK_DONE, changed=True, vm=observed("on"), snapshots=())
     runner.say(runner.root, Event.CANCELLED)
     assert listed(world, vm) == []
 
