@@ -73,6 +73,8 @@ class Progress:
         self._traces: dict[str, list[dict[str, Any]]] = {}
         #: How often a process of its own was brought down by it.
         self.strikes = 0
+        #: How often it was offered to its lane as a whole.
+        self.offers = 0
         self._sequence = delivery.sequence
 
     @property

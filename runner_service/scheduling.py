@@ -54,11 +54,15 @@ class Scheduling:
         if self.is_held(progress):
             return
         self._suspects.offer(progress)
+        progress.offers += 1
         if progress.cancelled:
-            self._context.timers.after(self._context.rules.patience.asking, partial(self._look_again, progress))
+            later = partial(self._look_again, progress, progress.offers)
+            self._context.timers.after(self._context.rules.patience.asking, later)
 
-    def _look_again(self, progress: Progress) -> None:
-        if self._context.requests.knows(progress) and not (progress.parked or progress.running):
+    def _look_again(self, progress: Progress, offer: int) -> None:
+        """Has it waited for a session since that offer?"""
+        waits = offer == progress.offers and not (progress.parked or progress.running)
+        if waits and self._context.requests.knows(progress):
             self.gets_no_session(progress)
 
     def withdraw(self, progress: Progress, job_id: str) -> None:

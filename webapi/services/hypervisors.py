@@ -58,9 +58,11 @@ def discover(hypervisor_id: str, by: str) -> Task:
 @transaction
 def delete(hypervisor_id: str) -> None:
     """What is still being asked of it ends as failed: nobody will answer any more. Raises Refused if VMs are on it."""
-    hypervisor = rows.lock(Hypervisor, hypervisor_id)
-    rows.remove(hypervisor)
-    failing.end_requests_of(hypervisor_id, f"the hypervisor {hypervisor.name} was deleted")
+    reason = f"the hypervisor {rows.find(Hypervisor, hypervisor_id).name} was deleted"
+    # Requests first, as whoever applies an update locks them in this order; then those that came meanwhile.
+    failing.end_requests_of(hypervisor_id, reason)
+    rows.remove(rows.lock(Hypervisor, hypervisor_id))
+    failing.end_requests_of(hypervisor_id, reason)
 
 
 @transaction
