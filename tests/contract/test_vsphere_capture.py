@@ -108,6 +108,19 @@ def test_of_a_template_that_fails_nothing_is_left(
     assert (driver.find(WEB), peer.files(driver), driver.template(WEB, GOLDEN)) == (before, files, None)
 
 
+def test_a_template_that_somebody_has_made_a_vm_of_is_theirs(peer: VspherePeer, driver: VsphereDriver):
+    """As people do to bring it up to date."""
+    driver.capture(WEB, GOLDEN)
+    template = template_of(driver, "golden.qcow2").object
+    template.MarkAsVirtualMachine(driver._places.pool, None)
+    assert [vm.name for vm in driver.list_vms()] == ["golden.qcow2", "web"]
+    with pytest.raises(Conflict, match=r"golden\.qcow2") as refused:
+        driver.capture(WEB, GOLDEN)
+    assert refused.value.begun is False
+    template.MarkAsTemplate()
+    assert driver.template(WEB, GOLDEN).name == "golden.qcow2"
+
+
 def test_what_a_killed_run_left_is_no_vm_and_goes_with_the_next_run(
     driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
 ):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from peers import definition
@@ -26,6 +27,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.devices import bus_of, disks_of
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.kept import options
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
@@ -137,6 +139,33 @@ def test_a_name_that_two_templates_have_is_ambiguous_and_the_refusal_lists_them(
 
 
 # --- what others do meanwhile ---
+
+
+def test_a_vm_has_nothing_of_the_guest_data_of_what_it_is_cloned_from(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    """A vCenter copies all extra configuration; the simulator does not, so it is told to."""
+    secret = {"user_data": "#cloud-config\npassword: canary-4711\n"}
+    driver.create(definition(peer, "gold", disks=[{"size_mib": 4, "pool": peer.pool}], cloud_init=secret))
+    gold, seen = driver._vms.find(VmRef(name="gold"))
+    inherited = {**seen.extra, "guestinfo.vendordata": "canary", "guestinfo.appInfo": "stays"}
+    real = vim.VirtualMachine.CloneVM_Task
+
+    def clone(vm: Any, folder: Any, name: str, spec: Any) -> Any:
+        said = {one.key: one.value for one in spec.config.extraConfig}
+        spec.config.extraConfig = options({**inherited, **said})
+        return real(vm, folder, name, spec)
+
+    monkeypatch.setattr(vim.VirtualMachine, "CloneVM_Task", clone)
+    root = {"template": "gold", "clone": "full", "pool": peer.pool}
+    for name, said in (("none", None), ("meta", {"meta_data": "instance-id: i-2\n"})):
+        driver.create(definition(peer, name, disks=[root], cloud_init=said))
+        extra = driver._vms.find(VmRef(name=name))[1].extra
+        assert extra["guestinfo.appInfo"] == "stays"
+        assert [key for key in extra if "userdata" in key or "vendordata" in key] == []
+        assert ("guestinfo.metadata" in extra) == (said is not None)
+        assert extra.get("guestinfo.metadata") != inherited["guestinfo.metadata"]
+    assert gold
 
 
 def test_somebody_elses_disk_stays_when_the_vm_goes(peer: VspherePeer, driver: VsphereDriver):

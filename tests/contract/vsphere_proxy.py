@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 from tools import vcsim
 
 _METHOD = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
+_RETURNED = re.compile(rb"<returnval.*</returnval>", re.DOTALL)
+_OBJECT = re.compile(rb"<objects>.*?</objects>", re.DOTALL)
+_CONFIG = re.compile(rb"<propSet><name>config\..*?</propSet>", re.DOTALL)
 _PASSED_ON = ("Content-Type", "SOAPAction", "Cookie")
 
 
@@ -32,6 +35,23 @@ class Proxy:
     #: "lose" (the answer), "close" (after the answer), or seconds to wait.
     rules: dict[str, list[str | float]] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
+    #: Name of a VM that is only just being made, as a vCenter tells of one: by its name alone, and not to who looks for
+    #: its identity. Who waits for it is answered when it is there.
+    coming: str = ""
+    arrived: threading.Event = field(default_factory=threading.Event)
+
+    def arrive(self) -> None:
+        self.coming = ""
+        self.arrived.set()
+
+    def hidden(self, method: str, answer: bytes) -> bytes:
+        if method == "FindByUuid":
+            return _RETURNED.sub(b"", answer)
+        return _OBJECT.sub(lambda one: self._unsettled(one[0]), answer)
+
+    def _unsettled(self, one: bytes) -> bytes:
+        ours = re.search(rb"<name>name</name><val[^>]*>" + re.escape(self.coming.encode()) + rb"</val>", one)
+        return _CONFIG.sub(b"", one) if ours else one
 
     def next_rule(self, method: str) -> str | float | None:
         self.calls[method] += 1
@@ -77,18 +97,23 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         found = _METHOD.search(body)
-        rule = self.proxy.next_rule(found[1].decode() if found else "?")
+        method = found[1].decode() if found else "?"
+        rule = self.proxy.next_rule(method)
         if rule == "503":
             self._answer(503, {}, b"overloaded")
         elif rule == "drop":
             self.close_connection = True
         else:
-            self._pass_on(body, rule)
+            self._pass_on(method, body, rule)
 
-    def _pass_on(self, body: bytes, rule: str | float | None) -> None:
+    def _pass_on(self, method: str, body: bytes, rule: str | float | None) -> None:
         if isinstance(rule, int | float):
             self.proxy.released.wait(rule)
+        if self.proxy.coming and method == "WaitForUpdatesEx":
+            self.proxy.arrived.wait(self.timeout)
         status, headers, answer = self._ask(body)
+        if self.proxy.coming:
+            answer = self.proxy.hidden(method, answer)
         headers |= {"Connection": "close"} if rule == "close" else {}
         if rule == "lose":
             self.close_connection = True

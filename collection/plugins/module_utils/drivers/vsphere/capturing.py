@@ -46,7 +46,7 @@ class Capture:
 
 class Capturing(Looking):
     """vSphere clones VMs, not disks: a template is a copy of the VM that has lost all but one disk. It bears a mark
-    until it is a template, so that what a killed run leaves is no VM for anybody, and goes with the next run."""
+    until it becomes a template, so that what a killed run leaves is no VM for anybody, and goes with the next run."""
 
     def template(self, ref: VmRef, want: WantedTemplate) -> Template | None:
         with self._looking(f"looking for template {want.volume!r}"):
@@ -101,7 +101,9 @@ class Capturing(Looking):
 
     def _refuse_taken(self, name: str, identity: str) -> None:
         """What a killed run has left is no reason."""
-        others = [uuid for uuid in self._vms.namesakes(name) if uuid != identity]
+        left = self._vms.by_uuid(identity)
+        ours = {identity} if left and left[1].half_made else set()
+        others = [uuid for uuid in self._vms.namesakes(name) if uuid not in ours]
         if others or Templates(self._session, self._inventory).called(name):
             raise Conflict(f"there is a template or VM {name!r} already")
 
@@ -145,7 +147,17 @@ class Capturing(Looking):
         waiter.finish(copy.ReconfigVM_Task(bare(self._vms.read(copy), planned)), CHANGE_TIMEOUT, tried)
         task = copy.CreateSnapshot_Task(BASE, "what linked disks refer to", memory=False, quiesce=False)
         waiter.finish(task, CHANGE_TIMEOUT, tried)
-        copy.MarkAsTemplate()
+        self._mark(copy, "", tried)
+        try:
+            copy.MarkAsTemplate()
+        except BaseException:
+            # So that it can be told from a template that somebody has made a VM of again.
+            self._mark(copy, planned.identity, tried)
+            raise
+
+    def _mark(self, copy: Any, mark: str, tried: str) -> None:
+        spec = vim.vm.ConfigSpec(extraConfig=options({names.MAKING: mark}))
+        self._session.waiter.finish(copy.ReconfigVM_Task(spec), CHANGE_TIMEOUT, tried)
 
 
 def _clone_spec(planned: Capture, want: WantedTemplate) -> Any:
@@ -182,5 +194,5 @@ def bare(copy: Seen, planned: Capture) -> Any:
             board.remove(device, with_file=True)
     for device in [*cards_of(copy.devices), *drives_of(copy.devices)]:
         board.remove(device)
-    forgotten = [name for name in copy.extra if name == names.KEPT or name.startswith(guestinfo.BEGINNINGS)]
+    forgotten = [name for name in (names.KEPT,) if name in copy.extra] + guestinfo.of_guest(copy.extra)
     return vim.vm.ConfigSpec(deviceChange=board.changes, extraConfig=options(dict.fromkeys(forgotten, "")))

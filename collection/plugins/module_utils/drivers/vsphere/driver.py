@@ -43,11 +43,12 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
 
     def _plan(self, want: VmDefinition) -> tuple[Plan, Maker] | None:
         """None if the VM is there as it is wanted: an earlier delivery of the same task has made it."""
+        # What a killed run has asked for is waited for, so that it is seen below.
+        self._refuse_name(want)
         same = self._vms.by_uuid(want.identity)
         whole = same[1] if same and not same[1].half_made else None
         if whole and not self._is_as_wanted(whole, want):
             raise Conflict(f"VM {whole.name!r} has the identity {want.identity} that VM {want.name!r} is to have")
-        self._refuse_name(want)
         planner = self._planner
         plan = planner.plan(want)
         return None if whole else (plan, Maker(self._session, planner.places, self._vms))
@@ -86,14 +87,10 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
 
     def _deletable(self, ref: VmRef) -> tuple[Any, Seen] | None:
         """The VM, whole or half made, if there is one and it is ours."""
-        found = self._vms.find(ref) or self._half_made(ref)
+        found = self._vms.find(ref) or self._vms.half_made(ref)
         if found:
             self._refuse_foreign(found[1], "deleted")
         return found
-
-    def _half_made(self, ref: VmRef) -> tuple[Any, Seen] | None:
-        found = self._vms.by_uuid(ref.identity)
-        return found if found and found[1].half_made else None
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._looking(f"{action.value} of {ref}"):

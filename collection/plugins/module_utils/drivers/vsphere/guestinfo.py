@@ -7,13 +7,19 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterable
 
 from ...vm.cloud_data import default_meta_data
 from ...vm.definition import CloudInit, VmDefinition
 
 META_DATA, USER_DATA = "guestinfo.metadata", "guestinfo.userdata"
-#: What all names of this data begin with.
-BEGINNINGS = (META_DATA, USER_DATA)
+#: What all names of this data begin with, and of such data that we never write.
+BEGINNINGS = (META_DATA, USER_DATA, "guestinfo.vendordata")
+
+
+def of_guest(names: Iterable[str]) -> list[str]:
+    """Those under which a guest finds data of its own."""
+    return [name for name in names if name.startswith(BEGINNINGS)]
 
 
 def guestinfo(want: VmDefinition, cloud_init: CloudInit) -> dict[str, str]:

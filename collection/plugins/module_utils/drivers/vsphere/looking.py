@@ -71,8 +71,8 @@ class Looking:
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         with self._asking(f"looking for what is left of {ref}"):
-            found = self._vms.by_uuid(ref.identity)
-            return self._files_of(found[0]) if found and found[1].half_made else ()
+            found = self._vms.half_made(ref)
+            return self._files_of(found[0]) if found else ()
 
     def _files_of(self, vm: Any) -> tuple[str, ...]:
         told = self._session.read([vm], ["layoutEx.file"])[vm].get("layoutEx.file", ())

@@ -15,7 +15,7 @@ from ...vm.definition import VmDefinition
 from . import booting, cards, names, power
 from .connection import Session
 from .devices import Board, disks_of, slots_of
-from .guestinfo import guestinfo
+from .guestinfo import guestinfo, of_guest
 from .kept import Kept, options
 from .observation import Seen
 from .placement import Places
@@ -53,7 +53,7 @@ class Maker:
                 vm = self._finish(self._create(plan, spec), MAKE_TIMEOUT, plan.want)
             else:
                 self._reconfigure(vm, spec, plan.want)
-            self._reconfigure(vm, _last_spec(plan.want, kept, self._vms.read(vm).devices), plan.want)
+            self._reconfigure(vm, _last_spec(plan.want, kept, self._vms.read(vm)), plan.want)
 
     @contextmanager
     def taking_back(self, identity: str) -> Iterator[None]:
@@ -153,10 +153,12 @@ def growth(want: VmDefinition) -> dict[str, bool]:
     }
 
 
-def _last_spec(want: VmDefinition, kept: Kept, devices: list[Any]) -> Any:
-    """What makes the VM whole: the data for its guest, where it boots from, and what it remembers."""
+def _last_spec(want: VmDefinition, kept: Kept, seen: Seen) -> Any:
+    """What makes the VM whole: the data for its guest, where it boots from, and what it remembers. What came along for
+    the guest of which it is a clone goes: it may hold secrets."""
+    devices = seen.devices
     kept = replace(kept, macs=cards.addresses(kept, devices))
-    said = {names.KEPT: kept.written(want.identity), names.MAKING: ""}
+    said = {names.KEPT: kept.written(want.identity), names.MAKING: "", **dict.fromkeys(of_guest(seen.extra), "")}
     if want.cloud_init:
         said |= guestinfo(want, want.cloud_init)
     spec = vim.vm.ConfigSpec(extraConfig=options(said))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from ..base import VmRef
@@ -16,7 +16,10 @@ from .faults import unless_gone
 from .inventory import Inventory
 from .observation import PATHS, Seen
 
-_NAMED = ("name", "config.instanceUuid", "config.template")
+_IDENTITY = "config.instanceUuid"
+_NAMED = ("name", _IDENTITY, "config.template")
+#: Seconds to wait for a VM that is only just being made: its configuration is told when it is there.
+SETTLE_TIMEOUT = 60
 
 
 class Vms:
@@ -40,7 +43,7 @@ class Vms:
         """By uuid if there is one, else by name. Raises Ambiguous if several have the name."""
         if ref.uuid:
             return self._whole(self.by_uuid(ref.uuid))
-        named = [one for one, told in self._named(ref.name).items() if "config.instanceUuid" in told]
+        named = [one for one, told in self._named(ref.name).items() if _IDENTITY in told]
         if len(named) > 1:
             return self._ours(ref, named)
         return self._whole(self._read_pair(named[0])) if named else None
@@ -57,15 +60,33 @@ class Vms:
         seen = unless_gone(lambda: self.read(one))
         return (one, seen) if seen else None
 
+    def half_made(self, ref: VmRef) -> tuple[Any, Seen] | None:
+        """What a create has left that was killed. vSphere goes on with what it was asked for: raises Busy if after a
+        while it is still at work on a VM of this name, as nobody can tell yet whose that is."""
+        found = self.by_uuid(ref.identity)
+        if found is None and self._settled(ref.name):
+            found = self.by_uuid(ref.identity)
+        return found if found and found[1].half_made else None
+
+    def _settled(self, name: str) -> dict[Any, dict[str, Any]]:
+        """The VMs of this name, once each of them is there or gone."""
+        found = self._named(name)
+        coming = [one for one, told in found.items() if _IDENTITY not in told]
+        if not coming:
+            return found
+        for one in coming:
+            unless_gone(partial(self._session.waiter.until, one, [_IDENTITY], _has_identity, SETTLE_TIMEOUT))
+        found = self._named(name)
+        if not all(map(_has_identity, found.values())):
+            raise Busy(f"a VM {name!r} is only just being made, or its files cannot be read")
+        return found
+
     def _whole(self, found: tuple[Any, Seen] | None) -> tuple[Any, Seen] | None:
         return None if found is None or found[1].half_made else found
 
     def namesakes(self, name: str) -> list[str]:
-        """Identities of the VMs of this name. Raises Busy while one of them is being made by somebody."""
-        told = self._named(name).values()
-        if any("config.instanceUuid" not in seen for seen in told):
-            raise Busy(f"a VM {name!r} is only just being made, or its files cannot be read")
-        return [seen["config.instanceUuid"].lower() for seen in told]
+        """Identities of the VMs of this name. One that is being made is waited for; raises Busy if that takes long."""
+        return [told[_IDENTITY].lower() for told in self._settled(name).values()]
 
     def _named(self, name: str) -> dict[Any, dict[str, Any]]:
         written = names.written(name)
@@ -86,3 +107,7 @@ class Vms:
         """Those that are whole, and whose configuration can be read: only they have an identity."""
         seen = (Seen(told) for told in self._every(PATHS).values())
         return [one for one in seen if one.uuid and not one.half_made]
+
+
+def _has_identity(told: dict[str, Any]) -> bool:
+    return _IDENTITY in told
