@@ -198,7 +198,9 @@ class Update:
     runner: str = rule("Which runner says so.", "", max_length=255)
     changed: bool | None = rule("Of a job that is done: whether it changed anything.", None)
     vm: dict[str, Any] | None = rule(
-        "Of a job that is done: the VM as observed afterwards (ObservedVm); absent if it is gone.", None
+        "Of a job that is done: the VM as observed afterwards (ObservedVm); absent if it is gone. Of an error: as it "
+        "was found, if that is why its change was refused.",
+        None,
     )
     snapshots: tuple[SnapshotFacts, ...] | None = rule(
         "Of a job on a snapshot that is done or undone, or that read the VM's state: all that its VM has then, a "

@@ -82,7 +82,7 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
         )  # fmt: skip
         return Outcome(error=error, unseen=True)
     if not heard.ok:
-        return Outcome(error=_reported(result, secrets))
+        return Outcome(error=_reported(result, secrets), vm=_mapping(result.get("vm")))
     return Outcome(
         changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),
         host=_mapping(result.get("host")), snapshots=_snapshots(result.get("snapshots")),

@@ -19,7 +19,7 @@ from runner_service.contract.states import Event, IllegalTransition, TaskState
 
 from ..database import db, transaction, utc_now
 from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
-from . import captures, endings, events, rows, snapshots, traces, words
+from . import captures, endings, events, rows, settling, snapshots, traces, words
 from .vm_states import Before, state_after
 
 
@@ -162,8 +162,7 @@ def _seen(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
     if update.event in (Event.DONE, Event.ROLLBACK_DONE):
         _take_over(vm, job, task, update)
     if update.event is Event.ROLLBACK_ERROR and state is None:
-        text = f"what {job.operation} of VM {vm.name} has changed stays changed: {_why(job)}"
-        events.tell(Severity.CRITICAL, task, text)
+        _stays_changed(vm, job, task, update)
     elif update.event is Event.ROLLBACK_ERROR:
         _tell_left(vm, job, task, f"undoing {job.operation}")
     elif job.operation is Operation.UNCONFIGURE and update.event is Event.ERROR and state:
@@ -178,6 +177,16 @@ def _take_over(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None
         snapshots.take_over(vm, job, task, update)
     elif job.operation is Operation.CAPTURE:
         captures.register(vm, job, task, update)
+    if job.operation is Operation.GET_STATE:
+        vm.definition = settling.with_grown(vm.definition, update.vm)
+
+
+def _stays_changed(vm: VirtualMachine, job: Job, task: Task, update: Update) -> None:
+    """What cannot be taken back is what the VM is defined as from now on, as far as it was seen."""
+    if wanted := vm.pending_definition:
+        vm.definition = settling.settled(vm.definition, wanted, vm.native(wanted), update.vm)
+    text = f"what {job.operation} of VM {vm.name} has changed stays changed: {_why(job)}"
+    events.tell(Severity.CRITICAL, task, text)
 
 
 def _tell_left(vm: VirtualMachine, job: Job, task: Task, what: str) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
-from .drivers.errors import InvalidTransition, Unsupported, VmNotFound, deciding
+from .drivers.errors import InvalidTransition, Unsupported, VmNotFound, deciding, seeing
 from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
 from .vm.changes import Change
 from .vm.definition import Firmware, VmDefinition
@@ -84,7 +84,7 @@ def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
 
 
 def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Allowed, *, dry_run: bool) -> Result:
-    with deciding():
+    with deciding(), seeing(found.to_dict()):
         plan = plan_changes(driver, found, want, allowed)
         if plan.changes:
             driver.check(want, updating=plan.ref)

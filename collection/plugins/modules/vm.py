@@ -88,9 +88,11 @@ EXAMPLES = r"""
 RETURN = r"""
 ---
 vm:
-  description: The VM afterwards; in check mode what it would be. Null if it is not there.
+  description:
+    - The VM afterwards; in check mode what it would be. Null if it is not there.
+    - On failure, the VM as it is, if a change of it was refused before anything was done.
   type: dict
-  returned: success
+  returned: success, or when a change was refused
   contains:
     name:
       description: Name at the hypervisor.

@@ -28,6 +28,8 @@ class DriverError(Exception):
         self.left = left
         #: False: the operation was refused before anything was done, so the hypervisor is as it was; see ``deciding``.
         self.begun = True
+        #: The VM as it was found, where its change was refused (plain data of an ObservedVm); see ``seeing``.
+        self.vm: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
         parts = [self.message]
@@ -39,7 +41,7 @@ class DriverError(Exception):
 
     def to_dict(self) -> dict[str, Any]:
         """The error as modules return it."""
-        return {
+        told = {
             "code": self.code,
             "msg": str(self),
             "detail": self.detail,
@@ -47,6 +49,7 @@ class DriverError(Exception):
             "left": list(self.left),
             "begun": self.begun,
         }
+        return told if self.vm is None else {**told, "vm": dict(self.vm)}
 
 
 class Unreachable(DriverError):
@@ -146,6 +149,16 @@ def deciding() -> Iterator[None]:
         yield
     except DriverError as error:
         error.begun = False
+        raise
+
+
+@contextmanager
+def seeing(vm: Mapping[str, Any]) -> Iterator[None]:
+    """Around what refuses for what the VM is: an error raised in it says what that is."""
+    try:
+        yield
+    except DriverError as error:
+        error.vm = vm
         raise
 
 

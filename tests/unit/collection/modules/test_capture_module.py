@@ -71,6 +71,13 @@ def test_vm_tells_what_was_done_while_the_vm_ran_and_what_took_a_power_cycle(run
     assert run("vm", **wanted)["changed"] is False
 
 
+def test_a_refused_change_says_what_the_vm_is(run: Run):
+    run("vm", memory_mib=64, disks=[{**ROOT, "size_mib": 32}])
+    refused = run("vm", memory_mib=64, disks=[{**ROOT, "size_mib": 16}])
+    assert (refused["code"], refused["begun"]) == ("driver.unsupported", False)
+    assert refused["vm"]["definition"]["disks"][0]["size_mib"] == 32
+
+
 def test_vm_power_takes_the_power_from_a_deaf_guest_if_it_is_forced(run: Run, tmp_path: Path):
     Store(tmp_path).tell({"deaf_guests": ["web"]})
     run("vm_power", state="on")

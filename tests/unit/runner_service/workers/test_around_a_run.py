@@ -222,6 +222,12 @@ def heard(*events: tuple[str, dict[str, Any]], said: tuple[str, ...] = ()) -> Li
     return listening
 
 
+def test_a_refused_change_tells_what_the_vm_is() -> None:
+    refused = event("runner_on_failed", code="driver.unsupported", msg="no", begun=False, vm={"name": "web"})
+    outcome = outcome_of(heard(refused), "x", ())
+    assert (outcome.ok, outcome.vm) == (False, {"name": "web"})
+
+
 def test_the_result_of_the_named_task_is_the_outcome() -> None:
     vm = {"name": "web"}
     outcome = outcome_of(

@@ -10,7 +10,7 @@ import pytest
 from runner_service.contract.messages import ErrorReport
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
-from tests.webapi_world import BROKEN, Runner, World, jobs_of, observed, small
+from tests.webapi_world import BROKEN, Json, Runner, World, jobs_of, observed, small
 
 
 def test_a_deployed_appliance_is_on_and_unlocked(world: World):
@@ -276,6 +276,47 @@ def test_a_disk_that_has_grown_and_cannot_be_taken_back_leaves_the_vm_in_its_sta
     assert (world.vm(vm)["state"], world.vm(vm)["locked_by"]) == ("ON", None)
     [event] = world.get("/events?severity=CRITICAL")["items"]
     assert "stays changed: a disk is never made smaller" in event["text"]
+    assert world.vm(vm)["definition"]["memory_mib"] == 64
+
+
+def _with_a_disk(world: World) -> Json:
+    """A VM that is on, with a disk of 8 MiB."""
+    datacenter = world.datacenter()
+    world.hypervisor(datacenter)
+    disks = [{"name": "root", "size_mib": 8}]
+    [vm] = world.deployed(world.appliance(world.vdc(datacenter), small("web", disks=disks)))["vms"]
+    return vm
+
+
+def test_of_a_change_that_stays_in_part_what_was_seen_is_known(world: World):
+    vm = _with_a_disk(world)
+    wanted = small("web", memory_mib=128, disks=[{"name": "root", "size_mib": 16}])
+    runner = world.runner(world.ask("PUT", f"/vms/{vm['id']}", {"definition": wanted}).json)
+    [job] = runner.root.children
+    grown = ErrorReport(code="driver.unsupported", message="a disk is never made smaller", begun=False)
+    runner.say(runner.root, Event.START)
+    runner.say(job, Event.START)
+    runner.say(job, Event.ERROR, error=BROKEN)
+    runner.say(job, Event.ROLLBACK_START)
+    seen = {**observed("on"), "definition": {**job.definition, "memory_mib": 64}}
+    runner.say(job, Event.ROLLBACK_ERROR, error=grown, vm=seen)
+    runner.say(runner.root, Event.ERROR)
+    definition = world.vm(vm)["definition"]
+    assert (definition["name"], definition["memory_mib"], definition["disks"][0]["size_mib"]) == ("web", 64, 16)
+
+
+def test_a_refresh_knows_that_a_disk_has_grown(world: World):
+    vm = _with_a_disk(world)
+    for size, known in ((16, 16), (4, 16)):
+        runner = world.runner(world.post(f"/vms/{vm['id']}/refresh"))
+        disks = [{"name": "root", "size_mib": size}]
+        runner.say(runner.root, Event.START)
+        runner.say(runner.root.children[0], Event.START)
+        seen = {**observed("on"), "definition": small("x", memory_mib=32, disks=disks)}
+        runner.say(runner.root.children[0], Event.DONE, changed=False, vm=seen)
+        runner.say(runner.root, Event.DONE)
+        definition = world.vm(vm)["definition"]
+        assert (definition["memory_mib"], definition["disks"][0]["size_mib"]) == (64, known)
 
 
 def test_a_shutdown_by_force_says_so_to_its_runner_and_nothing_else_is_forced(world: World):
