@@ -506,6 +506,27 @@ def test_the_disc_in_the_drive_of_a_guest_that_runs_is_changed(qemu: LibvirtDriv
 
 @pytest.mark.qemu
 @pytest.mark.slow
+@pytest.mark.parametrize("runs", [False, True])
+def test_the_disc_is_taken_out_of_the_drive_and_one_is_put_in_again(qemu: LibvirtDriver, runs: bool):
+    disc, order = add_disc(qemu, "first.iso"), ["cdrom", "disk"]
+    full, empty = (wanted(qemu, cdrom=cdrom, boot_order=order) for cdrom in (disc, ""))
+    qemu.create(full)
+    if runs:
+        qemu.power(WEB, PowerAction.ON, 60)
+    for want, there in ((empty, False), (full, True), (empty, False)):
+        plan = ensure_present(qemu, want, dry_run=True)
+        done = ensure_present(qemu, want, dry_run=False)
+        assert plan.hot == done.hot == (("cdrom",) if runs else ())
+        for flags in (0, libvirt.VIR_DOMAIN_XML_INACTIVE):
+            xml = domain_of(qemu).XMLDesc(flags)
+            assert ("/first.iso'" in xml, "device='cdrom'" in xml) == (there, True)
+        assert not ensure_present(qemu, want, dry_run=False).changed
+    if not runs:
+        qemu.power(WEB, PowerAction.ON, 60)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 def test_what_a_disk_takes_grows_with_what_is_written(qemu: LibvirtDriver):
     want = wanted(qemu)
     qemu.create(want)

@@ -18,7 +18,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     NotFound,
     Unsupported,
 )
-from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_power, ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_power, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.ensure_snapshots import ensure_snapshot
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import Change, changes
@@ -144,6 +144,15 @@ def test_processors_are_added_up_to_the_limit_while_the_vm_runs(peer: Peer, driv
     for count in (4, 2):
         with pytest.raises(InvalidTransition, match=r"cpu\.count.*allow_power_cycle"):
             ensure_present(driver, definition(peer, disks=[root(peer)], cpu={"count": count}), dry_run=False)
+
+
+def test_a_drive_without_a_disc_is_none_and_takes_no_change(peer: Peer, driver: VmDriver):
+    made(peer, driver)
+    assert not ensure_present(driver, definition(peer, disks=[root(peer)], cdrom=""), dry_run=False).changed
+    ensure_absent(driver, WEB, dry_run=False)
+    empty = definition(peer, disks=[root(peer)], cdrom="", boot_order=["disk"])
+    driver.create(empty)
+    assert changes(driver.find(WEB).definition, empty) == ()
 
 
 def test_what_needs_it_is_done_with_a_power_cycle_if_that_is_allowed(peer: Peer, driver: VmDriver):

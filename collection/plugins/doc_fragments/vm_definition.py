@@ -152,6 +152,7 @@ options:
   cdrom:
     description:
       - ISO image in the drive, absolute path or volume name at the hypervisor.
+        An empty text says that there is no disc in the drive.
     type: str
   cloud_init:
     description:

@@ -13,7 +13,7 @@ from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
 from .drivers.errors import Conflict, DriverError, InvalidTransition, TimedOut, Unsupported
 from .drivers.hot import HotDriver
 from .drivers.snapshots import SnapshotDriver
-from .vm.changes import Change, changes, removed_disks, shrinking
+from .vm.changes import Change, changes, ejected, removed_disks, shrinking
 from .vm.definition import VmDefinition
 from .vm.states import PowerAction, PowerState
 
@@ -114,6 +114,10 @@ def _refuse_unchangeable(driver: VmDriver, found: ObservedVm, differing: tuple[C
         known = ", ".join(sorted(driver.changeable))
         raise Unsupported(
             f"{driver.hypervisor_type} cannot change {', '.join(refused)} of VM {found.name!r}; it can change: {known}"
+        )
+    if ejected(differing) and Capability.EJECT not in driver.capabilities:
+        raise Unsupported(
+            f"{driver.hypervisor_type} cannot take the disc out of the drive of VM {found.name!r}, only change it"
         )
 
 

@@ -35,6 +35,8 @@ class Capability(StrEnum):
     AUTOSTART = "autostart"
     #: The driver is a CaptureDriver (capture.py).
     CAPTURE = "capture"
+    #: The disc in the drive can be taken out, and none put in.
+    EJECT = "eject"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,7 +40,8 @@ class Change:
 def changes(before: VmDefinition, after: VmDefinition) -> tuple[Change, ...]:
     """What would have to change for a VM that is ``before`` to be ``after``; empty when nothing would.
 
-    A field of ``after`` that is None says nothing and is not compared. A secret equals its fingerprint.
+    A field of ``after`` that is None says nothing and is not compared. An empty text equals one that is not there. A
+    secret equals its fingerprint.
     """
     return tuple(_object_changes(before, after, ""))
 
@@ -52,7 +53,12 @@ def _object_changes(before: Any, after: Any, path: str) -> Iterator[Change]:
 
 
 def _field_changes(spec: FieldSpec, before: Any, after: Any, path: str) -> Iterator[Change]:
-    if after is None or before == after or (spec.rule.secret and is_fingerprint_of(before, after)):
+    if (
+        after is None
+        or before == after
+        or (not before and after == "")
+        or (spec.rule.secret and is_fingerprint_of(before, after))
+    ):
         return
     if spec.kind == "object" and spec.many:
         yield from _part_changes(_by_name(before), _by_name(after), path)
@@ -118,6 +124,11 @@ def shrinking(differing: Iterable[Change]) -> tuple[Change, ...]:
         for change in differing
         if change.kind == "disks[].size_mib" and change.before is not None and change.after < change.before
     )
+
+
+def ejected(differing: Iterable[Change]) -> tuple[Change, ...]:
+    """The change that takes the disc out of the drive and puts none in."""
+    return tuple(change for change in differing if change.kind == "cdrom" and change.after == "")
 
 
 def removed_disks(differing: Iterable[Change]) -> tuple[Change, ...]:

@@ -83,10 +83,11 @@ class VmDefinition:
     nics: tuple[Nic, ...] = rule("Network cards.", ())
     boot_order: tuple[BootDevice, ...] = rule("Devices to boot from, the first one first.", (BootDevice.DISK,))
     cdrom: str | None = rule(
-        "ISO image in the drive, absolute path or volume name at the hypervisor.",
+        "ISO image in the drive, absolute path or volume name at the hypervisor. "
+        "An empty text says that there is no disc in the drive.",
         None,
         max_length=1024,
-        pattern=f"{ONE_LINE}+",
+        pattern=f"{ONE_LINE}*",
         pattern_help="a path or volume name on one line",
     )
     cloud_init: CloudInit | None = rule("Data for cloud-init in the guest.", None)

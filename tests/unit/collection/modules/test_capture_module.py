@@ -71,6 +71,18 @@ def test_vm_tells_what_was_done_while_the_vm_ran_and_what_took_a_power_cycle(run
     assert run("vm", **wanted)["changed"] is False
 
 
+def test_a_disc_is_ejected_and_that_is_undone_by_putting_it_in_again(run: Run):
+    run("vm", memory_mib=64, disks=[ROOT], cdrom="/isos/a.iso")
+    run("vm_power", state="on")
+    done = run("vm", memory_mib=64, disks=[ROOT], cdrom="")
+    assert (done["hot"], done["changes"]) == (
+        ["cdrom"], [{"path": "cdrom", "before": "/isos/a.iso", "after": ""}],
+    )  # fmt: skip
+    for changed in (True, False):
+        assert run("vm", memory_mib=64, disks=[ROOT], cdrom="/isos/a.iso")["changed"] is changed
+    assert run("vm", memory_mib=64, disks=[ROOT])["changed"] is False
+
+
 def test_a_refused_change_says_what_the_vm_is(run: Run):
     run("vm", memory_mib=64, disks=[{**ROOT, "size_mib": 32}])
     refused = run("vm", memory_mib=64, disks=[{**ROOT, "size_mib": 16}])

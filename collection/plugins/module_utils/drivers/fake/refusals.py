@@ -74,7 +74,7 @@ def _refuse_networks(world: World, want: VmDefinition) -> None:
 
 
 def _refuse_missing_iso(world: World, want: VmDefinition) -> None:
-    if want.cdrom is not None and not world.size_of_image(want.cdrom):
+    if want.cdrom and not world.size_of_image(want.cdrom):
         raise _no_image("ISO image", want.cdrom, world)
 
 

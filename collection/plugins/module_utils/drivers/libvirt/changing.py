@@ -30,7 +30,8 @@ class ChangePlan:
     #: New and changed cards; of changed ones also what the definition says nothing of.
     nics: tuple[Nic, ...]
     lost_nics: tuple[str, ...]
-    #: None: the drive stays as it is.
+    #: The drive gets ``disc``, or is empty without one; else it stays as it is.
+    changes_disc: bool
     disc: Source | None
 
     @property
@@ -49,6 +50,7 @@ def plan_changes(now: VmDefinition, want: VmDefinition, storage: Storage, connec
     )
     for disk in grown:
         _refuse_beyond_pool(disk, storage)
+    changes_disc = any(change.kind == "cdrom" for change in changes(now, want))
     return ChangePlan(
         now=now,
         want=want,
@@ -57,7 +59,8 @@ def plan_changes(now: VmDefinition, want: VmDefinition, storage: Storage, connec
         removed=tuple(disk for disk in now.disks if disk.name not in {disk.name for disk in want.disks}),
         nics=tuple(_changed_nics(now, want)),
         lost_nics=tuple(nic.name for nic in now.nics if nic.name not in {nic.name for nic in want.nics}),
-        disc=None if want.cdrom in (None, now.cdrom) else planning.find_cdrom(want, storage, []),
+        changes_disc=changes_disc,
+        disc=planning.find_cdrom(want, storage, []) if changes_disc else None,
     )
 
 

@@ -108,14 +108,16 @@ class Editor:
         if node is not None:
             self._devices.remove(node)
 
-    def insert_disc(self, source: Source) -> Element:
-        """Into the drive, which is added if there is none; gives its element."""
+    def put_disc(self, source: Source | None) -> Element:
+        """Into the drive, which is added if there is none; None leaves it empty. Gives the drive's element."""
         drive = cdrom_node(self.root)
         if drive is None:
+            assert source is not None, "what is not there is not emptied"
             add_cdrom(self._devices, names.CDROM, source, self._free_target(DiskBus.SATA))
             return self._devices.findall("disk")[-1]
         for old in drive.findall("source"):
             drive.remove(old)
-        drive.set("type", "block" if source.block else "file")
-        SubElement(drive, "source", {"dev" if source.block else "file": source.path})
+        if source is not None:
+            drive.set("type", "block" if source.block else "file")
+            SubElement(drive, "source", {"dev" if source.block else "file": source.path})
         return drive

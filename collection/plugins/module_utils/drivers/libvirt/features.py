@@ -13,10 +13,11 @@ from ..base import Capability
 #: Capabilities of every QEMU; the rest depends on what is installed beside it.
 QEMU = frozenset({
     Capability.CLOUD_INIT, Capability.VNC, Capability.SERIAL_LOG, Capability.SHUTDOWN, Capability.SNAPSHOTS,
-    Capability.HOT_CHANGES, Capability.AUTOSTART, Capability.CAPTURE,
-    Capability.CAPTURE,
+    Capability.HOT_CHANGES, Capability.AUTOSTART, Capability.CAPTURE, Capability.EJECT,
 })  # fmt: skip
-TEST = frozenset({Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART, Capability.CAPTURE})
+TEST = frozenset({
+    Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART, Capability.CAPTURE, Capability.EJECT,
+})  # fmt: skip
 
 #: Machine that boots both BIOS and UEFI. Elsewhere libvirt's own choice is right.
 MACHINES = {"x86_64": "q35"}

@@ -81,8 +81,8 @@ def change(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> None:
                 _plug(domain, xml_of(editor.set_nic(nic)), plugged)
             else:
                 domain.updateDeviceFlags(xml_of(editor.set_nic(nic)), BOTH)
-        if plan.disc:
-            domain.updateDeviceFlags(xml_of(editor.insert_disc(plan.disc)), BOTH)
+        if plan.changes_disc:
+            domain.updateDeviceFlags(xml_of(editor.put_disc(plan.disc)), BOTH)
         _resize(domain, plan)
     except BaseException:
         _unplug(domain, plugged)

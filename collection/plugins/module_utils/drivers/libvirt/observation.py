@@ -261,8 +261,11 @@ def cdrom_node(root: Element) -> Element | None:
 
 
 def _cdrom(root: Element, said: str | None) -> str | None:
+    """None where there is no drive; an empty one has the empty text."""
     node = cdrom_node(root)
-    path = None if node is None else source_path(node)
+    if node is None:
+        return None
+    path = source_path(node) or ""
     return said if path and said in (path, PurePosixPath(path).name) else path
 
 

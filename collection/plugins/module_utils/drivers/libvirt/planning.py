@@ -132,7 +132,7 @@ def refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
 
 
 def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
-    if want.cdrom is None:
+    if not want.cdrom:
         return None
     image, volume = storage.find_image(want.cdrom, homes + storage.pools())
     if volume is None and not is_disc(image.path):

@@ -133,8 +133,8 @@ class Reconfiguring(Looking):
             editor.set_nic(nic)
         for name in plan.lost_nics:
             editor.remove_nic(name)
-        if plan.disc:
-            editor.insert_disc(plan.disc)
+        if plan.changes_disc:
+            editor.put_disc(plan.disc)
         if plan.want.boot_order != plan.now.boot_order:
             editor.boot_from(plan.want.boot_order)
         editor.keep(kept_after(Domain(xml).kept or plan.want, plan.want))

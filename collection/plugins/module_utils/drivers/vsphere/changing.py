@@ -176,7 +176,7 @@ def plan_changes(seen: Seen, kept: Kept, now: VmDefinition, want: VmDefinition, 
         if change.kind == "disks[].size_mib":
             _refuse_growth(old[part_of(change.path)], change, seen, kept, planner)
     moved = {part_of(change.path) for change in differing if change.kind in _NETWORK_KINDS and change.after is not None}
-    new_disc = want.cdrom is not None and want.cdrom != now.cdrom
+    new_disc = bool(want.cdrom) and want.cdrom != now.cdrom
     plan = ChangePlan(
         seen=seen,
         kept=kept,

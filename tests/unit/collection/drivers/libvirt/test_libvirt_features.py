@@ -61,4 +61,5 @@ def test_uefi_is_there_if_its_firmware_is(firmware: str, uefi: bool):
 def test_the_mock_can_less():
     assert Features(domain_type="test").capabilities == {
         Capability.SHUTDOWN, Capability.SNAPSHOTS, Capability.AUTOSTART, Capability.CAPTURE,
+        Capability.EJECT,
     }  # fmt: skip
