@@ -32,6 +32,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Unsupported,
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.storage import Storage
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
@@ -407,11 +408,18 @@ def test_an_iso_image_outside_of_all_pools_is_a_cdrom(qemu: LibvirtDriver, outsi
     assert changes(qemu.find(WEB).definition, want) == ()
 
 
+def read_by_libvirt_alone(driver: LibvirtDriver) -> None:
+    """The files are another host's, or root's."""
+    driver._storage = Storage(driver._connection, local=False)
+
+
 @pytest.mark.qemu
 @pytest.mark.slow
 @pytest.mark.parametrize("trick", ["backing", "data_file"])
-@pytest.mark.parametrize("where", ["in the pool", "outside"])
+@pytest.mark.parametrize("where", ["in the pool", "outside", "elsewhere"])
 def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver, outside: Path, trick, where):
+    if where == "elsewhere":
+        read_by_libvirt_alone(qemu)
     directory = outside if where == "outside" else directory_of(qemu)
     (directory / "secret").write_bytes(bytes(1024 * 1024))
     options = {"backing": ["-F", "raw", "-b", "secret"], "data_file": ["-o", "data_file=secret"]}[trick]
@@ -426,7 +434,23 @@ def test_a_template_that_leaks_a_file_of_the_host_is_refused(qemu: LibvirtDriver
 def test_a_raw_template_that_looks_like_another_format_is_refused(qemu: LibvirtDriver, magic: bytes):
     template = directory_of(qemu) / "innocent.raw"
     template.write_bytes(magic.ljust(1024 * 1024, b"\0"))
-    refused(qemu, InvalidTemplate, "not raw as was said", template="innocent.raw", template_format="raw", clone="full")
+    disk = {"template": "innocent.raw", "template_format": "raw", "clone": "full"}
+    refused(qemu, InvalidTemplate, "not raw as was said", **disk)
+    read_by_libvirt_alone(qemu)
+    refused(qemu, InvalidTemplate, "not raw as was said", **disk)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [0, 1, 1024 * 1024])
+def test_an_image_that_libvirt_alone_can_read_is_a_template(qemu: LibvirtDriver, size: int):
+    read_by_libvirt_alone(qemu)
+    (directory_of(qemu) / "plain.raw").write_bytes(bytes(size))
+    disks = [
+        {"name": "root", "template": "template.qcow2", "pool": qemu.peer.pool},
+        {"name": "data", "template": "plain.raw", "template_format": "raw", "pool": qemu.peer.pool, "size_mib": 2},
+    ]
+    qemu.create(wanted(qemu, disks=disks))
 
 
 @pytest.mark.qemu

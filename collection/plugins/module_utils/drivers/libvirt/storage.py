@@ -9,7 +9,7 @@ import io
 import os
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -111,12 +111,26 @@ class Storage:
         return self._volume(name, pools) if pools else None
 
     def _image(self, volume: libvirt.virStorageVol) -> Image:
-        """What libvirt says of the volume; on this host also what the image's own header says."""
+        """What libvirt says of the volume, and what the image's own header says: libvirt tells of no data file."""
         image = image_of(volume.XMLDesc(0))
+        seen = self._seen(volume, image)
+        return seen if seen and (seen.refers or seen.format is not image.format) else image
+
+    def _seen(self, volume: libvirt.virStorageVol, image: Image) -> Image | None:
+        """None: libvirt hands out no content. That is its mock, and volumes that are no disks for us either."""
         if self._local and _is_readable_file(image.path):
-            seen = _image_of_file(Path(image.path))
-            return seen if seen.refers or seen.format is not image.format else image
-        return image
+            return _image_of_file(Path(image.path))
+        header = unless(libvirt.VIR_ERR_NO_SUPPORT, partial(self._read, volume, HEADER_BYTES))
+        return None if header is None else image_of_header(image.path, header, image.capacity or 0)
+
+    def _read(self, volume: libvirt.virStorageVol, size: int) -> bytes:
+        """So many bytes of the volume's beginning, by libvirt's hand: less if it has less."""
+        content = io.BytesIO()
+        stream = self._connection.newStream(0)
+        volume.download(stream, 0, size, 0)
+        with _finishing(stream):
+            stream.recvAll(lambda _stream, part, rest: rest.write(part), content)
+        return content.getvalue()
 
     def refresh_around(self, path: str) -> None:
         """Have libvirt see what is beside a file of a pool, like the older parts of a log."""
@@ -152,14 +166,8 @@ class Storage:
         """Write the content into a volume of its size."""
         stream = self._connection.newStream(0)
         volume.upload(stream, 0, len(content), 0)
-        try:
+        with _finishing(stream):
             stream.sendAll(lambda _stream, size, rest: rest.read(size), io.BytesIO(content))
-            stream.finish()
-        except libvirt.libvirtError:
-            # The stream has failed already, and this only tells libvirt that we know.
-            with suppress(libvirt.libvirtError):
-                stream.abort()
-            raise
 
     def owned(self, identity: str) -> dict[str, libvirt.virStorageVol]:
         """The volumes that were made for a VM, in all active pools, by name."""
@@ -193,6 +201,19 @@ class Storage:
     def remove_owned(self, identity: str) -> None:
         for volume in self.owned(identity).values():
             self.remove(volume)
+
+
+@contextmanager
+def _finishing(stream: libvirt.virStream) -> Iterator[None]:
+    """Afterwards all of the stream has arrived."""
+    try:
+        yield
+        stream.finish()
+    except libvirt.libvirtError:
+        # The stream has failed already, and this only tells libvirt that we know.
+        with suppress(libvirt.libvirtError):
+            stream.abort()
+        raise
 
 
 def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
