@@ -279,6 +279,23 @@ def test_a_missing_vm_is_a_deleted_vm(peer: Peer, driver: VmDriver):
     assert not ensure_absent(driver, WEB, dry_run=False).changed
 
 
+@pytest.mark.parametrize("power", [PowerState.OFF, PowerState.ON])
+def test_deleting_the_old_name_of_a_renamed_vm_takes_nothing_of_it(peer: Peer, driver: VmDriver, power):
+    want = definition(peer)
+    driver.create(want)
+    renamed = definition(peer, "shop", uuid=want.identity)
+    ensure_present(driver, renamed, dry_run=False)
+    for action in ROUTES[power]:
+        driver.power(VmRef.of(renamed), action, 30)
+    files = peer.files(driver)
+    assert driver.residue(WEB) == ()
+    for dry_run in (True, False):
+        done = ensure_absent(driver, WEB, dry_run=dry_run)
+        assert (done.changed, done.removed) == (False, ())
+    driver.delete(WEB)
+    assert (driver.find(VmRef.of(renamed)).power, peer.files(driver)) == (power, files)
+
+
 def test_the_plan_of_an_unconfigure_is_what_it_does(peer: Peer, driver: VmDriver):
     driver.create(definition(peer))
     files = peer.files(driver)

@@ -146,7 +146,8 @@ class VmDriver(Protocol):
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         """What an operation that was killed left at the hypervisor for this VM although ``find`` gives None:
-        names of disks and files that ``delete`` would remove. Empty when there is nothing."""
+        names of disks and files that ``delete`` would remove. Empty when there is nothing, and while a VM of this
+        identity is there, whatever it is called."""
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         """All VMs, managed or not, by name."""
@@ -175,7 +176,8 @@ class VmDriver(Protocol):
 
     def delete(self, ref: VmRef) -> None:
         """Remove the VM, the disks and files that Millwright made for it, and residue. A missing VM is a deleted VM; a
-        running one is powered off first. Templates and disks of others are never touched.
+        running one is powered off first. Templates and disks of others are never touched. The name that a VM had before
+        it was renamed is that of a missing VM.
 
         The VM itself goes last: after a failure it is there to be deleted again, and the error's ``left`` names the
         files that are. Files that cannot be reached now are a refusal, before anything is removed."""

@@ -88,6 +88,8 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
         with self._looking(f"deleting {ref}"):
             domain = self._deletable(ref)
+            if domain is None and self._by_uuid(ref.identity) is not None:
+                return
             identity = domain.UUIDString() if domain else ref.identity
         with self._saying_what_is_left(f"deleting {ref}", lambda: self._files_of(identity)):
             if domain:

@@ -70,7 +70,8 @@ class Looking:
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         with self._asking(f"looking for what is left of {ref}"):
-            if self._domain(ref) is not None:
+            # A VM that was renamed keeps its identity, and its files are not what somebody left.
+            if self._domain(ref) is not None or self._by_uuid(ref.identity) is not None:
                 return ()
             return self._files_of(ref.identity)
 
