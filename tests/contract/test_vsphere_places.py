@@ -5,21 +5,36 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
 from peers import definition
 from pyVmomi import vim
-from vsphere_peers import VspherePeer, connection_to, make_template
+from vsphere_peers import PATIENCE, VspherePeer, connection_to, make_template
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Ambiguous, NotFound, Unsupported
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
+    Ambiguous,
+    Conflict,
+    NotFound,
+    Unsupported,
+)
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.connection import Session
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.observation import (
+    datastore_name,
+    named_disks,
+)
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.placement import Places
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 from tools import vcsim
 
@@ -188,3 +203,187 @@ def test_a_stand_alone_host_cannot_clone_and_says_so(esxi: Site):
     peer = esxi.peer()
     with esxi.driver() as driver, pytest.raises(Unsupported, match="stand-alone ESXi host cannot clone"):
         driver.check(definition(peer))
+
+
+# --- several hypervisors of one vCenter ---
+
+
+def test_hypervisors_of_one_vcenter_that_are_clusters_do_not_touch_each_others_vms(site: Site):
+    want = definition(site.peer(), **EMPTY)
+    place = {"datacenter": "DC0", "datastore": "LocalDS_0"}
+    with site.driver(**place, cluster="DC0_C0") as here, site.driver(**place, cluster="DC0_C1") as there:
+        here.create(want)
+        assert WEB.name in [vm.name for vm in here.list_vms()]
+        assert WEB.name not in [vm.name for vm in there.list_vms()]
+        assert (there.find(WEB), there.find(VmRef.of(replace(want, uuid=want.identity)))) == (None, None)
+        assert not ensure_absent(there, WEB, dry_run=False).changed
+        for dry_run in (True, False):
+            with pytest.raises(Conflict, match="outside of the cluster") as refused:
+                ensure_present(there, want, dry_run=dry_run)
+            assert refused.value.begun is False
+        theirs = replace(want, uuid="11111111-2222-4333-8444-555555555555")
+        assert ensure_present(there, theirs, dry_run=False).changed
+        with site.driver(datacenter="DC0", host="DC0_C1_H0") as of_host:
+            assert of_host.find(WEB).uuid == theirs.uuid
+        for driver, one in ((here, want), (there, theirs)):
+            assert driver.find(WEB).uuid == one.identity
+            assert ensure_absent(driver, VmRef.of(one), dry_run=False).changed
+        assert (here.find(WEB), there.find(WEB)) == (None, None)
+
+
+# --- clusters without DRS, hosts that reach not all ---
+
+
+def without_drs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The simulator has DRS only, and no rule. Gives the hosts that VMs are asked for at."""
+    asked: list[Any] = []
+    clone, create = vim.VirtualMachine.CloneVM_Task, vim.Folder.CreateVM_Task
+
+    def cloned(vm: Any, folder: Any, name: str, spec: Any) -> Any:
+        asked.append(spec.location.host)
+        return clone(vm, folder, name, spec)
+
+    def created(folder: Any, spec: Any, pool: Any, host: Any) -> Any:
+        asked.append(host)
+        return create(folder, spec, pool, host)
+
+    monkeypatch.setattr(Places, "_is_placed_by_vsphere", False)
+    monkeypatch.setattr(vim.VirtualMachine, "CloneVM_Task", cloned)
+    monkeypatch.setattr(vim.Folder, "CreateVM_Task", created)
+    return asked
+
+
+def told_of_hosts(monkeypatch: pytest.MonkeyPatch, more: dict[str, dict[str, Any]]) -> None:
+    """As if vSphere said more of hosts, by their names."""
+    real = Session.read
+
+    def read(session: Session, objects: Any, paths: Any) -> Any:
+        told = real(session, objects, paths)
+        if told and isinstance(next(iter(told)), vim.HostSystem):
+            names = real(session, list(told), ["name"])
+            for one, seen in told.items():
+                seen |= {path: value for path, value in more.get(names[one]["name"], {}).items() if path in paths}
+        return told
+
+    monkeypatch.setattr(Session, "read", read)
+
+
+def test_whether_vsphere_decides_on_the_host_is_read_of_the_cluster(one: Site):
+    with one.driver() as driver:
+        assert driver._places._is_placed_by_vsphere
+        cluster = driver._places.compute.object
+        off = vim.cluster.ConfigSpecEx(drsConfig=vim.cluster.DrsConfigInfo(enabled=False))
+        finish(driver, cluster.ReconfigureComputeResource_Task(off, True))
+        config = driver._session.read([cluster], ["configurationEx"])[cluster]["configurationEx"]
+        assert driver._places._is_placed_by_vsphere is bool(config.drsConfig.enabled)
+
+
+def test_in_a_cluster_without_drs_a_host_is_chosen_that_reaches_all(one: Site, monkeypatch: pytest.MonkeyPatch):
+    asked = without_drs(monkeypatch)
+    with one.driver() as driver:
+        make_template(driver._session, "LocalDS_0")
+        asked.clear()
+        hosts = {host.name: host.object for host in driver._inventory.every(vim.HostSystem)}
+        names = [name for name in hosts if "_C0_" in name]
+        gib = {"summary.hardware.memorySize": 2**34, "summary.quickStats.overallMemoryUsage": 1024}
+        told_of_hosts(monkeypatch, {
+            names[0]: gib | {"datastore": []},
+            names[1]: gib | {"summary.quickStats.overallMemoryUsage": 2048},
+            names[2]: gib | {"summary.runtime.inMaintenanceMode": True},
+        })  # fmt: skip
+        driver.create(definition(one.peer()))
+        driver.create(definition(one.peer(), "empty", disks=[{"size_mib": 4, "pool": "LocalDS_0"}]))
+        assert asked == [hosts[names[1]]] * 2
+        told_of_hosts(monkeypatch, {name: {"network": []} for name in names})
+        with pytest.raises(NotFound, match=r"no host of .* reaches .*VM Network") as refused:
+            driver.check(definition(one.peer(), "third"))
+        assert refused.value.begun is False
+
+
+def test_a_host_that_the_url_names_has_its_own_datastores_and_networks(one: Site, monkeypatch: pytest.MonkeyPatch):
+    with one.driver(host="DC0_C0_H1") as driver:
+        told_of_hosts(monkeypatch, {"DC0_C0_H1": {"datastore": [driver._places.datastores[1].entity.object]}})
+        other, only = ("LocalDS_0", "LocalDS_1")
+        assert set(driver.host().pools) == {only}
+        with pytest.raises(NotFound, match=other):
+            driver.check(definition(one.peer(other)))
+
+
+# --- datastore clusters ---
+
+
+@pytest.fixture
+def pods(one: Site) -> Iterator[VsphereDriver]:
+    """All datastores are in one datastore cluster."""
+    with one.driver() as driver:
+        datacenter = driver._inventory.datacenter.object
+        folder = driver._session.read([datacenter], ["datastoreFolder"])[datacenter]["datastoreFolder"]
+        pod = folder.CreateStoragePod("gold")
+        finish(driver, pod.MoveIntoFolder_Task([store.object for store in driver._inventory.every(vim.Datastore)]))
+        folder.CreateStoragePod("empty")
+        yield driver
+
+
+def finish(driver: VsphereDriver, task: Any) -> Any:
+    return driver._session.waiter.finish(task, PATIENCE, "what the test asks for")
+
+
+def in_pod(one: Site, pool: str = "gold", **fields: Any) -> VmDefinition:
+    return definition(one.peer(), disks=[{"name": "root", "size_mib": 4, "pool": pool}], **fields)
+
+
+def with_space(monkeypatch: pytest.MonkeyPatch, space: dict[str, dict[str, Any]]) -> None:
+    real = Places.datastores.func
+
+    def datastores(places: Places) -> list[Any]:
+        return [replace(store, **space.get(store.entity.name, {})) for store in real(places)]
+
+    monkeypatch.setattr(Places, "datastores", property(datastores))
+
+
+def test_of_a_datastore_cluster_the_datastore_with_the_most_room_is_taken(
+    one: Site, pods: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    tib = 2**40
+    for first, second, taken in (
+        ({"free": tib}, {"free": 2 * tib}, "LocalDS_1"),
+        ({"free": 3 * tib}, {"free": 2 * tib}, "LocalDS_0"),
+        ({"free": 3 * tib, "usable": False}, {"free": 2 * tib}, "LocalDS_1"),
+    ):
+        with monkeypatch.context() as patch:
+            with_space(patch, {"LocalDS_0": first, "LocalDS_1": second})
+            pods.create(in_pod(one))
+        assert [datastore_name(disk) for disk in named_disks(pods._vms.find(WEB)[1]).values()] == [taken]
+        assert pods.find(WEB).definition.disks[0].pool == "gold"
+        assert not ensure_present(pods, in_pod(one), dry_run=False).changed
+        pods.delete(WEB)
+
+
+def test_a_datastore_cluster_without_a_datastore_that_can_be_reached_is_refused(one: Site, pods: VsphereDriver):
+    with pytest.raises(NotFound, match=r"datastore cluster .*/empty has no datastore"):
+        pods.check(in_pod(one, "empty"))
+    with pytest.raises(NotFound, match="no datastore 'silver'"):
+        pods.check(in_pod(one, "silver"))
+
+
+def test_a_vm_whose_disk_has_been_moved_is_as_it_was_asked_for_and_can_be_changed(one: Site, pods: VsphereDriver):
+    """As Storage DRS does it within a datastore cluster, and people do it to elsewhere."""
+    pods.create(in_pod(one))
+    vm, seen = pods._vms.find(WEB)
+    (disk,) = named_disks(seen).values()
+    was = datastore_name(disk)
+    other = next(store for store in pods._places.datastores if store.entity.name != was)
+    stores = {store.entity.name: Path(store.entity.id.split("@")[0]) for store in pods._places.datastores}
+    shutil.copytree(stores[was] / "web", stores[other.entity.name] / "web")
+    disk.backing.datastore = other.entity.object
+    disk.backing.fileName = disk.backing.fileName.replace(was, other.entity.name)
+    edit = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk)
+    finish(pods, vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[edit])))
+    assert not ensure_present(pods, in_pod(one), dry_run=False).changed
+    assert ensure_present(pods, in_pod(one, memory_mib=96), dry_run=False).changed
+    there = in_pod(one, other.entity.name, memory_mib=96)
+    assert [change.path for change in ensure_present(pods, there, dry_run=False).changes] == ["disks[root].pool"]
+    assert not ensure_present(pods, there, dry_run=False).changed
+    for dry_run in (True, False):
+        with pytest.raises(Unsupported, match="is moved at the vCenter"):
+            ensure_present(pods, in_pod(one, was, memory_mib=96), dry_run=dry_run)

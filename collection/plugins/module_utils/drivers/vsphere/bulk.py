@@ -91,6 +91,8 @@ def _property(told: Element) -> tuple[str, Any]:
     kind = value.get(_TYPE, "").rpartition(":")[2]
     if kind.startswith("ArrayOf"):
         return told[0].text or "", [_LISTS[kind](item) for item in value if _is_wanted(item)]
+    if kind == "ManagedObjectReference":
+        return told[0].text or "", _reference(value)
     return told[0].text or "", _simple(kind, value.text or "")
 
 

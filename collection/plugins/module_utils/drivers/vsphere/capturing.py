@@ -38,6 +38,8 @@ class Capture:
     disk: str
     datastore: Datastore
     places: Places
+    #: Where it is made; None: vSphere decides.
+    host: Any
     #: What the copy is of; None: the disk as it is.
     snapshot: Any
     #: Tells this copy, while it is made, from every other.
@@ -95,6 +97,7 @@ class Capturing(Looking):
             disk=self._disk_of(seen, want),
             datastore=datastore,
             places=places,
+            host=places.landing([datastore]),
             snapshot=self._snapshot_of(vm, seen, want),
             identity=identity,
         )
@@ -174,7 +177,7 @@ def _clone_spec(planned: Capture, want: WantedTemplate) -> Any:
         for device in disks_of(planned.seen.devices)
     ]
     location = vim.vm.RelocateSpec(
-        datastore=datastore, pool=places.pool, host=places.host.object if places.host else None, diskMoveType=whole,
+        datastore=datastore, pool=places.pool, host=planned.host, diskMoveType=whole,
         disk=disks,
     )  # fmt: skip
     return vim.vm.CloneSpec(

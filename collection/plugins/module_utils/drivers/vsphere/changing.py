@@ -15,7 +15,7 @@ from . import booting, cards, names
 from .devices import KIB_PER_MIB, Board, drives_of, slots_of
 from .kept import Kept, KeptDisk, options
 from .making import growth
-from .observation import Seen, datastore_id, named_disks
+from .observation import Seen, datastore_id, datastore_name, named_disks
 from .placement import DEFAULT_POOL, MIB, Datastore, Network
 from .planning import Planner
 from .sdk import vim
@@ -175,6 +175,8 @@ def plan_changes(seen: Seen, kept: Kept, now: VmDefinition, want: VmDefinition, 
     for change in differing:
         if change.kind == "disks[].size_mib":
             _refuse_growth(old[part_of(change.path)], change, seen, kept, planner)
+        if change.kind == "disks[].pool":
+            _refuse_move(change, seen, planner)
     moved = {part_of(change.path) for change in differing if change.kind in _NETWORK_KINDS and change.after is not None}
     new_disc = bool(want.cdrom) and want.cdrom != now.cdrom
     plan = ChangePlan(
@@ -222,6 +224,16 @@ def _refuse_growth(old: Disk, change: Change, seen: Seen, kept: Kept, planner: P
     place = _datastore_of(device, planner)
     if place:
         _refuse_too_large(old, change.after, place, more=change.after - device.capacityInKB // KIB_PER_MIB)
+
+
+def _refuse_move(change: Change, seen: Seen, planner: Planner) -> None:
+    """A disk that is there already only is to be known as there."""
+    device = named_disks(seen)[part_of(change.path)]
+    if not planner.places.holds(change.after, datastore_id(device)):
+        raise Unsupported(
+            f"{change.path} is to be {change.after!r}, but the disk is in datastore {datastore_name(device)!r}; it is "
+            "moved at the vCenter (Storage vMotion), not by Millwright"
+        )
 
 
 def _datastore_of(device: Any, planner: Planner) -> Datastore | None:

@@ -46,6 +46,11 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
         # What a killed run has asked for is waited for, so that it is seen below.
         self._refuse_name(want)
         same = self._vms.by_uuid(want.identity)
+        if same is None and self._vms.anywhere(want.identity):
+            raise Conflict(
+                f"a VM outside of the cluster or host that the URL names has the identity {want.identity} that VM "
+                f"{want.name!r} is to have; give it a uuid of its own"
+            )
         whole = same[1] if same and not same[1].half_made else None
         if whole and not self._is_as_wanted(whole, want):
             raise Conflict(f"VM {whole.name!r} has the identity {want.identity} that VM {want.name!r} is to have")

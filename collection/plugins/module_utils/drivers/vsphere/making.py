@@ -71,7 +71,7 @@ class Maker:
         way = "createNewChildDiskBacking" if plan.linked else "moveAllDiskBackingsAndDisallowSharing"
         places = self._places
         location = vim.vm.RelocateSpec(
-            datastore=plan.home.entity.object, pool=places.pool, host=places.host.object if places.host else None,
+            datastore=plan.home.entity.object, pool=places.pool, host=plan.host,
             diskMoveType=way, disk=list(_locators(plan, way)),
         )  # fmt: skip
         spec = vim.vm.CloneSpec(
@@ -88,8 +88,7 @@ class Maker:
         spec.files = vim.vm.FileInfo(vmPathName=f"[{plan.home.entity.name}]")
         for name, value in marked(plan.want.identity).items():
             setattr(spec, name, value)
-        host = self._places.host
-        return self._places.folder.CreateVM_Task(spec, self._places.pool, host.object if host else None)
+        return self._places.folder.CreateVM_Task(spec, self._places.pool, plan.host)
 
     def _reconfigure(self, vm: Any, spec: Any, want: VmDefinition) -> None:
         self._finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, want)

@@ -197,8 +197,8 @@ def _disk(seen: Seen, name: str, device: Any) -> Disk:
     said = {disk.name: disk for disk in seen.kept.definition.disks} if seen.kept else {}
     if kept_disk is None or name not in said:
         return Disk(name=name, size_mib=1, pool=datastore_name(device), format=format_of(device))
-    moved = kept_disk.datastore != datastore_id(device)
-    return replace(said[name], pool=datastore_name(device)) if moved else said[name]
+    # Wherever vSphere has moved it since: its pool is where it was to be made.
+    return said[name]
 
 
 def format_of(device: Any) -> DiskFormat:

@@ -23,6 +23,11 @@ DEFAULT_POOL = Disk(size_mib=1).pool
 #: What vCenter tags the port groups of uplinks with.
 _UPLINK_TAG = "SYSTEM/DVS.UPLINKPG"
 
+#: What is read of the hosts of a cluster that has no DRS.
+_LANDING = (
+    "summary.runtime.connectionState", "summary.runtime.inMaintenanceMode", "summary.hardware.memorySize",
+    "summary.quickStats.overallMemoryUsage", "datastore", "network",
+)  # fmt: skip
 _SPACE = ("summary.capacity", "summary.freeSpace", "summary.accessible", "summary.maintenanceMode")
 
 
@@ -101,7 +106,31 @@ class Places:
     @cached_property
     def _of_compute(self) -> dict[str, Any]:
         paths = ("resourcePool", "datastore", "network", "host")
-        return self._session.read([self.compute.object], paths)[self.compute.object]
+        told = self._session.read([self.compute.object], paths)[self.compute.object]
+        if self.host:
+            told |= self._session.read([self.host.object], ("datastore", "network"))[self.host.object]
+        return told
+
+    def landing(self, datastores: Iterable[Datastore], networks: Iterable[Network] = ()) -> Any:
+        """The host that a VM is to be made on: the one that the URL names; None where vSphere decides, as DRS does. In
+        a cluster without DRS the one with the most free memory of those that reach all. Raises NotFound."""
+        if self.host or self._is_placed_by_vsphere:
+            return self.host.object if self.host else None
+        needed = {one.entity.object for one in (*datastores, *networks)}
+        told = self._session.read(list(self._of_compute.get("host", ())), _LANDING)
+        fitting = [one for one, seen in told.items() if _can_land(seen) and needed <= _reached(seen)]
+        if not fitting:
+            wanted = ", ".join(sorted(one.entity.path for one in (*datastores, *networks))) or "anything"
+            raise NotFound(f"no host of {self.compute.path} that is connected and not in maintenance reaches {wanted}")
+        return max(fitting, key=lambda one: _free_memory(told[one]))
+
+    @cached_property
+    def _is_placed_by_vsphere(self) -> bool:
+        cluster = self.compute.object
+        if not isinstance(cluster, vim.ClusterComputeResource):
+            return True
+        config = self._session.read([cluster], ["configurationEx"])[cluster].get("configurationEx")
+        return bool(config is None or config.drsConfig is None or config.drsConfig.enabled)
 
     @cached_property
     def most_cpus(self) -> int:
@@ -125,13 +154,26 @@ class Places:
 
     def datastore(self, pool: str) -> Datastore:
         """The datastore of this name, path or id; of a datastore cluster the one with the most room."""
-        said = self._said.datastore if pool == DEFAULT_POOL and self._said.datastore else pool
-        there = [one for one in self.datastores if one.usable]
-        clusters = [one for one in self._every(vim.StoragePod) if one.is_called(said)]
+        said, there = self._meant(pool), [one for one in self.datastores if one.usable]
+        clusters = self._clusters(said)
         if clusters and not any(one.entity.is_called(said) for one in there):
             return self._roomiest(pick("datastore cluster", clusters, said), there)
         entity = pick("datastore", [one.entity for one in there], said)
         return next(one for one in there if one.entity is entity)
+
+    def _meant(self, pool: str) -> str:
+        return self._said.datastore if pool == DEFAULT_POOL and self._said.datastore else pool
+
+    def _clusters(self, said: str) -> list[Entity]:
+        return [one for one in self._every(vim.StoragePod) if one.is_called(said)]
+
+    def holds(self, pool: str, datastore_id: str | None) -> bool:
+        """Whether the pool is the datastore of this id, or a datastore cluster that it is in."""
+        said = self._meant(pool)
+        found = next((one for one in self._every(vim.Datastore) if one.id == datastore_id), None)
+        return found is not None and (
+            found.is_called(said) or any(found.path.startswith(f"{one.path}/") for one in self._clusters(said))
+        )
 
     def _roomiest(self, cluster: Entity, there: Iterable[Datastore]) -> Datastore:
         ours = [one for one in there if one.entity.path.startswith(f"{cluster.path}/")]
@@ -179,3 +221,17 @@ class Places:
 
 def _usable(seen: dict[str, Any]) -> bool:
     return bool(seen.get("summary.accessible")) and seen.get("summary.maintenanceMode", "normal") == "normal"
+
+
+def _can_land(seen: dict[str, Any]) -> bool:
+    connected = seen.get("summary.runtime.connectionState") == "connected"
+    return connected and not seen.get("summary.runtime.inMaintenanceMode")
+
+
+def _reached(seen: dict[str, Any]) -> set[Any]:
+    return {*seen.get("datastore", ()), *seen.get("network", ())}
+
+
+def _free_memory(seen: dict[str, Any]) -> int:
+    used = seen.get("summary.quickStats.overallMemoryUsage", 0)
+    return int(seen.get("summary.hardware.memorySize", 0)) - used * MIB

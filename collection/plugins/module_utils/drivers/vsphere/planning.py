@@ -30,6 +30,8 @@ class Plan:
     networks: dict[str, Network]
     template: Template | None
     cdrom: str | None
+    #: Where it is made; None: vSphere decides.
+    host: Any
 
     @property
     def from_template(self) -> tuple[Disk, ...]:
@@ -76,11 +78,13 @@ class Planner:
         self.refuse_what_hosts_lack(want)
         datastores = {disk.name: self.places.datastore(disk.pool) for disk in want.disks}
         home = datastores[want.disks[0].name] if want.disks else self.places.datastore(DEFAULT_POOL)
+        networks = {nic.name: self.places.network(nic) for nic in want.nics}
         plan = Plan(
             want=want,
             home=home,
             datastores=datastores,
-            networks={nic.name: self.places.network(nic) for nic in want.nics},
+            networks=networks,
+            host=self.places.landing([home, *datastores.values()], networks.values()),
             template=self._template(want),
             cdrom=self.files.image(want.cdrom, home) if want.cdrom else None,
         )

@@ -32,8 +32,8 @@ class Reconfiguring(Looking):
 
     changeable = frozenset({
         "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "cpu.max_count", "memory_mib",
-        "memory_max_mib", "disks[]", "disks[].size_mib", "nics[]", "nics[].network", "nics[].mac", "nics[].model",
-        "boot_order", "cdrom",
+        "memory_max_mib", "disks[]", "disks[].size_mib", "disks[].pool", "nics[]", "nics[].network", "nics[].mac",
+        "nics[].model", "boot_order", "cdrom",
     })  # fmt: skip
 
     def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it

@@ -15,7 +15,10 @@ from .connection import Session
 from .faults import unless_gone
 from .inventory import Inventory
 from .observation import PATHS, Seen
+from .placement import Places
+from .sdk import vim
 
+_POOL = "resourcePool"
 _IDENTITY = "config.instanceUuid"
 _NAMED = ("name", _IDENTITY, "config.template")
 #: Seconds to wait for a VM that is only just being made: its configuration is told when it is there.
@@ -23,7 +26,8 @@ SETTLE_TIMEOUT = 60
 
 
 class Vms:
-    """The VMs of one connection: those of the datacenter that the URL names, else all. Templates are none."""
+    """The VMs of one connection: those of the datacenter, and of the cluster or host, that the URL names; else all.
+    Templates are none."""
 
     def __init__(self, session: Session, inventory: Inventory):
         self._session = session
@@ -33,8 +37,27 @@ class Vms:
     def _datacenter(self) -> Any:
         return self._inventory.datacenter.object if self._session.placement.datacenter else None
 
+    @property
+    def _is_bounded(self) -> bool:
+        """Whether there may be VMs in the datacenter that are none of this connection."""
+        return bool(self._session.placement.cluster or self._session.placement.host)
+
+    def _pools(self) -> set[Any]:
+        """The resource pools of the cluster or host. VMs of a cluster go from host to host."""
+        inventory = Inventory(self._session)
+        compute = Places(self._session, inventory).compute
+        return {one.object for one in inventory.every(vim.ResourcePool, within=compute)}
+
     def by_uuid(self, uuid: str) -> tuple[Any, Seen] | None:
         """Also one that is only half made."""
+        found = self.anywhere(uuid)
+        if not (found and self._is_bounded):
+            return found
+        told = unless_gone(lambda: self._session.read([found[0]], [_POOL])[found[0]])
+        return found if told and told.get(_POOL) in self._pools() else None
+
+    def anywhere(self, uuid: str) -> tuple[Any, Seen] | None:
+        """Also one of another cluster: no two VMs of a vCenter have one identity."""
         found = self._session.content.searchIndex.FindByUuid(self._datacenter, uuid, vmSearch=True, instanceUuid=True)
         seen = unless_gone(lambda: self.read(found)) if found else None
         return (found, seen) if seen and not seen.is_template else None
@@ -96,8 +119,13 @@ class Vms:
 
     def _every(self, paths: tuple[str, ...]) -> dict[Any, dict[str, Any]]:
         root = self._datacenter or self._session.content.rootFolder
-        told = self._session.read_vms(root, paths)
-        return {one: seen for one, seen in told.items() if not seen.get("config.template")}
+        told = self._session.read_vms(root, (*paths, _POOL) if self._is_bounded else paths)
+        pools = self._pools() if self._is_bounded else None
+        return {
+            one: seen
+            for one, seen in told.items()
+            if not seen.get("config.template") and (pools is None or seen.get(_POOL) in pools)
+        }
 
     def read(self, one: Any) -> Seen:
         """Raises ManagedObjectNotFound."""

@@ -33,7 +33,9 @@ def seen() -> Seen:
 
 def test_a_template_keeps_one_disk_and_forgets_whose_it_was():
     vm = seen()
-    planned = Capture(vm=None, seen=vm, disk="scsi0-1", datastore=None, places=None, snapshot=None, identity="")
+    planned = Capture(
+        vm=None, seen=vm, disk="scsi0-1", datastore=None, places=None, host=None, snapshot=None, identity=""
+    )
     spec = bare(seen(), planned)
     lost = {change.device.key: change.fileOperation for change in spec.deviceChange}
     assert lost == {2000: "destroy", 4000: None, 3000: None}
