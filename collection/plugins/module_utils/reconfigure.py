@@ -29,8 +29,9 @@ class Allowed:
     power_cycle: bool = False
     #: Disks that are not asked for any more may be removed with what is on them.
     disk_removal: bool = False
-    #: Seconds that a guest has to shut down before its power is taken away.
+    #: Seconds that a guest has to shut down, and whether its power is taken away then; else it runs on as it was.
     shutdown_timeout: int = 120
+    shutdown_force: bool = True
 
 
 NOTHING = Allowed()
@@ -62,7 +63,7 @@ class ChangePlan:
         if not self.cycles:
             driver.update(self.ref, self.want, self.changes)
             return
-        shut_down(driver, self.ref, self.allowed.shutdown_timeout, hard=True)
+        shut_down(driver, self.ref, self.allowed.shutdown_timeout, hard=self.allowed.shutdown_force)
         try:
             driver.update(self.ref, self.want, self.changes)
         except DriverError:

@@ -32,7 +32,7 @@ options:
   allow_power_cycle:
     description:
       - Let a VM that is on be shut down for changes that it cannot take while it runs, and start it again.
-        Its power is taken away if its guest does not shut down in time.
+        Its power is taken away if its guest does not shut down in time, unless O(shutdown_force=false).
     type: bool
     default: false
   allow_disk_removal:
@@ -46,6 +46,12 @@ options:
       - Seconds that a guest has to shut down for O(allow_power_cycle).
     type: int
     default: 120
+  shutdown_force:
+    description:
+      - Whether power is taken from a guest that has not shut down within O(shutdown_timeout) seconds.
+        With V(false) the VM runs on as it was, and the module fails (C(driver.timed_out)).
+    type: bool
+    default: true
 extends_documentation_fragment:
   - millwright.virt.vm_definition
   - millwright.virt.hypervisor
@@ -206,6 +212,7 @@ def options() -> dict[str, dict]:
         "allow_power_cycle": {"type": "bool", "default": False},
         "allow_disk_removal": {"type": "bool", "default": False},
         "shutdown_timeout": {"type": "int", "default": 120},
+        "shutdown_force": {"type": "bool", "default": True},
         **CONNECTION,
     }
 
@@ -218,6 +225,7 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
         power_cycle=params["allow_power_cycle"],
         disk_removal=params["allow_disk_removal"],
         shutdown_timeout=params["shutdown_timeout"],
+        shutdown_force=params["shutdown_force"],
     )
     return ensure_present(driver, want, dry_run=dry_run, create=params["create"], allowed=allowed)
 

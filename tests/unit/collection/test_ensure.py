@@ -15,8 +15,13 @@ from definition_strategies import definitions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmDriver, VmRef
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import DriverError
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import (
+    Capability,
+    Connection,
+    VmDriver,
+    VmRef,
+)
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import DriverError, Unsupported
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import open_driver
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import (
     Result,
@@ -90,3 +95,15 @@ def test_a_vm_that_is_made_and_removed_leaves_nothing(want: VmDefinition):
         assert said(partial(ensure_absent, driver, VmRef.of(want)), dry_run=True)["changed"]
         assert ensure_absent(driver, VmRef.of(want), dry_run=False).changed
         assert (driver.list_vms(), driver.residue(VmRef.of(want)), driver.host().pools) == ((), (), free)
+
+
+def test_a_hypervisor_that_ejects_no_discs_says_so(monkeypatch: pytest.MonkeyPatch):
+    full, empty = (
+        VmDefinition.from_dict({"name": "web", "memory_mib": 64, "cdrom": cdrom}) for cdrom in ("/isos/a.iso", "")
+    )
+    with hypervisor() as driver:
+        driver.create(full)
+        monkeypatch.setattr(type(driver), "capabilities", driver.capabilities - {Capability.EJECT})
+        with pytest.raises(Unsupported, match="take the disc out") as refused:
+            ensure_present(driver, empty, dry_run=True)
+    assert refused.value.begun is False

@@ -90,6 +90,16 @@ def test_a_refused_change_says_what_the_vm_is(run: Run):
     assert refused["vm"]["definition"]["disks"][0]["size_mib"] == 32
 
 
+def test_a_guest_that_may_not_lose_its_power_runs_on_as_it_was(run: Run, tmp_path: Path):
+    Store(tmp_path).tell({"deaf_guests": ["web"]})
+    run("vm_power", state="on")
+    wanted = {"memory_mib": 128, "disks": [ROOT], "allow_power_cycle": True, "shutdown_timeout": 0}
+    assert run("vm", **wanted, shutdown_force=False)["code"] == "driver.timed_out"
+    now = run("vm_info")["vm"]
+    assert (now["power"], now["definition"]["memory_mib"]) == ("on", 64)
+    assert run("vm", **wanted)["power_cycled"] is True
+
+
 def test_vm_power_takes_the_power_from_a_deaf_guest_if_it_is_forced(run: Run, tmp_path: Path):
     Store(tmp_path).tell({"deaf_guests": ["web"]})
     run("vm_power", state="on")
