@@ -26,6 +26,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     DriverError,
     InsufficientResources,
     InvalidTemplate,
+    InvalidTransition,
     NotFound,
     TimedOut,
     Unreachable,
@@ -601,8 +602,41 @@ def test_memory_that_no_guest_takes_is_as_before(qemu: LibvirtDriver, monkeypatc
         ensure_present(qemu, wanted(qemu, memory_max_mib=128, memory_mib=96, disks=disks), dry_run=False)
     assert failed.value.begun
     assert changes(qemu.find(WEB).definition, before) == ()
-    # No guest runs that could let the plugged disk go, so it may be left; then it is named.
-    assert {Path(name).name for name in failed.value.left} == qemu.peer.files(qemu) - files
+    # The guest was asked for its memory before anything was made.
+    assert (failed.value.left, qemu.peer.files(qemu)) == ((), files)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_hot_change_that_fails_keeps_what_the_guest_does_not_let_go_of(qemu: LibvirtDriver, monkeypatch):
+    monkeypatch.setattr(hotplug, "DETACH_PATIENCE", 1)
+    name = f"{BRIDGE}other"
+    qemu._connection.networkCreateXML(f"<network><name>{name}</name><bridge name='{name}'/></network>")
+    first, second = (add_disc(qemu, disc) for disc in ("first.iso", "second.iso"))
+    scsi = {"name": "bulk", "size_mib": 4, "pool": qemu.peer.pool, "bus": "scsi"}
+    before = wanted(qemu, disks=[*wanted(qemu).to_dict()["disks"], scsi], cdrom=first)
+    qemu.create(before)
+    qemu.power(WEB, PowerAction.ON, 60)
+    files = qemu.peer.files(qemu)
+    more = [{**scsi, "name": "stays", "bus": "virtio"}, {**scsi, "name": "goes"}]
+    want = wanted(
+        qemu, disks=[*before.to_dict()["disks"], *more], cdrom=second, description="new",
+        nics=[{"name": "front", "network": name}, {"name": "back", "network": name}],
+    )  # fmt: skip
+    with qemu.peer.failing_update(qemu, want), pytest.raises(DriverError) as failed:
+        ensure_present(qemu, want, dry_run=False)
+    # No system runs in the guest that could let go of PCI devices.
+    volume = f"{want.identity}-stays.qcow2"
+    assert failed.value.left == (volume, "network card 'back' in the running guest")
+    assert qemu.peer.files(qemu) == files | {volume}
+    assert changes(qemu.find(WEB).definition, before) == ()
+    live = domain_of(qemu).XMLDesc(0)
+    assert ("/first.iso'" in live, "/second.iso'" in live, "-goes.qcow2'" in live) == (True, False, False)
+    assert f"<source network='{qemu.peer.network}'" in live
+    with pytest.raises(InvalidTransition, match=r"changing disks\[stays\], nics\[back\] needs it powered off"):
+        ensure_present(qemu, want, dry_run=False)
+    ensure_present(qemu, want, dry_run=False, allowed=Allowed(power_cycle=True, shutdown_timeout=1))
+    assert changes(qemu.find(WEB).definition, want) == ()
 
 
 @pytest.mark.qemu

@@ -6,24 +6,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from xml.etree import ElementTree
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from xml.etree.ElementTree import Element
 
 from ...vm.changes import Change
 from ...vm.definition import DiskBus, VmDefinition
 from ...vm.hot import can_be_hot
 from ..errors import TimedOut
-from .changing import ChangePlan
+from . import names
+from .changing import ChangePlan, part_of
 from .editing import Editor, xml_of
 from .making import Making
-from .observation import Domain, cdrom_node, disk_nodes
+from .observation import Domain, aliased, cdrom_node, disk_nodes, nic_nodes
 from .sdk import libvirt
 from .storage import MIB
 
 #: The change is made to the guest that runs and to its configuration.
 BOTH = libvirt.VIR_DOMAIN_AFFECT_LIVE | libvirt.VIR_DOMAIN_AFFECT_CONFIG
+#: To the guest alone.
+NOW = libvirt.VIR_DOMAIN_AFFECT_LIVE
 LIVE = libvirt.VIR_DOMAIN_XML_SECURE
 #: Seconds for a guest to give back or take memory, and to let a device go.
 BALLOON_PATIENCE, DETACH_PATIENCE, LOOK_EVERY = 20, 10, 0.2
@@ -42,14 +44,22 @@ def hot_paths(domain: libvirt.virDomain, now: VmDefinition, changes: tuple[Chang
 
 def _fits(told: Domain, change: Change) -> bool:
     match change.kind:
+        case "disks[]" | "nics[]" if _still_has(told, change):
+            return False
         case "disks[]":
             return bool(change.after["bus"] == DiskBus.VIRTIO or (change.after["bus"] == DiskBus.SCSI and _scsi(told)))
         case "nics[].network" | "nics[].bridge":
             # From a network to a bridge it is another kind of card for libvirt.
-            return change.before is not None
+            return change.before is not None and part_of(change.path) in nic_nodes(told.root)
         case "cdrom":
             return cdrom_node(told.root) is not None
     return True
+
+
+def _still_has(told: Domain, change: Change) -> bool:
+    """A guest that did not let go of a device has it until it is powered off."""
+    stem = names.DISK if change.kind == "disks[]" else names.NIC
+    return stem + part_of(change.path) in aliased(told.root)
 
 
 def _scsi(told: Domain) -> bool:
@@ -69,63 +79,92 @@ def free_ports(root: Element) -> int:
     return sum(int(port.get("index", "0")) not in taken for port in ports)
 
 
-def change(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> None:
-    """Make the changes to the guest. What was plugged in before one fails is taken out again."""
-    plugged: list[str] = []
-    editor = Editor(domain.XMLDesc(LIVE), plan.now)
-    try:
-        for planned in plan.added:
-            _plug(domain, xml_of(editor.add_disk(planned.disk, making.disk(planned))), plugged)
-        for nic in plan.nics:
-            if nic.name in plan.new_nics:
-                _plug(domain, xml_of(editor.set_nic(nic)), plugged)
-            else:
-                domain.updateDeviceFlags(xml_of(editor.set_nic(nic)), BOTH)
-        if plan.changes_disc:
-            domain.updateDeviceFlags(xml_of(editor.put_disc(plan.disc)), BOTH)
-        _resize(domain, plan)
-    except BaseException:
-        _unplug(domain, plugged)
-        raise
+@contextmanager
+def changed(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> Iterator[None]:
+    """The guest has the changes in the block: what it may refuse comes first, what cannot be undone last.
+
+    If the block or a change fails, the guest gets back what it had, as far as it lets go of what it got: ``making`` is
+    told of cards that stay, and keeps the volumes of disks that do. The configuration is the caller's to put back.
+    """
+    xml = domain.XMLDesc(LIVE)
+    editor = Editor(xml, plan.now)
+    with ExitStack() as undo:
+        if plan.want.memory_mib != plan.now.memory_mib:
+            undo.callback(_try, domain.setMemoryFlags, plan.now.memory_mib * KIB_PER_MIB, NOW)
+            _set_memory(domain, plan.want.memory_mib)
+        for old, new in _replaced(Domain(xml), plan, editor):
+            undo.callback(_try, domain.updateDeviceFlags, old, NOW)
+            domain.updateDeviceFlags(new, BOTH)
+        if plan.want.cpu.count != plan.now.cpu.count:
+            undo.callback(_try, domain.setVcpusFlags, plan.now.cpu.count, NOW)
+            domain.setVcpusFlags(plan.want.cpu.count, BOTH)
+        undo.callback(_unplug, domain, plan, making)
+        for new in _added(plan, editor, making):
+            domain.attachDeviceFlags(new, BOTH)
+        _grow(domain, plan)
+        yield
+        undo.pop_all()
 
 
-def _plug(domain: libvirt.virDomain, xml: str, plugged: list[str]) -> None:
-    domain.attachDeviceFlags(xml, BOTH)
-    plugged.append(xml)
+def _replaced(before: Domain, plan: ChangePlan, editor: Editor) -> Iterator[tuple[str, str]]:
+    """Cards on another network and the drive with another disc, each with what was in its place."""
+    cards, drive = nic_nodes(before.root), cdrom_node(before.root)
+    for nic in plan.nics:
+        if nic.name not in plan.new_nics:
+            yield xml_of(cards[nic.name]), xml_of(editor.set_nic(nic))
+    if plan.changes_disc and drive is not None:
+        yield xml_of(drive), xml_of(editor.put_disc(plan.disc))
 
 
-def _unplug(domain: libvirt.virDomain, plugged: list[str]) -> None:
-    """A guest lets a device go when it likes; its volume is not removed under it (libvirt refuses, and it is named)."""
-    for xml in reversed(plugged):
-        with suppress(libvirt.libvirtError):
-            domain.detachDeviceFlags(xml, BOTH)
-    targets = [node for xml in plugged for node in ElementTree.fromstring(xml).iter("target")]  # noqa: S314  # ours
-    _wait(lambda: not any(_has_target(domain, node.get("dev")) for node in targets), DETACH_PATIENCE)
+def _added(plan: ChangePlan, editor: Editor, making: Making) -> Iterator[str]:
+    for planned in plan.added:
+        yield xml_of(editor.add_disk(planned.disk, making.disk(planned)))
+    for nic in plan.nics:
+        if nic.name in plan.new_nics:
+            yield xml_of(editor.set_nic(nic))
 
 
-def _has_target(domain: libvirt.virDomain, device: str | None) -> bool:
+def _try(call: Callable[..., object], *args: object) -> None:
+    with suppress(libvirt.libvirtError):
+        call(*args)
+
+
+def _unplug(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> None:
+    """A guest lets a device go when it likes, and may never do."""
+    with suppress(libvirt.libvirtError):
+        for node in _plugged(domain, plan).values():
+            _try(domain.detachDeviceFlags, xml_of(node), NOW)
+        _wait(lambda: not _plugged(domain, plan), DETACH_PATIENCE)
+        for alias in _plugged(domain, plan).keys() & {names.NIC + name for name in plan.new_nics}:
+            making.leave(f"network card {alias.removeprefix(names.NIC)!r} in the running guest")
+
+
+def _plugged(domain: libvirt.virDomain, plan: ChangePlan) -> dict[str, Element]:
+    """What the guest has of the added disks and cards, by alias."""
     root = Domain(domain.XMLDesc(LIVE)).root
-    return any(node.get("dev") == device for node in root.iterfind("devices/disk/target"))
+    added = {names.DISK + planned.disk.name for planned in plan.added} | {names.NIC + name for name in plan.new_nics}
+    return {alias: node for alias, node in aliased(root).items() if alias in added}
 
 
-def _resize(domain: libvirt.virDomain, plan: ChangePlan) -> None:
-    """What the guest has of its disks, processors and memory."""
+def files_of(domain: libvirt.virDomain) -> frozenset[str]:
+    """Paths of what was made for the domain and is in its guest or its configuration: nothing keeps libvirt from
+    removing them under it."""
+    both = (domain.XMLDesc(LIVE), domain.XMLDesc(LIVE | libvirt.VIR_DOMAIN_XML_INACTIVE))
+    return frozenset(path for xml in both for path in Domain(xml).files)
+
+
+def _grow(domain: libvirt.virDomain, plan: ChangePlan) -> None:
     nodes = disk_nodes(Domain(domain.XMLDesc(LIVE)), plan.now)
     for disk in plan.grown:
         target = nodes[disk.name].find("target")
         device = "" if target is None else target.get("dev", "")
         domain.blockResize(device, (disk.size_mib or 0) * MIB, libvirt.VIR_DOMAIN_BLOCK_RESIZE_BYTES)
-    if plan.want.cpu.count != plan.now.cpu.count:
-        domain.setVcpusFlags(plan.want.cpu.count, BOTH)
-    if plan.want.memory_mib != plan.now.memory_mib:
-        _set_memory(domain, plan.want.memory_mib, plan.now.memory_mib)
 
 
-def _set_memory(domain: libvirt.virDomain, memory_mib: int, before: int) -> None:
+def _set_memory(domain: libvirt.virDomain, memory_mib: int) -> None:
     """The guest gives memory back, or takes it, by its balloon driver; without one nothing happens."""
     domain.setMemoryFlags(memory_mib * KIB_PER_MIB, BOTH)
     if not _wait(lambda: _memory_kib(domain) == memory_mib * KIB_PER_MIB, BALLOON_PATIENCE):
-        domain.setMemoryFlags(before * KIB_PER_MIB, BOTH)
         raise TimedOut(
             f"the guest of VM {domain.name()!r} did not come to {memory_mib} MiB of memory within {BALLOON_PATIENCE} "
             "seconds; it may have no balloon driver. Powered off, the VM can be changed"

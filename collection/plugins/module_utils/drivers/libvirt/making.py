@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 from ...vm.definition import VmDefinition
 from . import names
 from .cloud_init import seed_image
@@ -18,10 +20,13 @@ from .volume_xml import volume_xml
 class Making:
     """Remembers every volume that it made, so that exactly those can be taken back."""
 
-    def __init__(self, storage: Storage, identity: str):
+    def __init__(self, storage: Storage, identity: str, in_use: Callable[[], Collection[str]] = tuple):
+        """``in_use`` gives the paths of files that a domain has: they are not taken back."""
         self._storage = storage
         self._identity = identity
+        self._in_use = in_use
         self._made: list[libvirt.virStorageVol] = []
+        self._left: list[str] = []
 
     def media(self, want: VmDefinition, plan: Plan) -> Media:
         """Make all that the plan says."""
@@ -66,11 +71,17 @@ class Making:
         return str(directory_of(plan.home) / name)
 
     def take_back(self) -> tuple[str, ...]:
-        """Remove what was made; gives the names of what could not be removed."""
-        return tuple(volume.name() for volume in self._made if not self._removed(volume))
+        """Remove what was made; gives the names of what could not be removed, or is in use."""
+        return (*(volume.name() for volume in self._made if not self._removed(volume)), *self._left)
+
+    def leave(self, what: str) -> None:
+        """Name what is left and is no volume."""
+        self._left.append(what)
 
     def _removed(self, volume: libvirt.virStorageVol) -> bool:
         try:
+            if volume.path() in self._in_use():
+                return False
             self._storage.remove(volume)
         except libvirt.libvirtError:
             return False

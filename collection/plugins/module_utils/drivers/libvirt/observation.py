@@ -226,6 +226,13 @@ def source_path(node: Element) -> str | None:
     return None if source is None else source.get("file") or source.get("dev")
 
 
+def aliased(root: Element) -> dict[str, Element]:
+    """Disks and cards by the aliases that we gave them."""
+    nodes = [*root.findall("devices/disk"), *root.findall("devices/interface")]
+    told = ((_attribute(node, "alias", "name"), node) for node in nodes)
+    return {alias: node for alias, node in told if alias and alias.startswith((names.DISK, names.NIC))}
+
+
 def nic_nodes(root: Element) -> dict[str, Element]:
     """The domain's network cards by their names in the definition's words."""
     nodes = enumerate(root.findall("devices/interface"))

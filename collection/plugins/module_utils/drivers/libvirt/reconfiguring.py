@@ -60,17 +60,17 @@ class Reconfiguring(Looking):
             self._refuse_outdated(domain, differing, changes)
             running = self._runs_on(domain, plan.now, changes)
         with self._asking(tried):
-            making = Making(self._storage, domain.UUIDString())
+            making = Making(self._storage, domain.UUIDString(), lambda: hotplug.files_of(domain))
             self._remove_stale(domain, plan)
             with self._all_or_nothing(making, tried), self._old_definition_after_failure(domain):
                 if running:
-                    hotplug.change(domain, plan, making)
-                    self._keep(domain, want)
+                    with hotplug.changed(domain, plan, making):
+                        self._keep(domain, want)
+                        self._set_autostart(domain, plan)
                 else:
                     self._define(domain, plan, making)
                     self._rename(domain, want.name)
-                if plan.now.autostart != want.autostart:
-                    domain.setAutostart(want.autostart)
+                    self._set_autostart(domain, plan)
         with self._saying_what_is_left(tried, lambda: self._volumes_of(domain, plan.removed)):
             for name in self._volumes_of(domain, plan.removed):
                 self._storage.remove(self._storage.owned(domain.UUIDString())[name])
@@ -150,6 +150,10 @@ class Reconfiguring(Looking):
         editor = Editor(xml, kept)
         editor.keep(kept_after(kept, want))
         self._connection.defineXML(editor.xml)
+
+    def _set_autostart(self, domain: libvirt.virDomain, plan: ChangePlan) -> None:
+        if plan.now.autostart != plan.want.autostart:
+            domain.setAutostart(plan.want.autostart)
 
     def _rename(self, domain: libvirt.virDomain, name: str) -> None:
         if name != domain.name():
