@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import pytest
 from peers import definition
 from pyVmomi import vim
-from vsphere_peers import PATIENCE, VspherePeer, connection_to, make_template
+from vsphere_peers import PATIENCE, TEMPLATE, VspherePeer, connection_to, make_template
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
@@ -25,8 +25,9 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     NotFound,
     Unsupported,
 )
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver, vms
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.connection import Session
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.files import Files
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.observation import (
     datastore_name,
     named_disks,
@@ -221,6 +222,11 @@ def test_hypervisors_of_one_vcenter_that_are_clusters_do_not_touch_each_others_v
             with pytest.raises(Conflict, match="outside of the cluster") as refused:
                 ensure_present(there, want, dry_run=dry_run)
             assert refused.value.begun is False
+        unplaced = {"name": "web"}
+        assert (vms._is_within(unplaced, set()), vms._is_within({**unplaced, vms._IDENTITY: "x"}, set())) == (
+            True,
+            False,
+        )
         theirs = replace(want, uuid="11111111-2222-4333-8444-555555555555")
         assert ensure_present(there, theirs, dry_run=False).changed
         with site.driver(datacenter="DC0", host="DC0_C1_H0") as of_host:
@@ -298,6 +304,39 @@ def test_in_a_cluster_without_drs_a_host_is_chosen_that_reaches_all(one: Site, m
         with pytest.raises(NotFound, match=r"no host of .* reaches .*VM Network") as refused:
             driver.check(definition(one.peer(), "third"))
         assert refused.value.begun is False
+
+
+def test_in_a_cluster_without_drs_vms_are_spread_over_hosts_with_memory(one: Site, monkeypatch: pytest.MonkeyPatch):
+    """Those that are made together, too: what they will use is not told yet. Each is always given the same host."""
+    without_drs(monkeypatch)
+    with one.driver() as driver:
+        hosts = [host.object for host in driver._inventory.every(vim.HostSystem)]
+        full = {"summary.hardware.memorySize": 2**30, "summary.quickStats.overallMemoryUsage": 1000}
+        told_of_hosts(monkeypatch, {"DC0_C0_H0": full})
+        wanted = [definition(one.peer(), f"web{number}", disks=[], nics=[]) for number in range(8)]
+        chosen = [driver._places.landing(want.identity, [], 2**26) for want in wanted]
+        assert set(chosen) == set(hosts[1:])
+        assert [driver._places.landing(want.identity, [], 2**26) for want in wanted] == chosen
+
+
+def test_a_host_reaches_what_a_linked_disk_stands_on_and_the_image_of_a_disc(
+    one: Site, monkeypatch: pytest.MonkeyPatch
+):
+    with one.driver() as driver:
+        make_template(driver._session, "LocalDS_0")
+        needed: list[set[Any]] = []
+        monkeypatch.setattr(Places, "landing", lambda _places, _identity, what, _memory=0: needed.append(what))
+        monkeypatch.setattr(Files, "image", lambda _files, said, _home: said)
+        stores = {store.entity.object for store in driver._places.datastores}
+        root = {"name": "root", "pool": "LocalDS_1"}
+        for fields in (
+            {"disks": [{**root, "template": TEMPLATE, "clone": "linked"}]},
+            {"disks": [{**root, "size_mib": 4}], "cdrom": "[LocalDS_0] iso/x.iso"},
+        ):
+            driver.check(definition(one.peer(), nics=[], **fields))
+            assert needed.pop() == stores
+        driver.check(definition(one.peer(), nics=[], disks=[{**root, "template": TEMPLATE, "clone": "full"}]))
+        assert len(needed.pop()) == 1
 
 
 def test_a_host_that_the_url_names_has_its_own_datastores_and_networks(one: Site, monkeypatch: pytest.MonkeyPatch):

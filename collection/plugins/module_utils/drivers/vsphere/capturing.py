@@ -97,7 +97,7 @@ class Capturing(Looking):
             disk=self._disk_of(seen, want),
             datastore=datastore,
             places=places,
-            host=places.landing([datastore]),
+            host=places.landing(identity, [datastore.entity.object]),
             snapshot=self._snapshot_of(vm, seen, want),
             identity=identity,
         )

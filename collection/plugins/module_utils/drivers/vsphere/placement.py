@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -111,18 +112,23 @@ class Places:
             told |= self._session.read([self.host.object], ("datastore", "network"))[self.host.object]
         return told
 
-    def landing(self, datastores: Iterable[Datastore], networks: Iterable[Network] = ()) -> Any:
+    def landing(self, identity: str, needed: Iterable[Any], memory: int = 0) -> Any:
         """The host that a VM is to be made on: the one that the URL names; None where vSphere decides, as DRS does. In
-        a cluster without DRS the one with the most free memory of those that reach all. Raises NotFound."""
+        a cluster without DRS one of those that reach all datastores and networks that are needed, and have the memory
+        (in bytes) if any has it: VMs are spread, as what those use that are only just made is not told yet. Raises
+        NotFound."""
         if self.host or self._is_placed_by_vsphere:
             return self.host.object if self.host else None
-        needed = {one.entity.object for one in (*datastores, *networks)}
+        needed = set(needed)
         told = self._session.read(list(self._of_compute.get("host", ())), _LANDING)
         fitting = [one for one, seen in told.items() if _can_land(seen) and needed <= _reached(seen)]
         if not fitting:
-            wanted = ", ".join(sorted(one.entity.path for one in (*datastores, *networks))) or "anything"
+            entities = filter(None, map(self._inventory.entity, needed))
+            wanted = ", ".join(sorted(one.path for one in entities)) or "anything"
             raise NotFound(f"no host of {self.compute.path} that is connected and not in maintenance reaches {wanted}")
-        return max(fitting, key=lambda one: _free_memory(told[one]))
+        free = {one: _free_memory(told[one]) for one in fitting}
+        roomy = [one for one in fitting if free[one] > memory] or fitting
+        return random.Random(identity).choices(roomy, [free[one] + 1 for one in roomy])[0]  # noqa: S311
 
     @cached_property
     def _is_placed_by_vsphere(self) -> bool:
@@ -234,4 +240,4 @@ def _reached(seen: dict[str, Any]) -> set[Any]:
 
 def _free_memory(seen: dict[str, Any]) -> int:
     used = seen.get("summary.quickStats.overallMemoryUsage", 0)
-    return int(seen.get("summary.hardware.memorySize", 0)) - used * MIB
+    return max(0, int(seen.get("summary.hardware.memorySize", 0)) - used * MIB)

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
@@ -31,7 +31,7 @@ class Plan:
     template: Template | None
     cdrom: str | None
     #: Where it is made; None: vSphere decides.
-    host: Any
+    host: Any = None
 
     @property
     def from_template(self) -> tuple[Disk, ...]:
@@ -40,6 +40,14 @@ class Plan:
     @property
     def linked(self) -> bool:
         return any(disk.clone is Clone.LINKED for disk in self.from_template)
+
+    @property
+    def needed(self) -> set[Any]:
+        """The datastores and networks that its host must reach."""
+        places: list[Datastore | Network] = [self.home, *self.datastores.values(), *self.networks.values()]
+        linked = disks_of(self.template.devices) if self.template and self.linked else []
+        bases = {getattr(disk.backing, "datastore", None) for disk in linked} - {None}
+        return {place.entity.object for place in places} | bases
 
     def lay_out(self, board: Board) -> Kept:
         """Put all devices on the board; gives what the VM is to remember."""
@@ -78,20 +86,19 @@ class Planner:
         self.refuse_what_hosts_lack(want)
         datastores = {disk.name: self.places.datastore(disk.pool) for disk in want.disks}
         home = datastores[want.disks[0].name] if want.disks else self.places.datastore(DEFAULT_POOL)
-        networks = {nic.name: self.places.network(nic) for nic in want.nics}
         plan = Plan(
             want=want,
             home=home,
             datastores=datastores,
-            networks=networks,
-            host=self.places.landing([home, *datastores.values()], networks.values()),
+            networks={nic.name: self.places.network(nic) for nic in want.nics},
             template=self._template(want),
             cdrom=self.files.image(want.cdrom, home) if want.cdrom else None,
         )
         _refuse_too_large(plan)
         # Whether all fits on a board is known when it does.
         plan.lay_out(Board.of_template(plan.template.devices) if plan.template else Board([]))
-        return plan
+        needed = plan.needed | {one.entity.object for one in self.places.datastores if _holds(one, plan.cdrom)}
+        return replace(plan, host=self.places.landing(want.identity, needed, want.memory_mib * MIB))
 
     def refuse_what_hosts_lack(self, want: VmDefinition) -> None:
         most = self.places.most_cpus
@@ -106,6 +113,10 @@ class Planner:
         template = self.templates.find(named[0].template or "")
         _refuse_template(template, named)
         return template
+
+
+def _holds(datastore: Datastore, image: str | None) -> bool:
+    return image is not None and image.startswith(f"[{datastore.entity.name}] ")
 
 
 def _refuse_mixture(disks: list[Disk]) -> None:

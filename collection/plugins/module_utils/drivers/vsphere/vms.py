@@ -120,12 +120,11 @@ class Vms:
     def _every(self, paths: tuple[str, ...]) -> dict[Any, dict[str, Any]]:
         root = self._datacenter or self._session.content.rootFolder
         told = self._session.read_vms(root, (*paths, _POOL) if self._is_bounded else paths)
-        pools = self._pools() if self._is_bounded else None
-        return {
-            one: seen
-            for one, seen in told.items()
-            if not seen.get("config.template") and (pools is None or seen.get(_POOL) in pools)
-        }
+        there = {one: seen for one, seen in told.items() if not seen.get("config.template")}
+        if not self._is_bounded:
+            return there
+        pools = self._pools()
+        return {one: seen for one, seen in there.items() if _is_within(seen, pools)}
 
     def read(self, one: Any) -> Seen:
         """Raises ManagedObjectNotFound."""
@@ -135,6 +134,11 @@ class Vms:
         """Those that are whole, and whose configuration can be read: only they have an identity."""
         seen = (Seen(told) for told in self._every(PATHS).values())
         return [one for one in seen if one.uuid and not one.half_made]
+
+
+def _is_within(told: dict[str, Any], pools: set[Any]) -> bool:
+    """Of a VM that is only just being made nobody may know yet where it goes: it may be ours."""
+    return told.get(_POOL) in pools or not {_POOL, _IDENTITY} & told.keys()
 
 
 def _has_identity(told: dict[str, Any]) -> bool:
