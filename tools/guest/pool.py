@@ -23,7 +23,11 @@ from tools.libvirtd import URI
 T = TypeVar("T")
 
 TEMPLATE_VOLUME = "guest.qcow2"
-UNDEFINE = libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+UNDEFINE = (
+    libvirt.VIR_DOMAIN_UNDEFINE_MANAGED_SAVE
+    | libvirt.VIR_DOMAIN_UNDEFINE_NVRAM
+    | libvirt.VIR_DOMAIN_UNDEFINE_SNAPSHOTS_METADATA
+)
 SERIAL_SUFFIX = "-serial.log"
 
 

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Frozen dataclasses as schemas: one reading of their fields serves every consumer.
 
-A class states each field once, with :func:`rule`. :func:`fields_of` reads that statement (both live in fields.py and are
-taken from here); :func:`parse` checks plain data against it; the Ansible argument spec, the API's schema and the
+A class states each field once, with :func:`rule`. :func:`fields_of` reads that statement (both live in fields.py and
+are taken from here); :func:`parse` checks plain data against it; the Ansible argument spec, the API's schema and the
 documentation are made from the same reading.
 """
 
