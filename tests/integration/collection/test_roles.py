@@ -228,6 +228,35 @@ def test_a_change_that_fails_is_taken_back(lab: Lab):
     assert lab.order("revert_snapshot") == ["a"]
 
 
+def test_a_change_that_cuts_the_guest_off_is_taken_back(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    (lab.directory / "host_vars").mkdir()
+    lab.write("host_vars/a.yml", {"ansible_host": "127.0.0.1", "ansible_port": port, "ansible_connection": "ssh"})
+    asked = {"name": "See that the guest is well", "ansible.builtin.command": "systemctl is-system-running"}
+    later = {"name": "Go on", "ansible.builtin.debug": {"msg": "went on"}}
+    done = guarded(lab, CHANGE, asked, later)
+    assert done.returncode != 0
+    assert "The change was taken back. The guest did not answer." in " ".join(done.stdout.split())
+    assert "went on" not in done.stdout
+    assert (lab.memory()["a"], snapshots(lab)) == (64, [])
+    assert lab.order("revert_snapshot") == ["a"]
+
+
+def test_vms_that_are_to_be_changed_at_once_are_refused(lab: Lab):
+    lab.inventory()
+    assert lab.play("configure", "-i", "inventory.yml").returncode == 0
+    lab.write("change.yml", [CHANGE])
+    play = {"hosts": "lab", "gather_facts": False, "roles": [{"role": "millwright.virt.guarded_change"}]}
+    lab.write("site.yml", [{**play, "vars": {"guarded_change_tasks": "change.yml"}}])
+    given = {"cwd": lab.directory, "ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections"}
+    done = run("ansible-playbook", "site.yml", "-i", "inventory.yml", **given)
+    assert "give the play serial: 1" in " ".join(done.stdout.split())
+    assert lab.order("create_snapshot") == []
+
+
 def test_a_vm_that_ran_runs_again_after_its_change_was_taken_back(lab: Lab):
     lab.inventory()
     assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
