@@ -23,6 +23,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Unsupported,
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver, cards
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.connection import Session
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.observation import named_disks
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import Result, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
@@ -338,6 +339,25 @@ def test_a_change_of_what_a_vm_boots_from_is_one_task_where_the_devices_are_ther
     change(driver, definition(peer, boot_order=["network", "disk"], memory_mib=96))
     assert len(asked) == 1
     assert boots_from(driver) == [definition(peer).nics[0].name, definition(peer).disks[0].name]
+
+
+def test_a_change_says_which_version_of_the_vm_was_compared(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    """The simulator has no versions, so it is said to have one."""
+    make(driver, definition(peer))
+    read, versions = Session.read, iter(["compared", "by update"])
+
+    def versioned(session: Session, objects: Any, paths: Any) -> Any:
+        told = read(session, objects, paths)
+        if "config.changeVersion" in paths:
+            told[objects[0]]["config.changeVersion"] = next(versions)
+        return told
+
+    monkeypatch.setattr(Session, "read", versioned)
+    asked = counted(monkeypatch)
+    change(driver, definition(peer, memory_mib=96))
+    assert [spec.changeVersion for spec in asked] == ["by update"]
 
 
 def test_a_change_that_vsphere_finds_outdated_is_a_conflict(

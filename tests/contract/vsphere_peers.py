@@ -4,7 +4,7 @@
 """vSphere for the contract suite: vcsim, or what VCSIM_URL names.
 
 VCSIM_URL is a URL as the driver takes it, with the name and password of an account in it. All VMs in the places that it
-names belong to the tests.
+names belong to the tests, with all folders below theirs.
 """
 
 from __future__ import annotations
@@ -174,19 +174,22 @@ def _given(url: str) -> Connection:
 def _prepared(connection: Connection) -> Iterator[VspherePeer]:
     session = Session(connection)
     places = Places(session, Inventory(session))
-    _sweep(session, places)
+    _sweep(session, places.folder)
     pool, network = places.datastores[0].entity.name, places.networks[0].name
     make_template(session, pool)
     try:
         yield VspherePeer(replace(connection), pool, network)
     finally:
-        _sweep(session, places)
+        _sweep(session, places.folder)
         session.close()
 
 
-def _sweep(session: Session, places: Places) -> None:
-    """Remove all VMs of the folder."""
-    children = session.read([places.folder], ["childEntity"])[places.folder].get("childEntity", [])
+def _sweep(session: Session, folder: Any) -> None:
+    """Remove all that is in the folder."""
+    children = session.read([folder], ["childEntity"])[folder].get("childEntity", [])
+    for below in [one for one in children if isinstance(one, vim.Folder)]:
+        _sweep(session, below)
+        session.waiter.finish(below.Destroy_Task(), PATIENCE, "removing a folder")
     vms = [one for one in children if isinstance(one, vim.VirtualMachine)]
     for vm, told in session.read(vms, ["runtime.powerState"]).items():
         if told["runtime.powerState"] != "poweredOff":
