@@ -167,10 +167,13 @@ options:
       meta_data:
         description:
           - Meta data; by default the instance id and the host name.
+          - It is no secret, results and differences show it; what is secret belongs into O(cloud_init.user_data).
         type: str
       network_config:
         description:
           - Network configuration, version 1 or 2.
+          - It is no secret, results and differences show it, and the hypervisor keeps it with the VM. Have user data write
+            what holds a password.
         type: str
   console:
     description:

@@ -88,6 +88,15 @@ def test_an_appliance_comes_in_order_and_goes_in_the_reverse(lab: Lab):
     assert changed(lab.play("appliance_undeploy", *SHOP)) == {"localhost": 0}
 
 
+def test_no_verbosity_shows_what_is_secret_in_an_appliance(lab: Lab):
+    login = {"username": "admin", "password": "canary-password"}
+    user_data = {"user_data": "#cloud-config\npassword: canary-user-data\n"}
+    lab.appliance("web", hypervisor={**lab.hypervisor, **login}, defaults={**GUEST, "cloud_init": user_data})
+    done = lab.play("appliance_deploy", *SHOP, "-vvv", "--diff")
+    assert done.returncode == 0, done.stdout
+    assert "canary" not in done.stdout + done.stderr
+
+
 def test_a_vm_that_fails_is_named_and_taken_back_and_the_others_are_deployed(lab: Lab):
     lab.appliance("db", "web", "log")
     lab.store.tell({"failures": [{"operation": "power_on", "vm": "web"}]})
