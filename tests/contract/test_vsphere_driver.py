@@ -107,7 +107,7 @@ def test_the_disks_of_a_template_are_taken_as_a_whole(peer: VspherePeer, driver:
     driver.create(want)
     assert changes(driver.find(WEB).definition, want) == ()
     assert [disk.name for disk in driver.find(WEB).definition.disks] == ["root", "scratch", "data"]
-    with pytest.raises(InvalidTemplate, match="has 2 disks; the definition names it for 1"):
+    with pytest.raises(InvalidTemplate, match="has 2 disks in its snapshot; the definition names it for 1"):
         driver.check(definition(peer, "other", disks=disks[:1]))
     with pytest.raises(Unsupported, match="one template, in one way of cloning"):
         driver.check(definition(peer, "other", disks=[disks[0], {**disks[1], "clone": "full"}]))

@@ -69,7 +69,10 @@ class Plan:
     def _slot(self, board: Board, disk: Disk, copies: Any) -> str:
         if disk.template is None:
             return board.new_disk(disk, self.datastores[disk.name])
-        return board.template_disk(next(copies), disk)
+        copy = next(copies, None)
+        if copy is None:
+            raise InvalidTemplate(f"there is no disk {disk.name!r} in what vSphere made of its template")
+        return board.template_disk(copy, disk)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,9 @@ class Planner:
             return None
         _refuse_mixture(named)
         template = self.templates.find(named[0].template or "")
+        if named[0].clone is Clone.LINKED:
+            _refuse_link(template)
+            template = self.templates.as_of_snapshot(template)
         _refuse_template(template, named)
         return template
 
@@ -124,17 +130,26 @@ def _refuse_mixture(disks: list[Disk]) -> None:
         raise Unsupported("all disks that vSphere makes from a template come from one template, in one way of cloning")
 
 
+def _refuse_link(template: Template) -> None:
+    if template.snapshot is None:
+        raise InvalidTemplate(f"template {template.path} has no snapshot to link to; take one, or use clone: full")
+    if template.managed:
+        raise InvalidTemplate(
+            f"{template.path} is a VM of Millwright, which may be changed and deleted, and linked disks with it; "
+            "make a template of it (vm_capture), or use clone: full"
+        )
+
+
 def _refuse_template(template: Template, disks: list[Disk]) -> None:
     theirs = disks_of(template.devices)
     if template.power != "poweredOff":
         raise InvalidTemplate(f"template {template.path} is {template.power}; only a VM that is off can be a template")
+    linked = disks[0].clone is Clone.LINKED
+    when = " in its snapshot" if linked else ""
     if len(theirs) != len(disks):
         raise InvalidTemplate(
-            f"template {template.path} has {len(theirs)} disks; the definition names it for {len(disks)}"
+            f"template {template.path} has {len(theirs)} disks{when}; the definition names it for {len(disks)}"
         )
-    linked = disks[0].clone is Clone.LINKED
-    if linked and template.snapshot is None:
-        raise InvalidTemplate(f"template {template.path} has no snapshot to link to; take one, or use clone: full")
     for disk, device in zip(disks, theirs, strict=True):
         _refuse_size(template, disk, device.capacityInKB // KIB_PER_MIB, linked=linked)
 

@@ -61,25 +61,45 @@ def refuse(name: str, now: PowerState, action: PowerAction) -> None:
 
 
 def _run(session: Session, vm: Any, name: str, action: PowerAction, timeout: float) -> None:
-    """If the VM got there by itself meanwhile, vSphere's refusal does not count."""
+    """If the VM got there by itself meanwhile, vSphere's refusal does not count. Some versions refuse to power off a VM
+    that is suspended, as the API's documentation has it: it is resumed first."""
     try:
-        session.waiter.finish(getattr(vm, TASKS[action])(), timeout, f"{action.value} of VM {name!r}")
+        _task(session, vm, name, action, timeout)
     except vim.fault.InvalidPowerState:
-        if action is PowerAction.RESET or _now(session, vm) is not POWER_GOAL[action]:
+        now = _now(session, vm)
+        if action is PowerAction.OFF and now is PowerState.PAUSED:
+            _task(session, vm, name, PowerAction.RESUME, timeout)
+            _task(session, vm, name, action, timeout)
+        elif action is PowerAction.RESET or now is not POWER_GOAL[action]:
             raise
 
 
+def _task(session: Session, vm: Any, name: str, action: PowerAction, timeout: float) -> None:
+    session.waiter.finish(getattr(vm, TASKS[action])(), timeout, f"{action.value} of VM {name!r}")
+
+
 def _shut_down(session: Session, vm: Any, deadline: float) -> None:
-    """Ask the guest. While it boots nobody there hears it, so it is asked once its tools run."""
+    """Ask the guest. While it boots nobody there hears it, so it is asked once its tools run. One that goes off by
+    itself meanwhile is where it was to go."""
+    try:
+        _ask(session, vm, deadline)
+    except vim.fault.InvalidPowerState:
+        if _now(session, vm) is not PowerState.OFF:
+            raise
+
+
+def _ask(session: Session, vm: Any, deadline: float) -> None:
     try:
         vm.ShutdownGuest()
     except vim.fault.ToolsUnavailable:
-        if session.waiter.until(vm, [*_POWER, _TOOLS], _can_be_asked, max(1, deadline - time.monotonic())):
+        session.waiter.until(vm, [*_POWER, _TOOLS], _is_off_or_hears, max(1, deadline - time.monotonic()))
+        told = session.read([vm], [*_POWER, _TOOLS])[vm]
+        if power_of(told) is not PowerState.OFF and told.get(_TOOLS) == _TOOLS_RUN:
             vm.ShutdownGuest()
 
 
-def _can_be_asked(seen: Properties) -> bool:
-    return seen.get(_TOOLS) == _TOOLS_RUN
+def _is_off_or_hears(seen: Properties) -> bool:
+    return power_of(seen) is PowerState.OFF or seen.get(_TOOLS) == _TOOLS_RUN
 
 
 def _late(session: Session, vm: Any, name: str, action: PowerAction, timeout: int) -> TimedOut:

@@ -5,17 +5,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NotFound, Unsupported
 from . import names
 from .connection import Session
 from .inventory import Entity, Inventory, pick
+from .observation import Seen
 from .sdk import vim
 
 _LOOKED_FOR = ("name", "parent", "config.template")
-_READ = ("config.hardware.device", "runtime.powerState", "snapshot.currentSnapshot", "summary.storage.committed")
+_DEVICES = "config.hardware.device"
+_READ = (
+    _DEVICES, "config.template", "config.instanceUuid", "config.extraConfig", "runtime.powerState",
+    "snapshot.currentSnapshot", "summary.storage.committed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +35,8 @@ class Template:
     snapshot: Any
     #: Bytes on its datastores.
     committed: int
+    #: It is a VM that we change and remove when we are asked to.
+    managed: bool
 
 
 class Templates:
@@ -68,11 +75,18 @@ class Templates:
 
     def _read(self, entity: Entity) -> Template:
         told = self._session.read([entity.object], _READ)[entity.object]
+        seen = Seen(told)
         return Template(
             object=entity.object,
             path=entity.path,
             power=told.get("runtime.powerState", "unknown"),
-            devices=list(told.get("config.hardware.device", ())),
+            devices=list(told.get(_DEVICES, ())),
             snapshot=told.get("snapshot.currentSnapshot"),
             committed=told.get("summary.storage.committed", 0),
+            managed=not seen.is_template and seen.managed,
         )
+
+    def as_of_snapshot(self, template: Template) -> Template:
+        """With the devices that it had then: they are what a linked clone gets."""
+        told = self._session.read([template.snapshot], [_DEVICES])[template.snapshot]
+        return replace(template, devices=list(told.get(_DEVICES, ())))
