@@ -371,12 +371,14 @@ def test_a_reconfigure_makes_the_vm_as_wanted_and_says_what_it_changed(peer: Pee
     assert driver.find(WEB).definition.memory_mib == 64
     done = ensure_present(driver, want, dry_run=False)
     assert agreed(plan, done)
+    assert plan.to_dict()["diff"] == done.to_dict()["diff"], "what it does not touch is shown as it is"
     assert {change.path for change in done.changes} == {
         "memory_mib", "cpu.count", "cpu.cores_per_socket", "description", "tags",
     }  # fmt: skip
     assert changes(driver.find(WEB).definition, want) == ()
     assert (driver.find(WEB).power, peer.files(driver)) == (PowerState.OFF, files)
-    assert not ensure_present(driver, want, dry_run=False).changed
+    again = ensure_present(driver, want, dry_run=False)
+    assert (again.changed, again.before) == (False, again.after), "nothing is different in what it shows"
 
 
 def test_a_vm_with_a_uuid_can_be_renamed(peer: Peer, driver: VmDriver):

@@ -109,6 +109,9 @@ def test_a_vm_that_is_off_becomes_as_it_is_wanted(peer: Peer, driver: VmDriver, 
     done = ensure_present(driver, want, dry_run=False)
     assert sorted(change.path for change in done.changes) == sorted(paths)
     assert agree(plan, done)
+    new = {change.path for change in done.changes if change.before is None}
+    shown = changes(plan.after.definition, done.after.definition)
+    assert all(any(change.path.startswith(path) for path in new) for change in shown), "but for what is only made then"
     assert (done.hot, done.power_cycled) == ((), False)
     assert changes(driver.find(WEB).definition, want) == ()
     assert not ensure_present(driver, want, dry_run=False).changed

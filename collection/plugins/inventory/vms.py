@@ -104,7 +104,8 @@ options:
     description:
       - Expression that names a VM's host. It may use the variables of the VM, and C(millwright_hypervisor_name).
       - VMs that would have the same name are called C(name.hypervisor), with a warning; if that makes no difference
-        either, by their uuid.
+        either, by their uuid. So are VMs whose name means something else to Ansible, as V(localhost), V(all) or that of
+        a hypervisor's group.
     type: str
     default: millwright_name
   filters:
@@ -151,6 +152,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
@@ -158,6 +160,8 @@ from ..plugin_utils.asking import answers
 from ..plugin_utils.hypervisors import Hypervisor, hypervisors_of
 
 Vm = dict[str, Any]
+#: Whoever may name a VM must not decide where tasks run that are delegated to the control host, or to all.
+TAKEN = frozenset({*constants.LOCALHOST, "all", "ungrouped"})
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -214,12 +218,19 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         wanted = [variables for variables in every if self._is_wanted(variables)]
         names = [self._name(variables) for variables in wanted]
         longer = [f"{name}.{told['millwright_hypervisor_name']}" for name, told in zip(names, wanted, strict=True)]
-        often, still = Counter(names), Counter(longer)
-        for name in sorted(name for name, count in often.items() if count > 1):
-            self.display.warning(f"{often[name]} VMs are called {name!r}; their hosts have the hypervisor's name added")
+        often, still, taken = Counter(names), Counter(longer), TAKEN | set(self.inventory.groups)
+        for name in sorted(often):
+            if name in taken:
+                self.display.warning(
+                    f"{name!r} means something else to Ansible; VMs of that name have the hypervisor's added"
+                )
+            elif often[name] > 1:
+                self.display.warning(
+                    f"{often[name]} VMs are called {name!r}; their hosts have the hypervisor's name added"
+                )
         for name, long, variables in zip(names, longer, wanted, strict=True):
             unique = long if still[long] == 1 else variables["millwright_uuid"]
-            yield (name if often[name] == 1 else unique), variables
+            yield (name if often[name] == 1 and name not in taken else unique), variables
 
     def _is_wanted(self, variables: dict[str, Any]) -> bool:
         self.templar.available_variables = variables

@@ -9,13 +9,13 @@ follows it: plan = apply.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
 from .drivers.errors import InvalidTransition, Unsupported, VmNotFound, deciding, seeing
 from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
-from .vm.changes import Change
+from .vm.changes import Change, merged
 from .vm.definition import Firmware, VmDefinition
 from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
 
@@ -88,11 +88,15 @@ def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Al
         plan = plan_changes(driver, found, want, allowed)
         if plan.changes:
             driver.check(want, updating=plan.ref)
-    if plan.changes and not dry_run:
+    if not plan.changes:
+        return Result(changed=False, before=found, after=found)
+    if dry_run:
+        after = _as_wanted(found, want)
+    else:
         plan.apply(driver)
-    after = _as_wanted(found, want) if dry_run else _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
+        after = _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
     return Result(
-        changed=bool(plan.changes), before=found, after=after, changes=plan.changes,
+        changed=True, before=found, after=after, changes=plan.changes,
         hot=tuple(sorted(plan.hot)), power_cycled=plan.cycles,
     )  # fmt: skip
 
@@ -114,10 +118,9 @@ def _refuse_unsupported(driver: VmDriver, want: VmDefinition) -> None:
 
 
 def _as_wanted(found: ObservedVm, want: VmDefinition) -> ObservedVm:
-    return ObservedVm(
-        name=want.name, uuid=found.uuid, power=found.power, managed=True, definition=want,
-        addresses=found.addresses, serial_log=found.serial_log,
-    )  # fmt: skip
+    """What the definition says nothing of, such as the address of a network card, stays."""
+    definition = merged(found.definition, want) if found.definition else want
+    return replace(found, name=want.name, managed=True, definition=definition)
 
 
 def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:

@@ -177,6 +177,17 @@ def test_vms_of_the_same_name_are_all_there(lab: Lab):
     assert "2 VMs are called 'web'" in " ".join(done.stderr.split())
 
 
+def test_no_vm_becomes_the_control_host_or_a_group_whatever_it_is_called(lab: Lab):
+    """Tasks that are delegated to localhost have the hypervisor's password, and names are whoever's who makes VMs."""
+    lab.write(lab.hypervisor("kvm", "localhost", "127.0.0.1", "all", "kvm", "web"))
+    done = lab.ansible("ansible-inventory", "--list")
+    assert set(json.loads(done.stdout)["_meta"]["hostvars"]) == {
+        "localhost.kvm", "127.0.0.1.kvm", "all.kvm", "kvm.kvm", "web",
+    }  # fmt: skip
+    assert "'localhost' means something else to Ansible" in " ".join(done.stderr.split())
+    assert "'web'" not in done.stderr
+
+
 def test_hosts_can_be_named_otherwise(lab: Lab):
     lab.write(lab.hypervisor("kvm1", "web"), hostname="millwright_name ~ '.' ~ millwright_hypervisor_name ~ '.lab'")
     assert set(lab.hosts()) == {"web.kvm1.lab"}
