@@ -172,8 +172,8 @@ options:
       network_config:
         description:
           - Network configuration, version 1 or 2.
-          - It is no secret, results and differences show it, and the hypervisor keeps it with the VM. Have user data write
-            what holds a password.
+          - It is no secret, results and differences show it, and the hypervisor keeps it with the VM. Have user data
+            write what holds a password.
         type: str
   console:
     description:

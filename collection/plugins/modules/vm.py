@@ -194,8 +194,8 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of, seconds_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure import Result, ensure_absent, ensure_present
 from ..module_utils.reconfigure import Allowed
 from ..module_utils.vm.argspec import argument_spec
@@ -219,12 +219,12 @@ def options() -> dict[str, dict]:
 
 def ensure(driver, params: dict, *, dry_run: bool) -> Result:
     if params["state"] == "absent":
-        return ensure_absent(driver, VmRef(name=params["name"], uuid=params["uuid"]), dry_run=dry_run)
+        return ensure_absent(driver, ref_of(params), dry_run=dry_run)
     want = VmDefinition.from_dict({field: params[field] for field in argument_spec()})
     allowed = Allowed(
         power_cycle=params["allow_power_cycle"],
         disk_removal=params["allow_disk_removal"],
-        shutdown_timeout=params["shutdown_timeout"],
+        shutdown_timeout=seconds_of(params, "shutdown_timeout"),
         shutdown_force=params["shutdown_force"],
     )
     return ensure_present(driver, want, dry_run=dry_run, create=params["create"], allowed=allowed)

@@ -143,8 +143,8 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure_template import TemplateResult, ensure_template
 from ..module_utils.vm.argspec import argument_spec
 from ..module_utils.vm.schema import parse
@@ -163,7 +163,7 @@ OPTIONS = {
 
 def ensure(driver, params: dict, *, dry_run: bool) -> TemplateResult:
     want = parse(WantedTemplate, {**{field: params[field] for field in FIELDS}, "name": params["template"]})
-    return ensure_template(driver, VmRef(name=params["name"], uuid=params["uuid"]), want, dry_run=dry_run)
+    return ensure_template(driver, ref_of(params), want, dry_run=dry_run)
 
 
 def main():

@@ -131,6 +131,7 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
 from ..module_utils.drivers.base import Capability, ObservedVm, VmRef
 from ..module_utils.drivers.errors import deciding
@@ -145,10 +146,10 @@ OPTIONS = {
 }
 
 
-def tell(driver, name: str | None, uuid: str | None, *, snapshots: bool) -> dict:
-    if not (name or uuid):
+def tell(driver, ref: VmRef | None, *, snapshots: bool) -> dict:
+    if ref is None:
         return {"vms": [vm.to_dict() for vm in driver.list_vms()]}
-    found = driver.find(VmRef(name=name or uuid, uuid=uuid))
+    found = driver.find(ref)
     vm = found.to_dict() if found else None
     more = {"snapshots": trees_of(driver, found)} if snapshots else {}
     return {"vm": vm, "vms": [vm] if vm else [], **more}
@@ -164,8 +165,10 @@ def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     hidden: set[str] = set()
     try:
+        is_one = module.params["name"] is not None or module.params["uuid"] is not None
+        ref = ref_of(module.params) if is_one else None
         with open_hypervisor(module.params, hidden) as driver, deciding():
-            told = tell(driver, module.params["name"], module.params["uuid"], snapshots=module.params["snapshots"])
+            told = tell(driver, ref, snapshots=module.params["snapshots"])
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
     module.exit_json(changed=False, **told)

@@ -170,8 +170,8 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of, seconds_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure import ensure_power
 from ..module_utils.vm.states import PowerAction
 
@@ -196,12 +196,12 @@ OPTIONS = {
 def main():
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True)
     wanted = module.params
-    ref, action = VmRef(name=wanted["name"], uuid=wanted["uuid"]), ACTIONS[wanted["state"]]
     hidden: set[str] = set()
     try:
+        ref, action, timeout = ref_of(wanted), ACTIONS[wanted["state"]], seconds_of(wanted, "timeout")
         with open_hypervisor(wanted, hidden) as driver:
             result = ensure_power(
-                driver, ref, action, timeout=wanted["timeout"], force=wanted["force"], dry_run=module.check_mode
+                driver, ref, action, timeout=timeout, force=wanted["force"], dry_run=module.check_mode
             )
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))

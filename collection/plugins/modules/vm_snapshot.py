@@ -226,8 +226,8 @@ problems:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure_snapshots import SnapshotResult, ensure_no_snapshot, ensure_snapshot, revert_to_snapshot
 from ..module_utils.vm.argspec import argument_spec
 from ..module_utils.vm.schema import parse
@@ -247,7 +247,7 @@ OPTIONS = {
 
 
 def ensure(driver, params: dict, *, dry_run: bool) -> SnapshotResult:
-    ref, name = VmRef(name=params["name"], uuid=params["uuid"]), params["snapshot"]
+    ref, name = ref_of(params), params["snapshot"]
     if params["state"] == "absent":
         return ensure_no_snapshot(driver, ref, name, children=params["children"], dry_run=dry_run)
     if params["state"] == "reverted":

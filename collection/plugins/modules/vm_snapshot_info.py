@@ -120,6 +120,7 @@ left:
 
 from ansible.module_utils.basic import AnsibleModule
 
+from ..module_utils.arguments import ref_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
 from ..module_utils.drivers.base import VmRef
 from ..module_utils.ensure_snapshots import snapshots_of
@@ -139,7 +140,7 @@ def main():
     hidden: set[str] = set()
     try:
         with open_hypervisor(module.params, hidden) as driver:
-            told = tell(driver, VmRef(name=module.params["name"], uuid=module.params["uuid"]))
+            told = tell(driver, ref_of(module.params))
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
     module.exit_json(changed=False, **told)

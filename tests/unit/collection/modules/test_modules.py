@@ -155,6 +155,37 @@ def test_vm_info_tells_of_one_or_of_all(run: Run):
     assert (absent["vm"], absent["vms"], absent["changed"]) == (None, [], False)
 
 
+BY_NAME = {"vm_info": {}, "vm_power": {"state": "on"}, "vm": {"state": "absent"}, "vm_snapshot_info": {}}
+BY_NAME |= {"vm_snapshot": {"snapshot": "before"}, "vm_capture": {"template": "golden"}}
+
+
+@pytest.mark.parametrize("module", BY_NAME)
+def test_an_empty_name_is_a_variable_that_nobody_set_and_means_no_vm(run: Run, module: str):
+    run("vm", **SMALL)
+    refused = run(module, name=" ", **BY_NAME[module])
+    assert refused["problems"] == [{"path": "name", "rule": "must not be empty"}]
+    assert (refused["code"], refused["begun"]) == ("definition.invalid", False)
+
+
+@pytest.mark.parametrize("module", BY_NAME)
+def test_a_uuid_is_one(run: Run, module: str):
+    refused = run(module, name="web", uuid="web", **BY_NAME[module])
+    assert refused["problems"] == [{"path": "uuid", "rule": "must be a UUID, not 'web'"}]
+
+
+def test_a_uuid_in_capitals_is_the_same(run: Run):
+    made = run("vm", **SMALL)["vm"]
+    assert run("vm_info", uuid=made["uuid"].upper())["vm"] == made
+
+
+def test_nobody_waits_for_less_than_no_time(run: Run):
+    run("vm", **SMALL)
+    assert run("vm_power", name="web", state="on", timeout=-1)["problems"] == [
+        {"path": "timeout", "rule": "must not be negative, as -1 is"}
+    ]
+    assert run("vm", **SMALL, shutdown_timeout=-1)["code"] == "definition.invalid"
+
+
 def test_hypervisor_info_tells_what_there_is(run: Run):
     run("vm", **SMALL)
     told = run("hypervisor_info")
