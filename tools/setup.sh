@@ -21,8 +21,8 @@ PACKAGES=(
     libvirt-daemon-system libvirt-clients dnsmasq-base qemu-system-x86 qemu-utils
     syslinux syslinux-common mtools fdisk zstd cpio # for the guest's disk
 )
-# For the simulator of a vCenter.
-TEST_PACKAGES=(golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev openssl)
+# For the simulator of a vCenter, and for guests that boot by UEFI.
+TEST_PACKAGES=(ovmf golang-go golang-github-vmware-govmomi-dev golang-github-google-uuid-dev openssl)
 
 HAS_HEADERS='import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import shutil
 import socket
 import subprocess
@@ -471,11 +472,50 @@ def test_a_uefi_guest_starts_and_leaves_with_its_variables(qemu: LibvirtDriver):
     qemu.power(WEB, PowerAction.ON, 60)
     assert changes(qemu.find(WEB).definition, want) == ()
     assert "type='pflash'" in domain_of(qemu).XMLDesc(0)
+    assert nvram_of(qemu).is_file()
     qemu.power(WEB, PowerAction.OFF, 60)
     bigger = wanted(qemu, firmware="uefi", memory_mib=192)
     assert ensure_present(qemu, bigger, dry_run=False).changed
     qemu.delete(WEB)
     assert (qemu.find(WEB), qemu.peer.files(qemu)) == (None, files)
+
+
+def nvram_of(driver: LibvirtDriver) -> Path:
+    return directory_of(driver) / f"{definition(driver.peer).identity}-nvram.fd"
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_uefi_guest_keeps_its_variables_when_it_is_renamed(qemu: LibvirtDriver):
+    if Capability.UEFI not in qemu.capabilities:
+        pytest.skip("no UEFI firmware is installed")
+    want, files = wanted(qemu, firmware="uefi", memory_mib=128), qemu.peer.files(qemu)
+    qemu.create(want)
+    qemu.power(WEB, PowerAction.ON, 60)
+    qemu.power(WEB, PowerAction.OFF, 60)
+    variables = nvram_of(qemu).read_bytes()[:-6] + b"canary"
+    nvram_of(qemu).write_bytes(variables)
+    ensure_present(qemu, wanted(qemu, name="shop", uuid=want.identity, firmware="uefi", memory_mib=128), dry_run=False)
+    shop = VmRef(name="shop")
+    qemu.power(shop, PowerAction.ON, 60)
+    assert nvram_of(qemu).read_bytes().endswith(b"canary")
+    qemu.delete(shop)
+    assert (qemu.find(shop), qemu.residue(shop), qemu.peer.files(qemu)) == (None, (), files)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_uefi_guest_whose_variables_have_its_name_is_not_renamed(qemu: LibvirtDriver):
+    if Capability.UEFI not in qemu.capabilities:
+        pytest.skip("no UEFI firmware is installed")
+    want = wanted(qemu, firmware="uefi", memory_mib=128)
+    qemu.create(want)
+    qemu._connection.defineXML(re.sub("<nvram>.*</nvram>", "", domain_of(qemu).XMLDesc(0)))
+    new = wanted(qemu, name="shop", uuid=want.identity, firmware="uefi", memory_mib=128)
+    for dry_run in (True, False):
+        with pytest.raises(Conflict, match="os/nvram"):
+            ensure_present(qemu, new, dry_run=dry_run)
+    assert ensure_present(qemu, wanted(qemu, firmware="uefi", memory_mib=192), dry_run=False).changed
 
 
 @pytest.mark.qemu

@@ -62,7 +62,8 @@ def test_what_runs_needs_no_tools_of_developers(module: str):
 
 def test_only_tests_want_the_packages_of_the_simulator():
     assert "golang-go" not in sourced("wanted_packages run") + sourced("wanted_packages check")
-    assert {"golang-go", "rabbitmq-server"} <= set(sourced("wanted_packages test").split())
+    assert "ovmf" not in sourced("wanted_packages run") + sourced("wanted_packages check")
+    assert {"golang-go", "ovmf", "rabbitmq-server"} <= set(sourced("wanted_packages test").split())
 
 
 def test_a_long_step_names_its_log_and_shows_that_it_is_alive(tmp_path: Path):

@@ -48,6 +48,8 @@ class Media:
     cdrom: Source | None = None
     seed: Source | None = None
     serial_log: str | None = None
+    #: Where UEFI is to keep its variables; None leaves it to libvirt, which names the file after the VM.
+    nvram: str | None = None
 
 
 def domain_xml(want: VmDefinition, media: Media, host: Features) -> str:
@@ -61,7 +63,7 @@ def domain_xml(want: VmDefinition, media: Media, host: Features) -> str:
     set_memory(domain, want)
     set_cpu(domain, want.cpu)
     _add_cpu_mode(domain, host)
-    _add_os(domain, want, host)
+    _add_os(domain, want, media, host)
     SubElement(SubElement(domain, "features"), "acpi")
     devices = SubElement(domain, "devices")
     if host.machine == PORTED_MACHINE:
@@ -104,7 +106,7 @@ def _add_cpu_mode(domain: Element, host: Features) -> None:
         only(domain, "cpu").set("mode", CPU_MODES[host.domain_type])
 
 
-def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
+def _add_os(domain: Element, want: VmDefinition, media: Media, host: Features) -> None:
     os = SubElement(domain, "os")
     kind = add_text(os, "type", "hvm")
     if host.machine:
@@ -112,6 +114,8 @@ def _add_os(domain: Element, want: VmDefinition, host: Features) -> None:
     if want.firmware is Firmware.UEFI:
         os.set("firmware", "efi")
         SubElement(SubElement(os, "firmware"), "feature", enabled="no", name="secure-boot")
+        if media.nvram:
+            add_text(os, "nvram", media.nvram)
     for device in want.boot_order:
         SubElement(os, "boot", dev=BOOT_DEVICES[device])
 

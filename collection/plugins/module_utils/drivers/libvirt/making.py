@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from ...vm.definition import VmDefinition
+from ...vm.definition import Firmware, VmDefinition
 from . import names
 from .cloud_init import seed_image
 from .domain_xml import Media, Source
 from .planning import Plan, PlannedDisk
 from .sdk import libvirt
-from .storage import Storage, directory_of
+from .storage import Storage, directory_of, keeps_files
 from .volume_xml import volume_xml
 
 
@@ -35,6 +35,7 @@ class Making:
             cdrom=plan.cdrom,
             seed=self._seed(want, plan),
             serial_log=self._serial_log(want, plan),
+            nvram=self._nvram(want, plan),
         )
 
     def disk(self, planned: PlannedDisk) -> Source:
@@ -69,6 +70,12 @@ class Making:
         name = names.serial_volume(self._identity)
         self._volume(plan.home, volume_xml(name, "raw", 0))
         return str(directory_of(plan.home) / name)
+
+    def _nvram(self, want: VmDefinition, plan: Plan) -> str | None:
+        """libvirt makes the file of the firmware's template when the VM starts, and removes it with the domain."""
+        if want.firmware is not Firmware.UEFI or plan.home is None or not keeps_files(plan.home):
+            return None
+        return str(directory_of(plan.home) / names.nvram_file(self._identity))
 
     def take_back(self) -> tuple[str, ...]:
         """Remove what was made; gives the names of what could not be removed, or is in use."""

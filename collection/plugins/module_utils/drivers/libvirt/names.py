@@ -43,5 +43,10 @@ def unfinished_template(identity: str, volume: str) -> str:
     return f"{prefix(identity)}{volume}.unfinished"
 
 
+def nvram_file(identity: str) -> str:
+    """UEFI's variables. libvirt would name them after the VM, and leave them behind when that is renamed."""
+    return f"{prefix(identity)}nvram.fd"
+
+
 def serial_volume(identity: str) -> str:
     return f"{prefix(identity)}serial.log"

@@ -102,8 +102,8 @@ class Domain:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Paths of what was made for the VM: its disks, cloud-init's image, the serial log."""
-        paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log]
+        """Paths of what was made for the VM: its disks, cloud-init's image, the serial log, UEFI's variables."""
+        paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log, self.root.findtext("os/nvram")]
         return tuple(path for path in paths if path and PurePosixPath(path).name.startswith(names.prefix(self.uuid)))
 
     @property

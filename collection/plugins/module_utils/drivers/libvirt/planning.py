@@ -59,7 +59,8 @@ class Plan:
 
     disks: tuple[PlannedDisk, ...]
     cdrom: Source | None
-    #: Where cloud-init's image and the serial log are kept: with the first disk. None if there is neither.
+    #: Where cloud-init's image, the serial log and UEFI's variables are kept: with the first disk. None for a VM
+    #: without disks that has none of the first two.
     home: libvirt.virStoragePool | None
 
 
@@ -67,9 +68,9 @@ def plan(want: VmDefinition, storage: Storage) -> Plan:
     """Raises what making the VM would: NotFound, InvalidTemplate, InsufficientResources."""
     disks = tuple(planned_disk(disk, storage) for disk in want.disks)
     refuse_too_large(disks)
-    home = None
-    if want.cloud_init or want.console.serial_log:
-        home = disks[0].pool if disks else storage.pool(DEFAULT_POOL)
+    home = disks[0].pool if disks else None
+    if home is None and (want.cloud_init or want.console.serial_log):
+        home = storage.pool(DEFAULT_POOL)
     return Plan(disks=disks, cdrom=find_cdrom(want, storage, [planned.pool for planned in disks]), home=home)
 
 

@@ -78,11 +78,17 @@ class Reconfiguring(Looking):
     def _plan_changes(self, ref: VmRef, want: VmDefinition) -> tuple[libvirt.virDomain, ChangePlan]:
         """The domain, if it can be made as wanted, and what that takes."""
         domain = self._present(ref)
-        self._refuse_foreign(domain, Domain(domain.XMLDesc(INACTIVE)), "changed")
+        told = Domain(domain.XMLDesc(INACTIVE))
+        self._refuse_foreign(domain, told, "changed")
         planning.refuse_what_the_host_lacks(want, self._features)
         self._refuse_name(replace(want, uuid=domain.UUIDString()))
         if want.name != domain.name() and domain.snapshotNum(0):
             raise Conflict(f"VM {domain.name()!r} has snapshots; libvirt renames it when they are deleted")
+        if want.name != domain.name() and told.has_flash and not told.root.findtext("os/nvram"):
+            raise Conflict(
+                f"VM {domain.name()!r} boots by UEFI, whose variables are in a file that libvirt names after the VM; "
+                "say where the file is (virsh edit, os/nvram) before the VM is renamed"
+            )
         return domain, plan_changes(self._now(domain), want, self._storage, self._connection)
 
     def _refuse_outdated(

@@ -26,6 +26,8 @@ MIB = 1024 * 1024
 
 #: What a volume is -> whether it is a block device. Other kinds (network, directory) are no disks for us.
 _IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
+#: Pools that are directories.
+_OF_FILES = frozenset({"dir", "fs", "netfs"})
 #: A pool is not read again while one of its volumes is being made; seconds to wait for that.
 REFRESH_PATIENCE = 20
 #: Where an image of a disc says what it is (ECMA-119 and ECMA-167), and how.
@@ -219,6 +221,11 @@ def _finishing(stream: libvirt.virStream) -> Iterator[None]:
 def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
     """Where the pool keeps its volumes."""
     return PurePosixPath(ElementTree.fromstring(pool.XMLDesc(0)).findtext("target/path", ""))  # noqa: S314  # libvirt's
+
+
+def keeps_files(pool: libvirt.virStoragePool) -> bool:
+    """Whether any file can be put where the pool keeps its volumes."""
+    return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
 
 
 def _listed(pools: list[libvirt.virStoragePool]) -> str:
