@@ -222,19 +222,24 @@ def test_hypervisors_of_one_vcenter_that_are_clusters_do_not_touch_each_others_v
             with pytest.raises(Conflict, match="outside of the cluster") as refused:
                 ensure_present(there, want, dry_run=dry_run)
             assert refused.value.begun is False
-        unplaced = {"name": "web"}
-        assert (vms._is_within(unplaced, set()), vms._is_within({**unplaced, vms._IDENTITY: "x"}, set())) == (
-            True,
-            False,
-        )
         theirs = replace(want, uuid="11111111-2222-4333-8444-555555555555")
-        assert ensure_present(there, theirs, dry_run=False).changed
+        with pytest.raises(Conflict, match="there is a template or VM 'web' .* in the folder"):
+            ensure_present(there, theirs, dry_run=False)
+        here._places.folder.CreateFolder("c1")
+        with site.driver(**place, cluster="DC0_C1", folder="c1") as in_folder:
+            assert ensure_present(in_folder, theirs, dry_run=False).changed
         with site.driver(datacenter="DC0", host="DC0_C1_H0") as of_host:
             assert of_host.find(WEB).uuid == theirs.uuid
         for driver, one in ((here, want), (there, theirs)):
             assert driver.find(WEB).uuid == one.identity
             assert ensure_absent(driver, VmRef.of(one), dry_run=False).changed
         assert (here.find(WEB), there.find(WEB)) == (None, None)
+
+
+def test_a_vm_of_which_vsphere_does_not_say_yet_where_it_goes_may_be_ours():
+    just_begun = {"name": "web"}
+    assert vms._is_within(just_begun, set())
+    assert not vms._is_within({**just_begun, "config.instanceUuid": "theirs"}, set())
 
 
 # --- clusters without DRS, hosts that reach not all ---

@@ -88,7 +88,7 @@ class Capturing(Looking):
         places = self._places
         datastore = self._datastore_for(places, seen, want)
         identity = identity_of(f"template {want.volume} of {seen.uuid}")
-        self._refuse_taken(want.volume, identity)
+        self._refuse_taken(want.volume, identity, places)
         self._refuse_too_large(vm, want, datastore)
         places.settle()
         return Capture(
@@ -102,13 +102,14 @@ class Capturing(Looking):
             identity=identity,
         )
 
-    def _refuse_taken(self, name: str, identity: str) -> None:
+    def _refuse_taken(self, name: str, identity: str, places: Places) -> None:
         """What a killed run has left is no reason."""
         left = self._vms.by_uuid(identity)
         ours = {identity} if left and left[1].half_made else set()
         others = [uuid for uuid in self._vms.namesakes(name) if uuid not in ours]
         if others or Templates(self._session, self._inventory).called(name):
             raise Conflict(f"there is a template or VM {name!r} already")
+        self._refuse_beside(places.folder, name, *([left[0]] if left and ours else []))
 
     def _disk_of(self, seen: Seen, want: WantedTemplate) -> str:
         """The name of the disk. Raises NotFound."""

@@ -55,6 +55,7 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
         if whole and not self._is_as_wanted(whole, want):
             raise Conflict(f"VM {whole.name!r} has the identity {want.identity} that VM {want.name!r} is to have")
         planner = self._planner
+        self._refuse_beside(planner.places.folder, want.name, *([same[0]] if same else []))
         plan = planner.plan(want)
         return None if whole else (plan, Maker(self._session, planner.places, self._vms))
 

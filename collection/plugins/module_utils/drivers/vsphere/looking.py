@@ -12,8 +12,8 @@ from typing import Any, Self
 
 from ...vm.definition import VmDefinition
 from ..base import Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, DriverError, VmNotFound, deciding
-from . import host
+from ..errors import Conflict, DriverError, Unsupported, VmNotFound, deciding
+from . import host, names
 from .address import shown
 from .connection import Session
 from .faults import asking
@@ -22,7 +22,7 @@ from .inventory import Inventory
 from .observation import Seen, observed
 from .placement import Places
 from .planning import Planner
-from .sdk import require
+from .sdk import require, vim
 from .templates import Templates
 from .vms import Vms
 
@@ -115,10 +115,24 @@ class Looking:
         return Planner(places, Templates(self._session, inventory), Files(self._session, places))
 
     def _refuse_name(self, want: VmDefinition) -> None:
-        """vSphere wants names to be unique in a folder only; Millwright finds VMs by name."""
+        """Millwright finds VMs by name."""
         others = [uuid for uuid in self._vms.namesakes(want.name) if uuid != want.identity]
         if others:
             raise Conflict(f"another VM is called {want.name!r}; its uuid is {others[0]}")
+
+    def _refuse_beside(self, folder: Any, name: str, *ours: Any) -> None:
+        """vSphere wants names to be unique in a folder, whatever they are names of. A VM of a vApp is in none."""
+        written = names.written(name)
+        if len(written) > names.LONGEST:
+            raise Unsupported(
+                f"the name {name!r} is {len(written)} characters long as vSphere writes it; it takes {names.LONGEST}"
+            )
+        found = self._session.content.searchIndex.FindChild(folder, written) if folder else None
+        if found and found not in ours:
+            what = "folder" if isinstance(found, vim.Folder) else "template or VM"
+            raise Conflict(
+                f"there is a {what} {name!r} ({found._GetMoId()}) already, in the folder where this one is to be"
+            )
 
     def _refuse_foreign(self, seen: Seen, verb: str) -> None:
         if not seen.managed and not seen.half_made:

@@ -17,6 +17,10 @@ KEPT = "millwright.kept"
 MAKING = "millwright.making"
 
 
+#: Characters that a name may have, as the inventory keeps it.
+LONGEST = 80
+
+
 def written(name: str) -> str:
     """A name as the inventory keeps it."""
     return re.sub(r"[%/\\]", lambda found: _ESCAPES[found[0]], name)

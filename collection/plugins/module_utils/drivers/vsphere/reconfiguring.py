@@ -120,7 +120,12 @@ class Reconfiguring(Looking):
         vm, seen = self._present(ref)
         self._refuse_foreign(seen, "changed")
         self._refuse_name(replace(want, uuid=seen.uuid))
+        if want.name != seen.name:
+            self._refuse_beside(self._folder_of(vm), want.name, vm)
         return vm, *self._planned(vm, want)
+
+    def _folder_of(self, vm: Any) -> Any:
+        return self._session.read([vm], ["parent"])[vm].get("parent")
 
     def _planned(self, vm: Any, want: VmDefinition) -> tuple[str | None, ChangePlan]:
         version = self._session.read([vm], ["config.changeVersion"])[vm].get("config.changeVersion") or None
