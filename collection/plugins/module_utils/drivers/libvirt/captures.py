@@ -4,13 +4,15 @@
 """What a domain's metadata tells of the templates that were made of it.
 
 A volume cannot say who made it, so its VM does: from what, for whom, and when the volume was last written. A volume of
-that name that was written at another time is not the one that was made.
+that name that was written at another time is not the one that was made. A VM that goes back to a snapshot tells what it
+told then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
@@ -41,6 +43,12 @@ def written(volume: libvirt.virStorageVol) -> str:
     """When the volume was last written; of libvirt's mock always the same."""
     told = ElementTree.fromstring(volume.XMLDesc(0))  # noqa: S314  # libvirt wrote it
     return told.findtext("target/timestamps/mtime", "")
+
+
+def written_file(path: Path) -> str:
+    """The same of a file of this host, as libvirt would tell it."""
+    seconds, nanoseconds = divmod(path.stat().st_mtime_ns, 10**9)
+    return f"{seconds}.{nanoseconds:09d}" if nanoseconds else str(seconds)
 
 
 def of(domain: libvirt.virDomain, pool: str, volume: str) -> Captured | None:

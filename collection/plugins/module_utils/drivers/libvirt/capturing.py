@@ -24,7 +24,7 @@ from .faults import translated, unless
 from .looking import INACTIVE, Looking
 from .observation import Domain, disk_nodes, source_path
 from .sdk import libvirt
-from .storage import MIB, directory_of
+from .storage import MIB, directory_of, image_of_file
 from .volume_xml import volume_xml
 
 #: Seconds for a copy out of a snapshot.
@@ -62,14 +62,24 @@ class Capturing(Looking):
             domain = self._present(ref)
             disk, _path = self._disk(domain, want)
             pool = self._pool_for(disk, want)
-            volume, told = _volume(pool, want.volume), captures.of(domain, pool.name(), want.volume)
-            if volume is None or told is None or not told.is_wanted(want, disk.name):
+            told = captures.of(domain, pool.name(), want.volume)
+            if told is None or not told.is_wanted(want, disk.name):
                 return None
-            if told.made != captures.written(volume):
+            made, capacity = self._found(pool, want)
+            if told.made is None or told.made != made:
                 return None
+            return Template(name=want.volume, pool=pool.name(), size_mib=capacity // MIB, format=want.format)
+
+    def _found(self, pool: libvirt.virStoragePool, want: WantedTemplate) -> tuple[str | None, int]:
+        """When what has the name was written, and its capacity. libvirt does not read a pool while it makes other
+        volumes there, so it may not know a file that is there."""
+        volume, place = _volume(pool, want.volume), self._place(pool)
+        if volume is not None:
             usage = self._storage.usage_of(volume)
-            size_mib = usage.capacity // MIB if usage else 0
-            return Template(name=want.volume, pool=pool.name(), size_mib=size_mib, format=want.format)
+            return captures.written(volume), usage.capacity if usage else 0
+        if place and (place / want.volume).is_file():
+            return captures.written_file(place / want.volume), image_of_file(place / want.volume).capacity or 0
+        return None, 0
 
     def check_capture(self, ref: VmRef, want: WantedTemplate) -> None:
         with self._looking(f"checking template {want.volume!r} of {ref}"):
@@ -135,12 +145,15 @@ class Capturing(Looking):
     def _remove_half_made(self, planned: Capture) -> None:
         """What a killed try has left; ``_refuse_taken`` has seen that it is nothing else."""
         for name in (planned.unfinished, planned.told.volume):
-            volume = _volume(planned.pool, name)
-            if volume is not None:
-                self._storage.remove(volume)
+            self._remove(planned, name)
         if planned.place:
             # A libvirt that has not read the pool since does not know the file.
             (planned.place / planned.unfinished).unlink(missing_ok=True)
+
+    def _remove(self, planned: Capture, name: str) -> None:
+        volume = _volume(planned.pool, name)
+        if volume is not None:
+            self._storage.remove(volume)
 
     def _make_in_place(self, planned: Capture, want: WantedTemplate) -> None:
         captures.note(planned.domain, planned.told)
@@ -158,13 +171,11 @@ class Capturing(Looking):
         aside = place / planned.unfinished
         try:
             if want.snapshot is None:
-                volume = _copy(planned, want, aside.name)
+                _copy(planned, want, aside.name)
             else:
                 _copy_out_of_snapshot(planned, want, aside)
-                self._storage.refresh(planned.pool)
-                volume = planned.pool.storageVolLookupByName(aside.name)
             # First, and then the name: a template that is there has been told of.
-            captures.note(planned.domain, replace(planned.told, made=captures.written(volume)))
+            captures.note(planned.domain, replace(planned.told, made=captures.written_file(aside)))
             # Unlike a rename, it replaces nothing that has come meanwhile.
             os.link(aside, place / want.volume)
         except FileExistsError:
@@ -172,9 +183,11 @@ class Capturing(Looking):
         except OSError as error:
             raise DriverError(f"making template {want.volume!r} failed", detail=str(error)) from error
         finally:
+            with suppress(libvirt.libvirtError):
+                self._remove(planned, planned.unfinished)
+                planned.pool.refresh(0)
+            # Also if libvirt is gone.
             aside.unlink(missing_ok=True)
-            with suppress(libvirt.libvirtError, DriverError):
-                self._storage.refresh(planned.pool)
 
 
 def _volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:

@@ -153,7 +153,7 @@ def add_disk(devices: Element, disk: Disk, source: Source, target: str) -> None:
     SubElement(node, "alias", name=names.DISK + disk.name)
 
 
-def add_cdrom(devices: Element, alias: str, source: Source, target: str) -> None:
+def add_cdrom(devices: Element, alias: str, source: Source | None, target: str) -> None:
     node = _drive(devices, "cdrom", "raw", source)
     SubElement(node, "target", dev=target, bus="sata")
     SubElement(node, "readonly")
@@ -176,13 +176,22 @@ def _add_seed(devices: Element, bus: DiskBus, source: Source, target: str) -> No
     SubElement(node, "alias", name=names.SEED)
 
 
-def _drive(devices: Element, device: str, image_format: str, source: Source) -> Element:
+def _drive(devices: Element, device: str, image_format: str, source: Source | None) -> Element:
     """The format is always said: QEMU must never guess it from content that a guest can write."""
-    kind, attribute = ("block", "dev") if source.block else ("file", "file")
-    node = SubElement(devices, "disk", type=kind, device=device)
+    node = SubElement(devices, "disk", type="file", device=device)
     SubElement(node, "driver", name="qemu", type=image_format)
-    SubElement(node, "source", {attribute: source.path})
+    put_in(node, source)
     return node
+
+
+def put_in(drive: Element, source: Source | None) -> None:
+    """Without a source the drive is empty."""
+    for old in drive.findall("source"):
+        drive.remove(old)
+    if source is not None:
+        kind, attribute = ("block", "dev") if source.block else ("file", "file")
+        drive.set("type", kind)
+        SubElement(drive, "source", {attribute: source.path})
 
 
 def add_nic(devices: Element, nic: Nic) -> None:

@@ -22,6 +22,7 @@ from .domain_xml import (
     kept_text,
     letters,
     only,
+    put_in,
     set_cpu,
     set_memory,
 )
@@ -112,12 +113,7 @@ class Editor:
         """Into the drive, which is added if there is none; None leaves it empty. Gives the drive's element."""
         drive = cdrom_node(self.root)
         if drive is None:
-            assert source is not None, "what is not there is not emptied"
             add_cdrom(self._devices, names.CDROM, source, self._free_target(DiskBus.SATA))
             return self._devices.findall("disk")[-1]
-        for old in drive.findall("source"):
-            drive.remove(old)
-        if source is not None:
-            drive.set("type", "block" if source.block else "file")
-            SubElement(drive, "source", {"dev" if source.block else "file": source.path})
+        put_in(drive, source)
         return drive

@@ -91,7 +91,7 @@ class Storage:
         if volume is not None:
             return self._image(volume), volume
         if self._local and name.startswith("/") and _is_readable_file(name):
-            return _image_of_file(Path(name)), None
+            return image_of_file(Path(name)), None
         where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
         raise NotFound(f"there is no image {name!r} {where}; put it there and run virsh pool-refresh, or correct it")
 
@@ -121,7 +121,7 @@ class Storage:
     def _seen(self, volume: libvirt.virStorageVol, image: Image) -> Image | None:
         """None: libvirt hands out no content. That is its mock, and volumes that are no disks for us either."""
         if self._local and _is_readable_file(image.path):
-            return _image_of_file(Path(image.path))
+            return image_of_file(Path(image.path))
         header = unless(libvirt.VIR_ERR_NO_SUPPORT, partial(self._read, volume, HEADER_BYTES))
         return None if header is None else image_of_header(image.path, header, image.capacity or 0)
 
@@ -243,7 +243,7 @@ def is_disc(path: str) -> bool:
         return file.read(5) in DISC_MARKS
 
 
-def _image_of_file(path: Path) -> Image:
+def image_of_file(path: Path) -> Image:
     with path.open("rb") as file:
         header = file.read(HEADER_BYTES)
     return image_of_header(str(path), header, path.stat().st_size)
