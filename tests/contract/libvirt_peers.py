@@ -207,7 +207,7 @@ def _make_network(connection: libvirt.virConnect) -> str:
 def _sweep(connection: libvirt.virConnect) -> None:
     """Remove all that this peer ever makes, of runs that were killed as well: nobody else has a turn now."""
     for domain in connection.listAllDomains(0):
-        if OURS in domain.XMLDesc(0):
+        if _is_ours(domain):
             _remove(domain)
     stale = [network for network in connection.listAllNetworks(0) if network.name().startswith(BRIDGE)]
     stale += [pool for pool in connection.listAllStoragePools(0) if pool.name().startswith(OURS)]
@@ -215,6 +215,14 @@ def _sweep(connection: libvirt.virConnect) -> None:
         made.destroy()
     for directory in POOLS.glob(f"{OURS}*"):
         shutil.rmtree(directory)
+
+
+def _is_ours(domain: libvirt.virDomain) -> bool:
+    try:
+        return OURS in domain.XMLDesc(0)
+    except libvirt.libvirtError:
+        # Somebody else's, which was removed meanwhile: ours only go here.
+        return False
 
 
 def _remove(domain: libvirt.virDomain) -> None:
