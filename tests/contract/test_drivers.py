@@ -194,6 +194,9 @@ def test_user_data_is_compared_and_never_shown(peer: Peer, driver: VmDriver):
     assert "canary-4711" not in json.dumps(done.to_dict())
     other = definition(peer, cloud_init={"user_data": "#cloud-config\n"})
     assert [change.path for change in changes(driver.find(WEB).definition, other)] == ["cloud_init.user_data"]
+    if "cloud_init.user_data" not in driver.changeable:
+        with pytest.raises(Unsupported, match=r"cloud_init\.user_data of VM 'web': a guest reads them when it first"):
+            ensure_present(driver, other, dry_run=True)
 
 
 # --- what the hypervisor lacks, and operations that fail ---

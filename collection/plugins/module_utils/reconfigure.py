@@ -114,12 +114,23 @@ def _refuse_unchangeable(driver: VmDriver, found: ObservedVm, differing: tuple[C
     if refused:
         known = ", ".join(sorted(driver.changeable))
         raise Unsupported(
-            f"{driver.hypervisor_type} cannot change {', '.join(refused)} of VM {found.name!r}; it can change: {known}"
+            f"{driver.hypervisor_type} cannot change {', '.join(refused)} of VM {found.name!r}{_way_out(refused)}; "
+            f"it can change: {known}"
         )
     if ejected(differing) and Capability.EJECT not in driver.capabilities:
         raise Unsupported(
             f"{driver.hypervisor_type} cannot take the disc out of the drive of VM {found.name!r}, only change it"
         )
+
+
+def _way_out(refused: list[str]) -> str:
+    """What people do who meet this in the middle of their work."""
+    if all(path.startswith("cloud_init") for path in refused):
+        return (
+            ": a guest reads them when it first starts. Leave the definition as the VM was made and change the guest "
+            "itself, or remove the VM and make it anew"
+        )
+    return ""
 
 
 def _refuse_loss(found: ObservedVm, differing: tuple[Change, ...], allowed: Allowed) -> None:
