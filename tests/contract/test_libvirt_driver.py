@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import libvirt
 import pycdlib
@@ -182,6 +183,42 @@ def test_what_somebody_changed_by_hand_is_put_right_and_the_rest_kept(mock: Libv
     done = ensure_present(mock, want, dry_run=False)
     assert [(change.path, change.before, change.after) for change in done.changes] == [("memory_mib", 128, 64)]
     assert "i6300esb" in domain_of(mock).XMLDesc(0)
+
+
+def test_a_device_of_somebody_elses_never_has_a_name_of_ours(mock: LibvirtDriver):
+    def with_disks(*found: str):
+        return wanted(mock, disks=[{"name": name, "size_mib": 8} for name in found], nics=[{"network": "default"}] * 2)
+
+    mock.create(with_disks("disk0", "disk1", "disk2"))
+    gone = Allowed(disk_removal=True)
+    ensure_present(mock, with_disks("disk1", "disk2"), dry_run=False, allowed=gone)
+    add_volume(mock, "theirs.qcow2")
+    root = ElementTree.fromstring(domain_of(mock).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    devices = root.find("devices")
+    devices.remove(next(node for node in devices if node.find("alias[@name='ua-nic-nic0']") is not None))
+    disk = (
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/default/theirs.qcow2'/>"
+        "<target dev='vdz' bus='virtio'/></disk>"
+    )
+    card = (
+        "<interface type='network'><mac address='52:54:00:00:00:0a'/><source network='default'/>"
+        "<model type='virtio'/></interface>"
+    )
+    devices.extend([ElementTree.fromstring(disk), ElementTree.fromstring(card)])
+    mock._connection.defineXML(ElementTree.tostring(root, encoding="unicode"))
+    seen = mock.find(WEB).definition
+    assert [disk.name for disk in seen.disks] == ["disk1", "disk2", "foreign-vdz"]
+    assert [nic.name for nic in seen.nics] == ["nic1", "foreign-52540000000a"]
+    # Neither is theirs removed for ours, nor is it taken for ours that is missing.
+    done = ensure_present(mock, with_disks("disk1", "disk3"), dry_run=False, allowed=gone)
+    paths = ["disks[disk2]", "disks[disk3]", "disks[foreign-vdz]", "nics[foreign-52540000000a]", "nics[nic0]"]
+    assert [change.path for change in done.changes] == paths
+    xml, files = domain_of(mock).XMLDesc(0), mock.peer.files(mock)
+    assert ("theirs.qcow2" in xml, "theirs.qcow2" in files, "-disk2.qcow2" in xml) == (False, True, False)
+    assert {file.removeprefix(f"{seen.identity}-") for file in files if "disk" in file} == {
+        "disk1.qcow2",
+        "disk3.qcow2",
+    }
 
 
 def test_a_vm_that_vanishes_while_it_is_listed_is_not_listed(mock: LibvirtDriver):
@@ -691,7 +728,7 @@ def test_a_disk_that_was_not_made_for_the_vm_is_taken_out_and_stays(qemu: Libvir
     )
     domain_of(qemu).attachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_CONFIG)
     done = ensure_present(qemu, wanted(qemu), dry_run=False, allowed=Allowed(disk_removal=True))
-    assert [change.path for change in done.changes] == ["disks[disk1]"]
+    assert [change.path for change in done.changes] == ["disks[foreign-vdb]"]
     assert (directory_of(qemu) / "theirs.qcow2").is_file()
 
 

@@ -38,7 +38,8 @@ options:
   allow_disk_removal:
     description:
       - Let disks that O(disks) does not name be removed from a VM that has them, with all that is on them.
-        A disk that was not made for the VM is only taken out of it.
+        A disk that was not made for the VM is only taken out of it. At libvirt disks and cards that somebody else
+        added are called C(foreign-) and their target or address, as in C(foreign-vdb).
     type: bool
     default: false
   shutdown_timeout:

@@ -20,9 +20,9 @@ from ..errors import Conflict, DriverError, InsufficientResources, InvalidTransi
 from . import captures, names, power, snapshots
 from .captures import Captured
 from .connection import is_local
+from .devices import Domain, disk_nodes, source_path
 from .faults import translated, unless
 from .looking import INACTIVE, Looking
-from .observation import Domain, disk_nodes, source_path
 from .sdk import libvirt
 from .storage import MIB, directory_of, image_of_file
 from .volume_xml import volume_xml

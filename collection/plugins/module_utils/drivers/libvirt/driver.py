@@ -15,11 +15,11 @@ from ..errors import Conflict
 from . import planning, power
 from .capturing import Capturing
 from .connection import is_test
+from .devices import Domain
 from .domain_xml import domain_xml
 from .faults import unless
 from .looking import INACTIVE
 from .making import Making
-from .observation import Domain
 from .reconfiguring import Reconfiguring
 from .sdk import libvirt
 from .snapshotting import Snapshotting

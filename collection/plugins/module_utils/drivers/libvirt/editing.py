@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ...vm.definition import BootDevice, Disk, DiskBus, Nic, VmDefinition
 from . import names
+from .devices import Domain, cdrom_node, disk_nodes, nic_nodes
 from .domain_xml import (
     BOOT_DEVICES,
     KEPT,
@@ -26,7 +27,6 @@ from .domain_xml import (
     set_cpu,
     set_memory,
 )
-from .observation import Domain, cdrom_node, disk_nodes, nic_nodes
 
 
 def xml_of(element: Element) -> str:
@@ -92,7 +92,7 @@ class Editor:
 
     def set_nic(self, nic: Nic) -> Element:
         """Add the card, or have it as wanted in its old place; gives its element."""
-        old = nic_nodes(self.root).get(nic.name)
+        old = nic_nodes(self._domain).get(nic.name)
         add_nic(self._devices, nic)
         new = self._devices.findall("interface")[-1]
         if old is not None:
@@ -105,7 +105,7 @@ class Editor:
         return new
 
     def remove_nic(self, name: str) -> None:
-        node = nic_nodes(self.root).get(name)
+        node = nic_nodes(self._domain).get(name)
         if node is not None:
             self._devices.remove(node)
 

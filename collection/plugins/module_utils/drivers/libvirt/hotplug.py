@@ -16,9 +16,9 @@ from ...vm.hot import can_be_hot
 from ..errors import TimedOut
 from . import names
 from .changing import ChangePlan, part_of
+from .devices import Domain, aliased, cdrom_node, disk_nodes, nic_nodes
 from .editing import Editor, xml_of
 from .making import Making
-from .observation import Domain, aliased, cdrom_node, disk_nodes, nic_nodes
 from .sdk import libvirt
 from .storage import MIB
 
@@ -50,7 +50,7 @@ def _fits(told: Domain, change: Change) -> bool:
             return bool(change.after["bus"] == DiskBus.VIRTIO or (change.after["bus"] == DiskBus.SCSI and _scsi(told)))
         case "nics[].network" | "nics[].bridge":
             # From a network to a bridge it is another kind of card for libvirt.
-            return change.before is not None and part_of(change.path) in nic_nodes(told.root)
+            return change.before is not None and part_of(change.path) in nic_nodes(told)
         case "cdrom":
             return cdrom_node(told.root) is not None
     return True
@@ -108,7 +108,7 @@ def changed(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> Iter
 
 def _replaced(before: Domain, plan: ChangePlan, editor: Editor) -> Iterator[tuple[str, str]]:
     """Cards on another network and the drive with another disc, each with what was in its place."""
-    cards, drive = nic_nodes(before.root), cdrom_node(before.root)
+    cards, drive = nic_nodes(before), cdrom_node(before.root)
     for nic in plan.nics:
         if nic.name not in plan.new_nics:
             yield xml_of(cards[nic.name]), xml_of(editor.set_nic(nic))

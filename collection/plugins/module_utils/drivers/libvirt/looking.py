@@ -17,9 +17,10 @@ from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
 from . import agent, features, host, power
 from .connection import is_local, is_test, open_connection, shown
+from .devices import Domain
 from .faults import asking, unless
 from .making import Making
-from .observation import Domain, definition_of, disk_use
+from .observation import definition_of, disk_use
 from .overview import Overview
 from .sdk import libvirt, require
 from .storage import Storage

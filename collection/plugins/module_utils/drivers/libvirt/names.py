@@ -29,6 +29,11 @@ def prefix(identity: str) -> str:
     return f"{identity}-"
 
 
+def foreign(mark: str) -> str:
+    """A disk or card that somebody else put into a VM of ours, by its place or address."""
+    return f"foreign-{mark.replace(':', '')}"
+
+
 def disk_volume(identity: str, disk: Disk) -> str:
     return f"{prefix(identity)}{disk.name}.{disk.format.value}"
 

@@ -9,14 +9,11 @@ comes from the definition that was kept in the domain's metadata.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Protocol, TypeVar
-from xml.etree import ElementTree
 from xml.etree.ElementTree import Element
 
 from ...vm.definition import (
@@ -26,16 +23,15 @@ from ...vm.definition import (
     Disk,
     DiskBus,
     DiskFormat,
-    Firmware,
     Graphics,
     InvalidDefinition,
     Nic,
     NicModel,
     VmDefinition,
 )
-from ...vm.schema import InvalidData, parse
 from . import names
-from .domain_xml import BOOT_DEVICES, KEPT
+from .devices import Domain, attribute_of, cdrom_node, disk_nodes, file_name, firmware_of, nic_nodes, source_path
+from .domain_xml import BOOT_DEVICES
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -57,58 +53,6 @@ class Volumes(Protocol):
 
     def usage(self, path: str) -> Usage | None: ...
     def pool_of(self, path: str) -> str | None: ...
-
-
-@dataclass(frozen=True)
-class Domain:
-    """A domain as its XML describes it."""
-
-    xml: str
-
-    @cached_property
-    def root(self) -> Element:
-        return ElementTree.fromstring(self.xml)  # noqa: S314  # libvirt wrote it
-
-    @property
-    def uuid(self) -> str:
-        return self.root.findtext("uuid", "")
-
-    @property
-    def managed(self) -> bool:
-        return self.root.find(f"metadata/{KEPT}") is not None
-
-    @cached_property
-    def kept(self) -> VmDefinition | None:
-        """The definition in the metadata; None if there is none that can be read. A newer one may say more."""
-        try:
-            return parse(VmDefinition, json.loads(self.root.findtext(f"metadata/{KEPT}", "")), tolerant=True)
-        except (ValueError, InvalidData):
-            return None
-
-    @property
-    def serial_log(self) -> str | None:
-        log = self.root.find("devices/serial/log")
-        return None if log is None else log.get("file")
-
-    @property
-    def has_flash(self) -> bool:
-        """The firmware keeps its variables in a file beside the disks."""
-        return _firmware(self.root) is Firmware.UEFI
-
-    @property
-    def macs(self) -> tuple[str, ...]:
-        found = (_attribute(node, "mac", "address") for node in self.root.iterfind("devices/interface"))
-        return tuple(mac.lower() for mac in found if mac)
-
-    @property
-    def files(self) -> tuple[str, ...]:
-        """Paths of what was made for the VM: its disks, cloud-init's image, the serial log, UEFI's variables."""
-        paths = [*map(source_path, self.root.iterfind("devices/disk")), self.serial_log, self.root.findtext("os/nvram")]
-        return tuple(path for path in paths if path and PurePosixPath(path).name.startswith(names.prefix(self.uuid)))
-
-    @property
-    def has_seed(self) -> bool:
-        return self.root.find(f"devices/disk/alias[@name='{names.SEED}']") is not None
 
 
 def definition_of(domain: Domain, volumes: Volumes) -> VmDefinition | None:
@@ -140,9 +84,9 @@ def _told(domain: Domain, said: VmDefinition, volumes: Volumes) -> VmDefinition:
         description=_description(root, said.description),
         cpu=_cpu(root, said.cpu),
         **_memory(root, said.memory_max_mib),
-        firmware=_firmware(root),
+        firmware=firmware_of(root),
         disks=tuple(_disks(domain, said, volumes)),
-        nics=tuple(_nics(root)),
+        nics=tuple(_nics(domain)),
         boot_order=_boot_order(root, said.boot_order),
         cdrom=_cdrom(root, said.cdrom),
         cloud_init=said.cloud_init if domain.has_seed else None,
@@ -179,24 +123,6 @@ def _memory_mib(root: Element, tag: str) -> int:
     return 0 if memory is None else int(int(memory.text or "0") * _MIB_PER_UNIT[memory.get("unit", "KiB")])
 
 
-def _firmware(root: Element) -> Firmware:
-    os = root.find("os")
-    efi = os is not None and (os.get("firmware") == "efi" or os.find("loader[@type='pflash']") is not None)
-    return Firmware.UEFI if efi else Firmware.BIOS
-
-
-def disk_nodes(domain: Domain, said: VmDefinition) -> dict[str, Element]:
-    """The domain's disks by their names in the definition's words; cloud-init's image is none of them."""
-    by_volume = {names.disk_volume(domain.uuid, disk): disk.name for disk in said.disks}
-    found = {}
-    for index, node in enumerate(domain.root.findall("devices/disk[@device='disk']")):
-        path = source_path(node)
-        if path and not _is_seed(node):
-            known = by_volume.get(PurePosixPath(path).name) or _alias(node, names.DISK)
-            found[known or f"disk{index}"] = node
-    return found
-
-
 def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Disk]:
     ours = {names.disk_volume(domain.uuid, disk): disk for disk in said.disks}
     for name, node in disk_nodes(domain, said).items():
@@ -204,7 +130,9 @@ def _disks(domain: Domain, said: VmDefinition, volumes: Volumes) -> Iterator[Dis
         path = source_path(node) or ""
         if bus is None or image_format is None:
             continue
-        disk = ours.get(PurePosixPath(path).name) or Disk(name=name, pool=volumes.pool_of(path) or "default")
+        disk = ours.get(file_name(node))
+        if disk is None or disk.name != name:
+            disk = Disk(name=name, pool=volumes.pool_of(path) or "default")
         usage = volumes.usage(path)
         size_mib = usage.capacity // MIB if usage else None
         yield replace(disk, bus=bus, format=image_format, size_mib=size_mib)
@@ -217,39 +145,17 @@ def disk_use(domain: Domain, definition: VmDefinition, volumes: Volumes) -> dict
     return {name: -(-usage.allocation // MIB) for name, usage in usages.items() if usage}
 
 
-def _is_seed(node: Element) -> bool:
-    return node.find(f"alias[@name='{names.SEED}']") is not None
-
-
-def source_path(node: Element) -> str | None:
-    source = node.find("source")
-    return None if source is None else source.get("file") or source.get("dev")
-
-
-def aliased(root: Element) -> dict[str, Element]:
-    """Disks and cards by the aliases that we gave them."""
-    nodes = [*root.findall("devices/disk"), *root.findall("devices/interface")]
-    told = ((_attribute(node, "alias", "name"), node) for node in nodes)
-    return {alias: node for alias, node in told if alias and alias.startswith((names.DISK, names.NIC))}
-
-
-def nic_nodes(root: Element) -> dict[str, Element]:
-    """The domain's network cards by their names in the definition's words."""
-    nodes = enumerate(root.findall("devices/interface"))
-    return {_alias(node, names.NIC) or f"nic{index}": node for index, node in nodes}
-
-
-def _nics(root: Element) -> Iterator[Nic]:
-    for name, node in nic_nodes(root).items():
+def _nics(domain: Domain) -> Iterator[Nic]:
+    for name, node in nic_nodes(domain).items():
         kind, model = node.get("type", ""), _word(NicModel, node, "model", "type")
         if kind not in ("network", "bridge") or model is None:
             continue
         tag = node.find("vlan/tag")
         yield Nic(
             name=name,
-            network=_attribute(node, "source", "network"),
-            bridge=_attribute(node, "source", "bridge") if kind == "bridge" else None,
-            mac=_attribute(node, "mac", "address"),
+            network=attribute_of(node, "source", "network"),
+            bridge=attribute_of(node, "source", "bridge") if kind == "bridge" else None,
+            mac=attribute_of(node, "mac", "address"),
             model=model,
             vlan=None if tag is None else int(tag.get("id", "0")),
         )
@@ -259,12 +165,6 @@ def _boot_order(root: Element, said: tuple[BootDevice, ...]) -> tuple[BootDevice
     """libvirt adds the disk where nothing is said."""
     told = tuple(_BOOT[node.get("dev", "")] for node in root.findall("os/boot") if node.get("dev") in _BOOT)
     return said if told == (said or (BootDevice.DISK,)) else told
-
-
-def cdrom_node(root: Element) -> Element | None:
-    """The drive that the definition's ISO image is in."""
-    drives = root.findall("devices/disk[@device='cdrom']")
-    return next((node for node in drives if not _is_seed(node)), None)
 
 
 def _cdrom(root: Element, said: str | None) -> str | None:
@@ -284,15 +184,5 @@ def _console(domain: Domain) -> Console:
 
 
 def _word(words: type[Word], node: Element, tag: str, attribute: str) -> Word | None:
-    value = _attribute(node, tag, attribute)
+    value = attribute_of(node, tag, attribute)
     return words(value) if value in set(words) else None
-
-
-def _attribute(node: Element, tag: str, attribute: str) -> str | None:
-    child = node.find(tag)
-    return None if child is None else child.get(attribute)
-
-
-def _alias(node: Element, stem: str) -> str | None:
-    alias = _attribute(node, "alias", "name") or ""
-    return alias.removeprefix(stem) if alias.startswith(stem) else None

@@ -18,10 +18,10 @@ from ..errors import Conflict, InvalidTransition, deciding
 from . import hotplug, names, planning, power
 from .changing import ChangePlan, kept_after, plan_changes
 from .connection import is_test
+from .devices import Domain
 from .editing import Editor
 from .looking import INACTIVE, Looking
 from .making import Making
-from .observation import Domain
 from .sdk import libvirt
 from .storage import MIB
 

@@ -21,8 +21,8 @@ from ...vm.snapshots import Quiesce, Snapshot, WantedSnapshot
 from ...vm.states import PowerState
 from ..errors import Unsupported
 from . import agent, monitor, power
+from .devices import Domain
 from .looking import INACTIVE
-from .observation import Domain
 from .sdk import libvirt
 
 #: libvirt's word for the state of a domain in a snapshot -> what a revert leads to.

@@ -10,9 +10,9 @@ from ..base import VmRef
 from ..errors import NotFound
 from . import snapshots
 from .connection import is_test
+from .devices import Domain
 from .faults import unless
 from .looking import INACTIVE, Looking
-from .observation import Domain
 from .sdk import libvirt
 
 

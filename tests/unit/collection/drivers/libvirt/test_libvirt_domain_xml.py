@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import names
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.devices import Domain
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.domain_xml import (
     Media,
     Source,
@@ -21,7 +22,6 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.do
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.editing import Editor
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.features import Features
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.observation import (
-    Domain,
     Usage,
     definition_of,
 )
@@ -228,7 +228,7 @@ def test_what_somebody_changes_by_hand_is_seen(path: str):
 
 def test_cloud_inits_data_that_somebody_replaced_are_missed_and_a_foreign_disk_is_seen():
     changed = written(FULL).replace("ua-cloud-init", "ua-other")
-    assert [change.path for change in changes(seen(FULL, changed), FULL)] == ["disks[disk3]", "cloud_init"]
+    assert [change.path for change in changes(seen(FULL, changed), FULL)] == ["disks[foreign-vdb]", "cloud_init"]
 
 
 def test_a_disk_that_was_grown_by_hand_is_seen():
