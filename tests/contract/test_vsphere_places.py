@@ -223,7 +223,7 @@ def test_hypervisors_of_one_vcenter_that_are_clusters_do_not_touch_each_others_v
                 ensure_present(there, want, dry_run=dry_run)
             assert refused.value.begun is False
         theirs = replace(want, uuid="11111111-2222-4333-8444-555555555555")
-        with pytest.raises(Conflict, match="there is a template or VM 'web' .* in the folder"):
+        with pytest.raises(Conflict, match=r"there is a template or VM 'web' .* in the folder"):
             ensure_present(there, theirs, dry_run=False)
         here._places.folder.CreateFolder("c1")
         with site.driver(**place, cluster="DC0_C1", folder="c1") as in_folder:

@@ -28,7 +28,7 @@ from ..errors import (
     Untrusted,
     VmNotFound,
 )
-from .sdk import vmodl
+from .sdk import vim, vmodl
 
 T = TypeVar("T")
 
@@ -58,6 +58,9 @@ BY_NAME: dict[str, type[DriverError]] = {
     "InvalidDatastorePath": NotFound,
     "NetworkInaccessible": NotFound,
     "InaccessibleDatastore": NotFound,
+    "InvalidDatastoreState": NotFound,
+    "CannotAccessFile": NotFound,
+    "CannotAccessNetwork": NotFound,
     "DuplicateName": Conflict,
     "AlreadyExists": Conflict,
     "FileAlreadyExists": Conflict,
@@ -66,11 +69,14 @@ BY_NAME: dict[str, type[DriverError]] = {
     "ConcurrentAccess": Busy,
     "ResourceInUse": Busy,
     "FileLocked": Busy,
-    "RequestCanceled": Busy,
+    "QuestionPending": Busy,
     "HostCommunication": Unreachable,
     "HostNotConnected": Unreachable,
     "HostNotReachable": Unreachable,
     "Timedout": Busy,
+    "InvalidHostState": Unreachable,
+    # Somebody has cancelled it at the vCenter, and does not want it done again
+    "RequestCanceled": DriverError,
     # What the VM's state does not allow
     "InvalidPowerState": InvalidTransition,
     "InvalidState": InvalidTransition,
@@ -78,15 +84,24 @@ BY_NAME: dict[str, type[DriverError]] = {
     # What there is not enough of
     "InsufficientResourcesFault": InsufficientResources,
     "NoDiskSpace": InsufficientResources,
-    "OutOfBounds": InsufficientResources,
+    "LimitExceeded": InsufficientResources,
+    "NoHost": InsufficientResources,
+    "NoCompatibleHost": InsufficientResources,
+    "NoActiveHostInCluster": InsufficientResources,
+    "GenericDrsFault": InsufficientResources,
+    "NotEnoughCpus": InsufficientResources,
     "VmLimitLicense": InsufficientResources,
     "NotEnoughLicenses": InsufficientResources,
     # What cannot be done here
     "NotSupported": Unsupported,
     "NotImplemented": Unsupported,
     "MethodNotFound": Unsupported,
-    "DeviceNotSupported": Unsupported,
-    "VirtualHardwareVersionNotSupported": Unsupported,
+    "VirtualHardwareCompatibilityIssue": Unsupported,
+    "NumVirtualCpusIncompatible": Unsupported,
+    "CpuHotPlugNotSupported": Unsupported,
+    "MemoryHotPlugNotSupported": Unsupported,
+    "DisallowedOperationOnFailoverHost": Unsupported,
+    "OutOfBounds": Unsupported,
     "MissingController": Unsupported,
     "CannotAccessVmDisk": InvalidTemplate,
 }
@@ -97,8 +112,22 @@ def names_of(fault: BaseException) -> list[str]:
     return [kind.__name__.rpartition(".")[2] for kind in type(fault).__mro__]
 
 
+#: What is no VM: if one of them goes while it is used, the VM may still be there.
+_PLACES = (
+    vim.Folder,
+    vim.ComputeResource,
+    vim.ResourcePool,
+    vim.HostSystem,
+    vim.Datastore,
+    vim.Network,
+    vim.Datacenter,
+)
+
+
 def kind_of(fault: BaseException) -> type[DriverError]:
     """Which of our errors a fault is."""
+    if isinstance(fault, vmodl.fault.ManagedObjectNotFound) and isinstance(fault.obj, _PLACES):
+        return NotFound
     return next((BY_NAME[name] for name in names_of(fault) if name in BY_NAME), DriverError)
 
 

@@ -49,6 +49,9 @@ ROWS = [
     (vim.fault.InvalidDatastorePath, NotFound),
     (vim.fault.NetworkInaccessible, NotFound),
     (vim.fault.InaccessibleDatastore, NotFound),
+    (vim.fault.InvalidDatastoreState, NotFound),
+    (vim.fault.CannotAccessFile, NotFound),
+    (vim.fault.CannotAccessNetwork, NotFound),
     (vim.fault.DuplicateName, Conflict),
     (vim.fault.AlreadyExists, Conflict),
     (vim.fault.FileAlreadyExists, Conflict),
@@ -56,24 +59,35 @@ ROWS = [
     (vim.fault.ConcurrentAccess, Busy),
     (vim.fault.ResourceInUse, Busy),
     (vim.fault.FileLocked, Busy),
-    (vmodl.fault.RequestCanceled, Busy),
+    (vim.fault.QuestionPending, Busy),
+    (vmodl.fault.RequestCanceled, DriverError),
     (vmodl.fault.HostCommunication, Unreachable),
     (vmodl.fault.HostNotConnected, Unreachable),
     (vmodl.fault.HostNotReachable, Unreachable),
     (vim.fault.Timedout, Busy),
+    (vim.fault.InvalidHostState, Unreachable),
     (vim.fault.InvalidPowerState, InvalidTransition),
     (vim.fault.InvalidState, InvalidTransition),
     (vim.fault.ToolsUnavailable, InvalidTransition),
     (vim.fault.InsufficientResourcesFault, InsufficientResources),
     (vim.fault.NoDiskSpace, InsufficientResources),
-    (vim.fault.OutOfBounds, InsufficientResources),
+    (vim.fault.LimitExceeded, InsufficientResources),
+    (vim.fault.NoHost, InsufficientResources),
+    (vim.fault.NoCompatibleHost, InsufficientResources),
+    (vim.fault.NoActiveHostInCluster, InsufficientResources),
+    (vim.fault.GenericDrsFault, InsufficientResources),
+    (vim.fault.NotEnoughCpus, InsufficientResources),
     (vim.fault.VmLimitLicense, InsufficientResources),
     (vmodl.fault.NotEnoughLicenses, InsufficientResources),
     (vmodl.fault.NotSupported, Unsupported),
     (vmodl.fault.NotImplemented, Unsupported),
     (vmodl.fault.MethodNotFound, Unsupported),
-    (vim.fault.DeviceNotSupported, Unsupported),
-    (vim.fault.VirtualHardwareVersionNotSupported, Unsupported),
+    (vim.fault.VirtualHardwareCompatibilityIssue, Unsupported),
+    (vim.fault.NumVirtualCpusIncompatible, Unsupported),
+    (vim.fault.CpuHotPlugNotSupported, Unsupported),
+    (vim.fault.MemoryHotPlugNotSupported, Unsupported),
+    (vim.fault.DisallowedOperationOnFailoverHost, Unsupported),
+    (vim.fault.OutOfBounds, Unsupported),
     (vim.fault.MissingController, Unsupported),
     (vim.fault.CannotAccessVmDisk, InvalidTemplate),
 ]
@@ -81,6 +95,12 @@ ROWS = [
 DERIVED = [
     (vim.fault.InsufficientMemoryResourcesFault, InsufficientResources),
     (vim.fault.InsufficientStorageSpace, InsufficientResources),
+    (vim.fault.InvalidHostConnectionState, Unreachable),
+    (vim.fault.NotEnoughLogicalCpus, InsufficientResources),
+    (vim.fault.HostInventoryFull, InsufficientResources),
+    (vim.fault.VmPowerOnDisabled, InvalidTransition),
+    (vim.fault.DeviceNotSupported, Unsupported),
+    (vim.fault.VirtualHardwareVersionNotSupported, Unsupported),
     (vim.fault.VmToolsUpgradeFault, DriverError),
     (vim.fault.VmConfigFault, DriverError),
     (vmodl.fault.InvalidArgument, DriverError),
@@ -106,6 +126,22 @@ def test_every_row_of_the_table_has_a_test_and_names_a_fault_that_there_is():
     assert tested == set(BY_NAME)
     assert all(issubclass(fault, vmodl.MethodFault) for fault, _ in ROWS)
     assert VmomiSupport.GetVmodlType("vim.fault.InvalidPowerState") is vim.fault.InvalidPowerState
+
+
+@pytest.mark.parametrize(
+    ("gone", "ours"),
+    [
+        (vim.VirtualMachine("vm-1"), VmNotFound),
+        (vim.Datastore("datastore-1"), NotFound),
+        (vim.HostSystem("host-1"), NotFound),
+        (vim.ClusterComputeResource("domain-c1"), NotFound),
+        (vim.dvs.DistributedVirtualPortgroup("dvportgroup-1"), NotFound),
+    ],
+)
+def test_a_place_that_goes_meanwhile_is_not_the_vm(gone: object, ours: type[DriverError]):
+    with pytest.raises(DriverError) as raised, asking("creating VM 'web'"):
+        raise vmodl.fault.ManagedObjectNotFound(obj=gone)
+    assert type(raised.value) is ours
 
 
 @pytest.mark.parametrize(("retryable", "fault"), [(True, vim.fault.TaskInProgress), (False, vim.fault.NoPermission)])
