@@ -36,10 +36,12 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.storage import Storage
-from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_power, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
+from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
 
 WEB = VmRef(name="web")
 SOCKET = "/run/libvirt/libvirt-sock"
@@ -392,13 +394,46 @@ def test_a_serial_log_leaves_with_its_older_parts(qemu: LibvirtDriver):
 
 @pytest.mark.qemu
 @pytest.mark.slow
+def test_a_guest_whose_memory_is_saved_is_paused(qemu: LibvirtDriver):
+    before = wanted(qemu, memory_max_mib=128)
+    qemu.create(before)
+    ensure_power(qemu, WEB, PowerAction.ON, timeout=60, dry_run=False)
+    domain_of(qemu).managedSave(0)
+    assert [vm.power for vm in (qemu.find(WEB), *qemu.list_vms()) if vm.name == "web"] == [PowerState.PAUSED] * 2
+    # Its memory knows the machine and the disks as they were.
+    disk = {**before.to_dict()["disks"][0], "size_mib": 16}
+    for allowed in (Allowed(), Allowed(power_cycle=True)):
+        with pytest.raises(InvalidTransition, match="is paused"):
+            ensure_present(qemu, wanted(qemu, memory_max_mib=128, disks=[disk]), dry_run=False, allowed=allowed)
+    with pytest.raises(InvalidTransition, match="memory saved"):
+        qemu.create_snapshot(WEB, WantedSnapshot(name="before"))
+    with pytest.raises(InvalidTransition, match="is paused"):
+        qemu.capture(WEB, WantedTemplate(name="golden"))
+    assert ensure_power(qemu, WEB, PowerAction.ON, timeout=60, dry_run=False).changed
+    assert (domain_of(qemu).hasManagedSaveImage(0), changes(qemu.find(WEB).definition, before)) == (0, ())
+    # One that was paused when it was saved is on in the end, too.
+    qemu.power(WEB, PowerAction.PAUSE, 60)
+    domain_of(qemu).managedSave(0)
+    ensure_power(qemu, WEB, PowerAction.RESUME, timeout=60, dry_run=False)
+    domain_of(qemu).managedSave(0)
+    assert ensure_power(qemu, WEB, PowerAction.OFF, timeout=60, dry_run=False).changed
+    assert (domain_of(qemu).hasManagedSaveImage(0), qemu.find(WEB).power) == (0, PowerState.OFF)
+    qemu.create_snapshot(WEB, WantedSnapshot(name="before"))
+    qemu.power(WEB, PowerAction.ON, 60)
+    domain_of(qemu).managedSave(0)
+    qemu.revert_snapshot(WEB, "before")
+    assert (domain_of(qemu).hasManagedSaveImage(0), qemu.find(WEB).power) == (0, PowerState.OFF)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 def test_a_saved_guest_with_snapshots_is_deleted(qemu: LibvirtDriver):
     files = qemu.peer.files(qemu)
     qemu.create(wanted(qemu))
     domain_of(qemu).snapshotCreateXML("<domainsnapshot><name>one</name></domainsnapshot>")
     qemu.power(WEB, PowerAction.ON, 60)
     domain_of(qemu).managedSave(0)
-    assert qemu.find(WEB).power is PowerState.OFF
+    assert qemu.find(WEB).power is PowerState.PAUSED
     qemu.delete(WEB)
     assert (qemu.find(WEB), qemu.peer.files(qemu)) == (None, files)
 
@@ -562,17 +597,29 @@ def test_more_processors_than_a_guest_can_have_are_refused(qemu: LibvirtDriver):
         qemu.check(wanted(qemu, cpu={"count": 512}))
 
 
+class RefusesToRename(RealOne):
+    """A connection whose hypervisor finds every new name wrong."""
+
+    def lookupByUUIDString(self, uuid: str) -> libvirt.virDomain:
+        return DomainThatKeepsItsName(self._real.lookupByUUIDString(uuid))
+
+
+class DomainThatKeepsItsName(RealOne):
+    def rename(self, name: str, flags: int) -> int:
+        return self._real.rename(f"{name}/", flags)
+
+
 @pytest.mark.qemu
 @pytest.mark.slow
 def test_a_rename_that_fails_leaves_everything_as_it_was(qemu: LibvirtDriver):
     ref = VmRef(name="web", uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10")
     qemu.create(wanted(qemu, uuid=ref.uuid))
     before = qemu.find(ref)
-    # libvirt does not rename what has something on disk under its old name.
-    qemu.power(ref, PowerAction.ON, 60)
-    domain_of(qemu).managedSave(0)
     want = definition(qemu.peer, "shop", uuid=ref.uuid, memory_mib=128)
-    with pytest.raises(DriverError, match="changing VM 'web'"):
+    with (
+        qemu.peer._instead(qemu, RefusesToRename(qemu._connection)),
+        pytest.raises(DriverError, match="changing VM 'web'"),
+    ):
         qemu.update(ref, want, changes(before.definition, want))
     assert qemu.find(ref) == before
 

@@ -25,6 +25,7 @@ options:
   state:
     description:
       - V(on) starts a VM that is off, and resumes one that is paused.
+        At libvirt a VM whose memory is saved (C(virsh managedsave), or when its host shut down) is paused, too.
       - V(off) takes the power away at once.
       - V(shutdown) asks the guest to shut down and waits until the VM is off. The guest may ignore that;
         the VM is then still on, and the module fails, or takes the power away with O(force).

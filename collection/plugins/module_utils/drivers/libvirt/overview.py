@@ -13,11 +13,13 @@ from .observation import Usage
 from .sdk import libvirt
 from .storage import Storage
 
-#: What libvirt lists by itself -> the state that all of the list are in. The few others are asked one by one.
+#: What libvirt lists by itself -> the state that all of the list are in, of two lists the later one (power.power_of).
+#: The few others are asked one by one.
 BY_LIST = {
     libvirt.VIR_CONNECT_LIST_DOMAINS_RUNNING: PowerState.ON,
     libvirt.VIR_CONNECT_LIST_DOMAINS_PAUSED: PowerState.PAUSED,
     libvirt.VIR_CONNECT_LIST_DOMAINS_SHUTOFF: PowerState.OFF,
+    libvirt.VIR_CONNECT_LIST_DOMAINS_MANAGEDSAVE: PowerState.PAUSED,
 }
 
 

@@ -32,7 +32,13 @@ ASK_AGAIN = 10
 
 
 def power_of(domain: libvirt.virDomain) -> PowerState:
-    return STATES.get(domain.state(0)[0], PowerState.UNKNOWN)
+    """A guest whose memory libvirt saved, as a host does that shuts down, goes on where it was: it is paused."""
+    state = STATES.get(domain.state(0)[0], PowerState.UNKNOWN)
+    return PowerState.PAUSED if state is PowerState.OFF and domain.hasManagedSaveImage(0) else state
+
+
+def is_saved(domain: libvirt.virDomain) -> bool:
+    return not domain.isActive() and bool(domain.hasManagedSaveImage(0))
 
 
 def carry_out(domain: libvirt.virDomain, action: PowerAction, timeout: int) -> None:
@@ -77,13 +83,23 @@ def _on(domain: libvirt.virDomain) -> None:
 def _resume(domain: libvirt.virDomain) -> None:
     if domain.state(0)[0] == libvirt.VIR_DOMAIN_PMSUSPENDED:
         domain.pMWakeup(0)
-    else:
+        return
+    if not domain.isActive():
+        domain.create()
+    if power_of(domain) is PowerState.PAUSED:
         domain.resume()
+
+
+def _off(domain: libvirt.virDomain) -> None:
+    if is_saved(domain):
+        domain.managedSaveRemove(0)
+    else:
+        domain.destroy()
 
 
 _CALLS: dict[PowerAction, Callable[[libvirt.virDomain], object]] = {
     PowerAction.ON: _on,
-    PowerAction.OFF: lambda domain: domain.destroy(),
+    PowerAction.OFF: _off,
     PowerAction.SHUTDOWN: lambda domain: domain.shutdown(),
     PowerAction.PAUSE: lambda domain: domain.suspend(),
     PowerAction.RESUME: _resume,

@@ -19,7 +19,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ...vm.snapshots import Quiesce, Snapshot, WantedSnapshot
 from ...vm.states import PowerState
-from ..errors import Unsupported
+from ..errors import InvalidTransition, Unsupported
 from . import agent, monitor, power
 from .devices import Domain
 from .looking import INACTIVE
@@ -56,7 +56,12 @@ def snapshot_of(xml: str, *, current: bool) -> Snapshot:
 
 
 def refuse(domain: libvirt.virDomain, want: WantedSnapshot) -> None:
-    """Raise Unsupported for a domain that cannot have the snapshot."""
+    """Raise Unsupported or InvalidTransition for a domain that cannot have the snapshot."""
+    if power.is_saved(domain):
+        raise InvalidTransition(
+            f"VM {domain.name()!r} is paused with its memory saved, which a snapshot would not have; "
+            "resume it or power it off"
+        )
     told = Domain(domain.XMLDesc(INACTIVE))
     if told.has_flash:
         raise Unsupported(f"VM {domain.name()!r} boots by UEFI, and libvirt keeps no snapshots of its variables")

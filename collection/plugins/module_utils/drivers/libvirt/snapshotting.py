@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...vm.snapshots import Snapshot, WantedSnapshot, named
 from ..base import VmRef
 from ..errors import NotFound
-from . import snapshots
+from . import power, snapshots
 from .connection import is_test
 from .devices import Domain
 from .faults import unless
@@ -50,6 +50,9 @@ class Snapshotting(Looking):
                 there = ", ".join(other.name for other in snapshots.of(domain)) or "none"
                 raise NotFound(f"VM {domain.name()!r} has no snapshot {name!r}; it has: {there}")
         with self._asking(f"reverting {ref} to snapshot {name!r}"):
+            if power.is_saved(domain):
+                # It is of the disks that go.
+                domain.managedSaveRemove(0)
             # By force: libvirt may have to end the guest's process and start another for it.
             domain.revertToSnapshot(snapshot, libvirt.VIR_DOMAIN_SNAPSHOT_REVERT_FORCE)
 
