@@ -18,7 +18,7 @@ from typing import Any
 import libvirt
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, names
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition, identity_of
 
 NODE = """<node>
@@ -78,11 +78,15 @@ class LibvirtPeer:
 
     def leave_residue(self, driver: LibvirtDriver, want: VmDefinition) -> None:
         pool = driver._connection.storagePoolLookupByName(self.pool)
-        name = f"{identity_of(want.name)}-{want.disks[0].name}.qcow2"
-        pool.createXML(
-            f"<volume><name>{name}</name><capacity unit='MiB'>1</capacity><allocation>0</allocation>"
-            "<target><format type='qcow2'/></target></volume>"
-        )
+        identity = identity_of(want.name)
+        for name, kind in (
+            (names.making_volume(identity, driver._features.host), "raw"),
+            (names.disk_volume(identity, want.disks[0]), "qcow2"),
+        ):
+            pool.createXML(
+                f"<volume><name>{name}</name><capacity unit='MiB'>1</capacity><allocation>0</allocation>"
+                f"<target><format type='{kind}'/></target></volume>"
+            )
 
     @contextmanager
     def failing_create(self, driver: LibvirtDriver, want: VmDefinition) -> Iterator[None]:

@@ -101,13 +101,13 @@ class VmNotFound(DriverError):
 
 
 class Conflict(DriverError):
-    """Something else at the hypervisor has this name or identity, or changed the VM meanwhile."""
+    """Something else at the hypervisor has this name or identity, or somebody made or changed the VM meanwhile."""
 
     code = "driver.conflict"
 
 
 class Busy(DriverError):
-    """The hypervisor is doing something else with this VM right now."""
+    """The hypervisor, or another process on this host, is doing something else with this VM right now."""
 
     code, retryable = "driver.busy", True
 

@@ -18,6 +18,7 @@ from .connection import is_test
 from .devices import Domain
 from .domain_xml import domain_xml
 from .faults import unless
+from .leftovers import Leftovers
 from .looking import INACTIVE
 from .making import Making
 from .reconfiguring import Reconfiguring
@@ -43,18 +44,20 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
             else:
                 self._plan(want)
 
-    def _plan(self, want: VmDefinition) -> planning.Plan:
-        self._refuse_taken(want)
-        planning.refuse_what_the_host_lacks(want, self._features)
-        planning.refuse_missing_networks(want, self._connection)
-        return planning.plan(want, self._storage)
-
-    def _refuse_taken(self, want: VmDefinition) -> None:
-        """A VM that has the identity, and is as wanted, was made by an earlier delivery of the same task."""
+    def _plan(self, want: VmDefinition) -> tuple[planning.Plan, Leftovers] | None:
+        """None if the VM is there as it is wanted: an earlier delivery of the same task has made it."""
         same = self._by_uuid(want.identity)
         if same is not None and not self._is_as_wanted(same, want):
             raise Conflict(f"VM {same.name()!r} has the identity {want.identity} that VM {want.name!r} is to have")
         self._refuse_name(want)
+        planning.refuse_what_the_host_lacks(want, self._features)
+        planning.refuse_missing_networks(want, self._connection)
+        plan = planning.plan(want, self._storage)
+        if same is not None:
+            return None
+        left = self._leftovers(want.identity)
+        left.refuse_unclear(want.name)
+        return plan, left
 
     def _is_as_wanted(self, domain: libvirt.virDomain, want: VmDefinition) -> bool:
         seen = self._observed(domain)
@@ -62,16 +65,30 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
 
     def create(self, want: VmDefinition) -> None:
         tried = f"creating VM {want.name!r}"
-        with self._looking(tried):
-            plan = self._plan(want)
-            if self._by_uuid(want.identity) is not None:
-                return
-        with self._asking(tried):
-            self._storage.remove_owned(want.identity)
-            making = Making(self._storage, want.identity)
-            with self._all_or_nothing(making, tried):
-                domain = self._connection.defineXML(domain_xml(want, making.media(want, plan), self._features))
-                self._start_with_host(domain, want)
+        with self._alone(want.identity, tried):
+            with self._looking(tried):
+                planned = self._plan(want)
+            if planned is not None:
+                with self._asking(tried):
+                    self._make(want, *planned, tried)
+
+    def _make(self, want: VmDefinition, plan: planning.Plan, left: Leftovers, tried: str) -> None:
+        for volume in left.ours:
+            self._storage.remove(volume)
+        making = Making(self._storage, want.identity)
+        with self._all_or_nothing(making, tried):
+            making.claim(plan, self._features.host)
+            xml = domain_xml(want, making.media(want, plan), self._features)
+            # libvirt would take it for a change of a VM that has both name and identity.
+            self._refuse_made_meanwhile(want, making)
+            domain = self._connection.defineXML(xml)
+            self._start_with_host(domain, want)
+        making.finish()
+
+    def _refuse_made_meanwhile(self, want: VmDefinition, making: Making) -> None:
+        if making.is_taken_over or self._by_uuid(want.identity) is not None:
+            raise Conflict(f"somebody else made a VM of the identity {want.identity} while VM {want.name!r} was made")
+        self._refuse_name(want)
 
     def _start_with_host(self, domain: libvirt.virDomain, want: VmDefinition) -> None:
         if not want.autostart:
@@ -86,18 +103,25 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
 
     def delete(self, ref: VmRef) -> None:
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
-        with self._looking(f"deleting {ref}"):
-            domain = self._deletable(ref)
-            if domain is None and self._by_uuid(ref.identity) is not None:
-                return
-            identity = domain.UUIDString() if domain else ref.identity
-        with self._saying_what_is_left(f"deleting {ref}", lambda: self._files_of(identity)):
-            if domain:
-                # One that somebody else removes meanwhile is removed.
-                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
-            self._storage.remove_owned(identity)
-            if domain:
-                unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
+        tried = f"deleting {ref}"
+        with self._looking(tried):
+            found = self._domain(ref)
+            identity = found.UUIDString() if found else ref.identity
+        with self._alone(identity, tried):
+            with self._looking(tried):
+                domain = self._deletable(ref)
+            with self._saying_what_is_left(tried, lambda: self._files_of(identity)):
+                if domain:
+                    self._remove(domain)
+                elif self._by_uuid(identity) is None:
+                    for volume in self._leftovers(identity).ours:
+                        self._storage.remove(volume)
+
+    def _remove(self, domain: libvirt.virDomain) -> None:
+        """One that somebody else removes meanwhile is removed."""
+        unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
+        self._storage.remove_owned(domain.UUIDString())
+        unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
 
     def check_delete(self, ref: VmRef) -> None:
         with self._looking(f"checking whether {ref} can be deleted"):
@@ -108,6 +132,8 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
         domain = self._domain(ref)
         xml = unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(INACTIVE)) if domain else None
         if xml is None:
+            if self._by_uuid(ref.identity) is None:
+                self._leftovers(ref.identity).refuse_unclear(ref.name)
             return None
         told = Domain(xml)
         self._refuse_foreign(domain, told, "deleted")

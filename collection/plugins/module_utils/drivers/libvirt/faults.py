@@ -59,6 +59,8 @@ BY_WORDS: dict[str, type[DriverError]] = {
     "is still being allocated": Busy,
     # A file that libvirt has not seen before.
     "volume target path": Conflict,
+    # One that libvirt knows; where it is only just being made, libvirt 9 gives no code of its own.
+    "storage volume name": Conflict,
     # The mock.
     "storage vol already exists": Conflict,
 }

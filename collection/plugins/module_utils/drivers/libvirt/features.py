@@ -35,6 +35,8 @@ class Features:
     machine: str | None = None
     uefi: bool = False
     max_vcpus: int | None = None
+    #: The host's own uuid, which no other host has; the mock has none.
+    host: str = ""
 
     @property
     def is_test(self) -> bool:
@@ -78,7 +80,11 @@ def cpu_features(cpu: str) -> frozenset[str]:
     return frozenset(node.get("name", "") for node in root.findall("feature"))
 
 
-def features(kind: str, arch: str, domain_capabilities: str) -> Features:
+def host_uuid(capabilities: str) -> str:
+    return ElementTree.fromstring(capabilities).findtext("host/uuid", "")  # noqa: S314  # libvirt wrote it
+
+
+def features(kind: str, arch: str, domain_capabilities: str, host: str = "") -> Features:
     """From libvirt's description of what a guest of this kind may have."""
     root = ElementTree.fromstring(domain_capabilities)  # noqa: S314  # libvirt wrote it
     firmware = {node.text for node in root.findall("os/enum[@name='firmware']/value")}
@@ -86,6 +92,7 @@ def features(kind: str, arch: str, domain_capabilities: str) -> Features:
     return Features(
         domain_type=kind,
         arch=arch,
+        host=host,
         machine=MACHINES.get(arch),
         uefi="efi" in firmware,
         max_vcpus=None if vcpu is None else int(vcpu.get("max", "0")) or None,

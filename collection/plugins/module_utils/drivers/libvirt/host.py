@@ -23,7 +23,9 @@ def features_of(connection: libvirt.virConnect) -> features.Features:
         return features.Features(domain_type=kind)
     arch = features.host_arch(described)
     machine = features.MACHINES.get(arch)
-    return features.features(kind, arch, connection.getDomainCapabilities(None, arch, machine, kind))
+    return features.features(
+        kind, arch, connection.getDomainCapabilities(None, arch, machine, kind), features.host_uuid(described)
+    )
 
 
 def _cpu_features(connection: libvirt.virConnect, described: str) -> frozenset[str]:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import Self
@@ -16,9 +16,11 @@ from ...vm.states import PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
 from . import agent, features, host, power
+from .alone import alone
 from .connection import is_local, is_test, open_connection, shown
 from .devices import Domain
 from .faults import asking, unless
+from .leftovers import Leftovers, leftovers
 from .making import Making
 from .observation import definition_of, disk_use
 from .overview import Overview
@@ -62,6 +64,10 @@ class Looking:
         with deciding(), self._asking(tried):
             yield
 
+    def _alone(self, identity: str, tried: str) -> AbstractContextManager[None]:
+        """Around what changes a VM. The mock's VMs are each process's own."""
+        return nullcontext() if is_test(self._url) else alone(self._url, identity, tried)
+
     # --- looking ---
 
     def find(self, ref: VmRef) -> ObservedVm | None:
@@ -74,7 +80,10 @@ class Looking:
             # A VM that was renamed keeps its identity, and its files are not what somebody left.
             if self._domain(ref) is not None or self._by_uuid(ref.identity) is not None:
                 return ()
-            return self._files_of(ref.identity)
+            return self._leftovers(ref.identity).names
+
+    def _leftovers(self, identity: str) -> Leftovers:
+        return leftovers(self._storage, identity, lambda: self._features.host)
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._asking("listing VMs"):

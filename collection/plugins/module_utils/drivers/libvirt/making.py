@@ -16,6 +16,9 @@ from .sdk import libvirt
 from .storage import Storage, directory_of, keeps_files
 from .volume_xml import volume_xml
 
+#: A marker holds nothing; a pool of block devices makes it as small as it can.
+MARKER_BYTES = 512
+
 
 class Making:
     """Remembers every volume that it made, so that exactly those can be taken back."""
@@ -27,6 +30,24 @@ class Making:
         self._in_use = in_use
         self._made: list[libvirt.virStorageVol] = []
         self._left: list[str] = []
+        self._markers: list[libvirt.virStorageVol] = []
+
+    def claim(self, plan: Plan, host: str) -> None:
+        """Say, in each pool in which the plan makes volumes, that this host makes the VM; see leftovers.py."""
+        pools = [planned.pool for planned in plan.disks] + ([plan.home] if plan.home else [])
+        for pool in {pool.UUIDString(): pool for pool in pools}.values():
+            xml = volume_xml(names.making_volume(self._identity, host), "raw", MARKER_BYTES)
+            self._markers.append(pool.createXML(xml, 0))
+
+    @property
+    def is_taken_over(self) -> bool:
+        """Somebody took what was made so far for leftovers, and has it now."""
+        return any(self._storage.usage_of(marker) is None for marker in self._markers)
+
+    def finish(self) -> None:
+        """The VM is there. A marker that cannot be removed now goes with it."""
+        for marker in self._markers:
+            self._removed(marker)
 
     def media(self, want: VmDefinition, plan: Plan) -> Media:
         """Make all that the plan says."""
@@ -78,12 +99,22 @@ class Making:
         return str(directory_of(plan.home) / names.nvram_file(self._identity))
 
     def take_back(self) -> tuple[str, ...]:
-        """Remove what was made; gives the names of what could not be removed, or is in use."""
-        return (*(volume.name() for volume in self._made if not self._removed(volume)), *self._left)
+        """Remove what was made; gives the names of what could not be removed, or is in use. Markers go last."""
+        if self._is_known_to_be_taken_over():
+            return ()
+        left = [volume.name() for volume in self._made if not self._removed(volume)]
+        left += [marker.name() for marker in self._markers if left or not self._removed(marker)]
+        return (*sorted(left), *self._left)
 
     def leave(self, what: str) -> None:
         """Name what is left and is no volume."""
         self._left.append(what)
+
+    def _is_known_to_be_taken_over(self) -> bool:
+        try:
+            return self.is_taken_over
+        except libvirt.libvirtError:
+            return False
 
     def _removed(self, volume: libvirt.virStorageVol) -> bool:
         try:

@@ -6,6 +6,9 @@ be told when the VM itself is gone."""
 
 from __future__ import annotations
 
+import re
+import secrets
+
 from ...vm.definition import Disk
 
 #: Marks and explains a VM of ours in its domain XML.
@@ -51,6 +54,17 @@ def unfinished_template(identity: str, volume: str) -> str:
 def nvram_file(identity: str) -> str:
     """UEFI's variables. libvirt would name them after the VM, and leave them behind when that is renamed."""
     return f"{prefix(identity)}nvram.fd"
+
+
+def making_volume(identity: str, host: str) -> str:
+    """Marks a pool while a VM is made there, for the host that makes it; no two are the same."""
+    return f"{prefix(identity)}making-{host}-{secrets.token_hex(4)}"
+
+
+def making_host(identity: str, volume: str) -> str | None:
+    """The host that makes the VM, if the volume is such a mark."""
+    found = re.fullmatch(f"{re.escape(prefix(identity))}making-([0-9a-z-]*)-[0-9a-f]{{8}}", volume)
+    return found[1] if found else None
 
 
 def serial_volume(identity: str) -> str:

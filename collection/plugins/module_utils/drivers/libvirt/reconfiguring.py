@@ -53,6 +53,12 @@ class Reconfiguring(Looking):
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         tried = f"changing {ref}"
         with self._looking(tried):
+            identity = self._present(ref).UUIDString()
+        with self._alone(identity, tried):
+            self._update(ref, want, changes, tried)
+
+    def _update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...], tried: str) -> None:
+        with self._looking(tried):
             domain, plan = self._plan_changes(ref, want)
             differing = compare(plan.now, want)
             if not differing:

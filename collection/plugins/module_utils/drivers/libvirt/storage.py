@@ -173,14 +173,19 @@ class Storage:
 
     def owned(self, identity: str) -> dict[str, libvirt.virStorageVol]:
         """The volumes that were made for a VM, in all active pools, by name."""
-        start = names.prefix(identity)
-        return dict(sorted((volume.name(), volume) for volume in self.volumes() if volume.name().startswith(start)))
+        found = [volume for volumes in self.owned_by_pool(identity) for volume in volumes]
+        return dict(sorted((volume.name(), volume) for volume in found))
 
     def volumes(self) -> Iterator[libvirt.virStorageVol]:
         """Those of all active pools."""
         for pool in self.pools():
-            # A pool may be stopped while it is listed.
-            yield from unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
+            yield from _volumes(pool)
+
+    def owned_by_pool(self, identity: str) -> list[list[libvirt.virStorageVol]]:
+        """The same, of each pool that has some."""
+        start = names.prefix(identity)
+        found = ([one for one in _volumes(pool) if one.name().startswith(start)] for pool in self.pools())
+        return [volumes for volumes in found if volumes]
 
     def refuse_out_of_reach(self, paths: Iterable[str]) -> None:
         """Raise NotFound for a file that is in no active pool: it would stay when its VM is removed."""
@@ -201,8 +206,9 @@ class Storage:
         unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: volume.delete(0))
 
     def remove_owned(self, identity: str) -> None:
-        for volume in self.owned(identity).values():
-            self.remove(volume)
+        for volumes in self.owned_by_pool(identity):
+            for volume in volumes:
+                self.remove(volume)
 
 
 @contextmanager
@@ -216,6 +222,11 @@ def _finishing(stream: libvirt.virStream) -> Iterator[None]:
         with suppress(libvirt.libvirtError):
             stream.abort()
         raise
+
+
+def _volumes(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
+    """None of a pool that is stopped while it is listed."""
+    return unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
 
 
 def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:

@@ -54,6 +54,7 @@ ROWS = [
     (QEMU, INTERNAL, "pool 'x' has asynchronous jobs running.", Busy),
     (QEMU, libvirt.VIR_ERR_OPERATION_INVALID, "volume 'x' is still being allocated.", Busy),
     (QEMU, libvirt.VIR_ERR_OPERATION_INVALID, "volume target path '/x' already exists", Conflict),
+    (QEMU, INTERNAL, "storage volume name 'x' already in use.", Conflict),
     (QEMU, libvirt.VIR_ERR_OPERATION_FAILED, "storage vol already exists", Conflict),
     (QEMU, libvirt.VIR_ERR_NO_SUPPORT, "", Unsupported),
     (QEMU, libvirt.VIR_ERR_CONFIG_UNSUPPORTED, "", Unsupported),
