@@ -141,6 +141,32 @@ def test_a_name_that_two_templates_have_is_ambiguous_and_the_refusal_lists_them(
 # --- what others do meanwhile ---
 
 
+def test_a_disk_that_somebody_has_put_on_another_place_is_still_ours(peer: VspherePeer, driver: VsphereDriver):
+    before = peer.files(driver)
+    root = {"name": "root", "size_mib": 4, "pool": peer.pool}
+    driver.create(definition(peer, disks=[root], nics=[]))
+
+    def edit(**fields: Any) -> None:
+        disk = disks_of(driver._vms.read(vm_of(driver)).devices)[0]
+        disk.unitNumber = fields.get("unit", disk.unitNumber)
+        disk.backing.uuid = fields.get("uuid", disk.backing.uuid)
+        one = vim.vm.device.VirtualDeviceSpec(operation="edit", device=disk)
+        finish(driver, vm_of(driver).ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[one])))
+
+    # The simulator gives disks no uuid.
+    edit(uuid="6000C29a-1111-2222-3333-444455556666")
+    want = definition(peer, disks=[root], nics=[], memory_mib=96)
+    assert ensure_present(driver, want, dry_run=False).changed
+    edit(unit=3)
+    assert not ensure_present(driver, want, dry_run=False).changed
+    assert driver.list_vms() == (driver.find(WEB),)
+    grown = definition(peer, disks=[{**root, "size_mib": 8}], nics=[], memory_mib=96)
+    assert ensure_present(driver, grown, dry_run=False).changed
+    assert driver.find(WEB).definition.disks == grown.disks
+    driver.delete(WEB)
+    assert peer.files(driver) == before
+
+
 def test_a_vm_has_nothing_of_the_guest_data_of_what_it_is_cloned_from(
     peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
 ):

@@ -187,7 +187,7 @@ def _port(child: Element) -> Any:
 
 
 _FIELDS |= dict.fromkeys(("key", "controllerKey", "unitNumber", "busNumber", "capacityInKB"), _number)
-_FIELDS |= dict.fromkeys(("macAddress", "fileName", "deviceName"), lambda child: child.text)
+_FIELDS |= dict.fromkeys(("macAddress", "fileName", "deviceName", "uuid"), lambda child: child.text)
 _FIELDS |= {"thinProvisioned": lambda child: _truth(child.text), "backing": _object, "port": _port}
 _FIELDS |= dict.fromkeys(("datastore", "network"), _reference)
 _UNSET = dict.fromkeys(_FIELDS)

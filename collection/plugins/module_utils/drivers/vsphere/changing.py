@@ -11,7 +11,7 @@ from typing import Any
 from ...vm.changes import Change, changes, merged, shrinking
 from ...vm.definition import Clone, Disk, DiskFormat, Nic, VmDefinition
 from ..errors import InsufficientResources, Unsupported
-from . import booting, cards, names
+from . import booting, cards, disks, names
 from .devices import KIB_PER_MIB, Board, drives_of, slots_of
 from .kept import Kept, KeptDisk, options
 from .making import growth
@@ -65,13 +65,13 @@ class ChangePlan:
         """The VM as it is, but with those devices that it is to boot from: what a VM boots from is said by numbers,
         which devices do not have before they are there. Its boot order is another one than the wanted, so that whoever
         finds the VM so sees that something is missing. None: all can be said at once."""
-        disks, cards = self._new_boot_disks, {nic.name: nic for nic in self._new_boot_cards}
-        if not self._boots_otherwise or not (disks or cards):
+        new, cards = self._new_boot_disks, {nic.name: nic for nic in self._new_boot_cards}
+        if not self._boots_otherwise or not (new or cards):
             return None
         here = [cards.pop(nic.name, None) or nic for nic in self.now.nics]
         order = self.now.boot_order if self.now.boot_order != self.want.boot_order else booting.DEFAULT
         return replace(
-            self.now, disks=(*self.now.disks, *disks), nics=(*here, *cards.values()), boot_order=order
+            self.now, disks=(*self.now.disks, *new), nics=(*here, *cards.values()), boot_order=order
         )  # fmt: skip
 
     def spec(self, *, running: bool) -> Any:
@@ -104,14 +104,14 @@ class ChangePlan:
     def _lay_out(self, board: Board) -> Kept:
         """What goes makes room for what comes."""
         seen_with = cards.addresses(self.kept, self.seen.devices)
-        disks = self._disks(board)
+        ours = self._disks(board)
         self._cards(board)
         if self.disc:
             drives = drives_of(self.seen.devices)
             board.other_disc(drives[0], self.disc) if drives else board.drive(self.disc)
         return Kept(
             definition=replace(self.want, cloud_init=self.kept.definition.cloud_init),
-            disks=disks,
+            disks=ours,
             nics={nic.name: self._network_key(nic) for nic in self.want.nics if self._network_key(nic)},
             macs=self._addresses(seen_with),
             cdrom=self.disc or self.kept.cdrom,
@@ -128,7 +128,7 @@ class ChangePlan:
         return {name: address for name, address in told.items() if address and name not in new}
 
     def _disks(self, board: Board) -> dict[str, KeptDisk]:
-        ours, there = dict(self.kept.disks), named_disks(self.seen)
+        ours, there = disks.told_apart(self.kept.disks, self.seen.devices), named_disks(self.seen)
         wanted = {disk.name: disk for disk in self.want.disks}
         for name in self.of_kind("disks[]"):
             if name not in wanted:

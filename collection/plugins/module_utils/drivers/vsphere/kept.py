@@ -21,6 +21,8 @@ class KeptDisk:
     slot: str
     #: The datastore's id.
     datastore: str
+    #: Of its file, in small letters; None for a disk that was not there yet when this was written.
+    uuid: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +51,10 @@ def read(text: str) -> Kept | None:
     try:
         raw = json.loads(text)
         definition = parse(VmDefinition, raw["definition"], tolerant=True)
-        disks = {name: KeptDisk(slot=disk["slot"], datastore=disk["datastore"]) for name, disk in raw["disks"].items()}
+        disks = {
+            name: KeptDisk(slot=disk["slot"], datastore=disk["datastore"], uuid=disk.get("uuid"))
+            for name, disk in raw["disks"].items()
+        }
         nics, macs = dict(raw["nics"]), dict(raw.get("macs", {}))
         return Kept(definition=definition, disks=disks, nics=nics, macs=macs, cdrom=raw["cdrom"])
     except (ValueError, KeyError, TypeError, AttributeError, InvalidData):

@@ -12,7 +12,7 @@ from http.client import HTTPException
 from typing import Any
 
 from ...vm.definition import VmDefinition
-from . import booting, cards, names, power
+from . import booting, cards, disks, names, power
 from .connection import Session
 from .devices import Board, disks_of, slots_of
 from .guestinfo import guestinfo, of_guest
@@ -156,13 +156,15 @@ def _last_spec(want: VmDefinition, kept: Kept, seen: Seen) -> Any:
     """What makes the VM whole: the data for its guest, where it boots from, and what it remembers. What came along for
     the guest of which it is a clone goes: it may hold secrets."""
     devices = seen.devices
-    kept = replace(kept, macs=cards.addresses(kept, devices))
+    kept = replace(
+        kept, macs=cards.addresses(kept, devices), disks=disks.told_apart(kept.disks, devices)
+    )  # fmt: skip
     said = {names.KEPT: kept.written(want.identity), names.MAKING: "", **dict.fromkeys(of_guest(seen.extra), "")}
     if want.cloud_init:
         said |= guestinfo(want, want.cloud_init)
     spec = vim.vm.ConfigSpec(extraConfig=options(said))
     if want.boot_order != booting.DEFAULT:
         there = slots_of(devices)
-        disks = {name: there[disk.slot] for name, disk in kept.disks.items() if disk.slot in there}
-        spec.bootOptions = booting.options(want, disks, cards.named(kept, devices))
+        ours = {name: there[disk.slot] for name, disk in kept.disks.items() if disk.slot in there}
+        spec.bootOptions = booting.options(want, ours, cards.named(kept, devices))
     return spec

@@ -17,7 +17,7 @@ from typing import Any
 from ...vm.definition import Disk, DiskFormat, Firmware, InvalidDefinition, Nic, NicModel, VmDefinition
 from ...vm.states import PowerState
 from ..base import ObservedVm
-from . import cards, kept, names
+from . import cards, disks, kept, names
 from .collector import Properties
 from .devices import CARDS, KIB_PER_MIB, bus_of, drives_of, slots_of
 from .guestinfo import META_DATA
@@ -81,7 +81,8 @@ class Seen:
     def kept(self) -> kept.Kept | None:
         """None for a VM of somebody else, and for somebody else's copy of one of ours, which has another identity."""
         said = kept.read(self.extra.get(names.KEPT, ""))
-        return said if said and said.definition.uuid == self.uuid and not self.half_made else None
+        ours = said and said.definition.uuid == self.uuid and not self.half_made
+        return disks.seated(said, self.devices) if said and ours else None
 
     @property
     def managed(self) -> bool:
