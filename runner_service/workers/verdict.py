@@ -81,7 +81,8 @@ def outcome_of(heard: Listening, tried: str, secrets: tuple[str, ...]) -> Outcom
             retryable=result is None,
         )  # fmt: skip
         return Outcome(error=error, unseen=True)
-    if not heard.ok:
+    # A check passes over a VM that is not there, for the sake of plays that make it; for a job it is a failure.
+    if not heard.ok or "code" in result:
         return Outcome(error=_reported(result, secrets), vm=_mapping(result.get("vm")))
     return Outcome(
         changed=bool(result.get("changed")), vm=_mapping(result.get("vm")), before=_mapping(result.get("before")),

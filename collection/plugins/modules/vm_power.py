@@ -12,6 +12,7 @@ short_description: Set the power state of virtual machines
 version_added: 0.1.0
 description:
   - Brings a virtual machine into a power state and waits until the hypervisor says that it is in it.
+  - A VM that is not there is a failure; in check mode it is warned of, as an earlier task of the play may make it.
 options:
   name:
     description:
@@ -146,9 +147,9 @@ power_cycled:
   type: bool
   returned: success
 code:
-  description: Why the module failed, for programs.
+  description: Why the module failed, for programs; in check mode also why it would fail if the VM is not there by then.
   type: str
-  returned: on failure
+  returned: on failure, and in check mode if the VM is not there
   sample: driver.unreachable
 detail:
   description: The hypervisor's own words.
@@ -173,8 +174,9 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.arguments import ref_of, seconds_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
-from ..module_utils.ensure import ensure_power
-from ..module_utils.vm.states import PowerAction
+from ..module_utils.drivers.errors import VmNotFound
+from ..module_utils.ensure import Result, ensure_power
+from ..module_utils.vm.states import POWER_GOAL, PowerAction, PowerState
 
 ACTIONS = {
     "on": PowerAction.ON,
@@ -205,6 +207,13 @@ def main():
                 driver, ref, action, timeout=timeout, force=wanted["force"], dry_run=module.check_mode
             )
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        if module.check_mode and isinstance(error, VmNotFound):
+            # One that is made is off.
+            rises = POWER_GOAL[ACTIONS[wanted["state"]]] is not PowerState.OFF
+            planned = Result(changed=rises, before=None, after=None)
+            module.warn(f"{error.message}; without check mode that fails unless the VM is made before")
+            # The code is for programs that see no play which might make it.
+            module.exit_json(**{**failure(error, hidden), **planned.to_dict()})
         module.fail_json(**failure(error, hidden))
     module.exit_json(**result.to_dict())
 

@@ -13,6 +13,7 @@ version_added: 0.1.0
 description:
   - Takes a snapshot of a VM that is on, paused or off, goes back to one, or deletes one.
   - A snapshot belongs to its VM. Removing the VM removes its snapshots.
+  - A VM that is not there is a failure; in check mode it is warned of, as an earlier task of the play may make it.
 options:
   name:
     description:
@@ -193,9 +194,9 @@ quiesced:
   type: bool
   returned: success
 code:
-  description: Why the module failed, for programs.
+  description: Why the module failed, for programs; in check mode also why it would fail if the VM is not there by then.
   type: str
-  returned: on failure
+  returned: on failure, and in check mode if the VM is not there
   sample: driver.unreachable
 detail:
   description: The hypervisor's own words.
@@ -228,6 +229,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.arguments import ref_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.errors import VmNotFound
 from ..module_utils.ensure_snapshots import SnapshotResult, ensure_no_snapshot, ensure_snapshot, revert_to_snapshot
 from ..module_utils.vm.argspec import argument_spec
 from ..module_utils.vm.schema import parse
@@ -263,6 +265,11 @@ def main():
         with open_hypervisor(module.params, hidden) as driver:
             result = ensure(driver, module.params, dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
+        if module.check_mode and isinstance(error, VmNotFound):
+            planned = SnapshotResult(changed=True, vm=None, before=(), after=(), name=module.params["snapshot"])
+            module.warn(f"{error.message}; without check mode that fails unless the VM is made before")
+            # The code is for programs that see no play which might make it.
+            module.exit_json(**{**failure(error, hidden), **planned.to_dict()})
         module.fail_json(**failure(error, hidden))
     module.exit_json(**result.to_dict())
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
@@ -144,6 +145,18 @@ def test_vm_power_in_check_mode_leaves_the_vm(run: Run):
     run("vm", **SMALL)
     assert run("vm_power", check=True, name="web", state="on")["vm"]["power"] == "on"
     assert run("vm_info", name="web")["vm"]["power"] == "off"
+
+
+@pytest.mark.parametrize(("state", "changed"), [("on", True), ("paused", True), ("off", False), ("shutdown", False)])
+def test_vm_power_in_check_mode_warns_of_a_vm_that_is_still_to_be_made(
+    run: Run, monkeypatch, state: str, changed: bool
+):
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    planned = run("vm_power", check=True, name="web", state=state)
+    assert (planned["changed"], planned["vm"], planned["code"]) == (changed, None, "driver.vm_not_found")
+    assert "VM 'web' is not at the hypervisor" in warnings[0] and "failed" not in planned
+    assert run("vm_power", name="web", state=state)["failed"]
 
 
 def test_vm_info_tells_of_one_or_of_all(run: Run):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
@@ -49,6 +50,17 @@ def test_a_snapshot_is_taken_gone_back_to_and_deleted(run: Run):
     gone = run("vm_snapshot", snapshot="one", state="absent")
     assert (gone["changed"], gone["snapshot"], gone["snapshots"]) == (True, None, [])
     assert run("vm_snapshot", snapshot="one", state="absent")["changed"] is False
+
+
+@pytest.mark.parametrize("state", ["present", "reverted"])
+def test_in_check_mode_a_vm_that_is_still_to_be_made_is_warned_of(run: Run, monkeypatch, state: str):
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    run("vm", state="absent")
+    planned = run("vm_snapshot", check=True, snapshot="one", state=state)
+    assert (planned["changed"], planned["vm"], planned["snapshots"]) == (True, None, [])
+    assert planned["code"] == "driver.vm_not_found" and "VM 'web' is not at the hypervisor" in warnings[0]
+    assert run("vm_snapshot", snapshot="one", state=state)["failed"]
 
 
 def test_the_tree_is_told_and_which_one_the_vm_is_on(run: Run):

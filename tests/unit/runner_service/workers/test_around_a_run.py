@@ -228,6 +228,13 @@ def test_a_refused_change_tells_what_the_vm_is() -> None:
     assert (outcome.ok, outcome.vm) == (False, {"name": "web"})
 
 
+def test_a_check_that_passed_over_a_vm_that_is_not_there_has_failed() -> None:
+    told = {"changed": True, "vm": None, "code": "driver.vm_not_found", "msg": "no VM", "begun": False}
+    error = outcome_of(heard(event("runner_on_ok", **told)), "x", ()).error
+    assert error is not None
+    assert (error.code, error.message, error.begun) == ("driver.vm_not_found", "no VM", False)
+
+
 def test_the_result_of_the_named_task_is_the_outcome() -> None:
     vm = {"name": "web"}
     outcome = outcome_of(
