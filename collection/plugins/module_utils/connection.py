@@ -18,6 +18,7 @@ from .drivers.base import Capability, Connection, VmDriver
 from .drivers.errors import AuthenticationFailed, DriverError, deciding
 from .drivers.registry import DRIVERS, open_driver
 from .sessions import alone_with, is_free, keep_session, read_session
+from .stopping import stopping_in_order
 from .vm.schema import InvalidData
 
 
@@ -80,6 +81,9 @@ def open_hypervisor(params: dict[str, Any], hidden: set[str]) -> Iterator[VmDriv
             driver, logged_in = _opened(stack, connection)
             if logged_in and params["keep_session"] and params["session_file"] is not None:
                 _share(stack, driver, params["session_file"], connection, hidden)
+        if Capability.SESSIONS in driver.capabilities:
+            # Else the session would stay, and what it has begun would go on.
+            stack.enter_context(stopping_in_order())
         yield driver
 
 
