@@ -35,6 +35,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Unsupported,
 )
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.devices import cdrom_node
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.storage import Storage
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_power, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
@@ -42,6 +43,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
+from tests.waiting import wait_until
 
 WEB = VmRef(name="web")
 SOCKET = "/run/libvirt/libvirt-sock"
@@ -359,7 +361,7 @@ def test_everything_that_a_definition_can_say_starts(qemu: LibvirtDriver):
     assert changes(qemu.find(WEB).definition, want) == ()
     qemu.power(WEB, PowerAction.ON, 60)
     found = qemu.find(WEB)
-    assert (found.power, changes(found.definition, want)) == (PowerState.ON, ())
+    assert (found.power, changes(found.definition, want), found.live) == (PowerState.ON, (), ())
     assert Path(found.serial_log).is_file()
     live = domain_of(qemu).XMLDesc(0)
     assert "<listen type='none'/>" in live
@@ -698,8 +700,37 @@ def test_a_card_of_a_guest_that_runs_is_moved_to_another_network(qemu: LibvirtDr
     want = wanted(qemu, nics=[{"name": "front", "network": name}])
     assert ensure_present(qemu, want, dry_run=False).hot == ("nics[front].network",)
     assert f"<source network='{name}'" in domain_of(qemu).XMLDesc(0)
-    assert qemu.find(WEB).definition.nics[0].mac == mac
+    assert (qemu.find(WEB).definition.nics[0].mac, qemu.find(WEB).live) == (mac, ())
     assert not ensure_present(qemu, want, dry_run=False).changed
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_guest_that_runs_otherwise_than_its_vm_is_defined_is_told(qemu: LibvirtDriver):
+    bulk = {"name": "bulk", "size_mib": 4, "pool": qemu.peer.pool, "bus": "scsi"}
+    disks = [*wanted(qemu).to_dict()["disks"], bulk]
+    want = wanted(
+        qemu, disks=disks, cpu={"count": 1, "max_count": 2}, memory_max_mib=128, cdrom=add_disc(qemu, "a.iso")
+    )
+    qemu.create(want)
+    qemu.power(WEB, PowerAction.ON, 60)
+    # The first is what a guest does itself with a disc and its memory.
+    drive = cdrom_node(ElementTree.fromstring(domain_of(qemu).XMLDesc(0)))
+    drive.remove(drive.find("source"))
+    domain_of(qemu).updateDeviceFlags(ElementTree.tostring(drive, encoding="unicode"), libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    domain_of(qemu).setMemoryFlags(96 * 1024, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    assert qemu.find(WEB).live == ()
+    domain_of(qemu).setVcpusFlags(2, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    root = ElementTree.fromstring(domain_of(qemu).XMLDesc(0))
+    gone = next(node for node in root.iterfind("devices/disk") if node.find("alias[@name='ua-disk-bulk']") is not None)
+    xml = ElementTree.tostring(gone, encoding="unicode")
+    domain_of(qemu).detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
+    wait_until(lambda: "ua-disk-bulk" not in domain_of(qemu).XMLDesc(0), 20, "the guest to let the disk go")
+    done = ensure_present(qemu, want, dry_run=True)
+    told = {one["path"]: (one["defined"], one["running"]) for one in done.to_dict()["vm"]["live_differences"]}
+    assert (done.changed, told.keys(), told["cpu.count"]) == (False, {"cpu.count", "disks[bulk]"}, (1, 2))
+    for action in (PowerAction.OFF, PowerAction.ON):
+        assert ensure_power(qemu, WEB, action, timeout=60, dry_run=False).after.live == ()
 
 
 @pytest.mark.qemu

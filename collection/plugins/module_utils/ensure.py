@@ -91,7 +91,7 @@ def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Al
     if not plan.changes:
         return Result(changed=False, before=found, after=found)
     if dry_run:
-        after = _as_wanted(found, want)
+        after = _as_wanted(found, want, cycles=plan.cycles)
     else:
         plan.apply(driver)
         after = _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
@@ -117,10 +117,12 @@ def _refuse_unsupported(driver: VmDriver, want: VmDefinition) -> None:
         raise Unsupported(f"{driver.hypervisor_type} cannot do what {', '.join(missing)} of VM {want.name!r} asks for")
 
 
-def _as_wanted(found: ObservedVm, want: VmDefinition) -> ObservedVm:
+def _as_wanted(found: ObservedVm, want: VmDefinition, *, cycles: bool) -> ObservedVm:
     """What the definition says nothing of, such as the address of a network card, stays."""
     definition = merged(found.definition, want) if found.definition else want
-    return replace(found, name=want.name, managed=True, definition=definition)
+    return replace(
+        found, name=want.name, managed=True, definition=definition, live=() if cycles else found.live
+    )  # fmt: skip
 
 
 def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:
@@ -160,7 +162,8 @@ def ensure_power(  # noqa: PLR0913  # each is one thing that whoever powers a VM
     if done:
         return Result(changed=False, before=found, after=found)
     if dry_run:
-        after = ObservedVm(**{**vars(found), "power": POWER_GOAL[action]})
+        goal = POWER_GOAL[action]
+        after = replace(found, power=goal, live=() if goal is PowerState.OFF else found.live)
         return Result(changed=True, before=found, after=after)
     if action is PowerAction.SHUTDOWN:
         shut_down(driver, ref, timeout, hard=force)

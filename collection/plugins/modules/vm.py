@@ -130,6 +130,18 @@ vm:
       description: What each disk takes at the hypervisor now, in MiB, by its name.
       type: dict
       returned: always
+    live_differences:
+      description:
+        - In what the guest that runs differs from RV(vm.definition), which is what its next start has, because somebody
+          changed only one of them. A power cycle brings both together.
+        - Told by libvirt, of one VM, not of a list. Memory within the limit of O(memory_max_mib) is not compared.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - path: cpu.count
+          defined: 2
+          running: 4
     definition:
       description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
       type: dict
@@ -197,6 +209,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..module_utils.arguments import ref_of, seconds_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
+from ..module_utils.drivers.base import ObservedVm
 from ..module_utils.ensure import Result, ensure_absent, ensure_present
 from ..module_utils.reconfigure import Allowed
 from ..module_utils.vm.argspec import argument_spec
@@ -231,6 +244,11 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
     return ensure_present(driver, want, dry_run=dry_run, create=params["create"], allowed=allowed)
 
 
+def said_of_live(vm: ObservedVm) -> str:
+    paths = ", ".join(change.path for change in vm.live)
+    return f"VM {vm.name!r} runs with another {paths} than it is defined with, until it is powered off and on again"
+
+
 def main():
     module = AnsibleModule(argument_spec=options(), supports_check_mode=True)
     # Not required_if: that would hide the name of an option that is mistyped, memroy_mib.
@@ -242,6 +260,8 @@ def main():
             result = ensure(driver, module.params, dry_run=module.check_mode)
     except Exception as error:  # noqa: BLE001  # the outermost: whatever happens is told with a code
         module.fail_json(**failure(error, hidden))
+    if result.after and result.after.live:
+        module.warn(said_of_live(result.after))
     module.exit_json(**result.to_dict())
 
 

@@ -115,6 +115,18 @@ vm:
       description: What each disk takes at the hypervisor now, in MiB, by its name.
       type: dict
       returned: always
+    live_differences:
+      description:
+        - In what the guest that runs differs from C(definition), which is what its next start has, because somebody
+          changed only one of them. A power cycle brings both together.
+        - Told by libvirt, of one VM, not of a list. Memory within the limit of C(memory_max_mib) is not compared.
+      type: list
+      elements: dict
+      returned: always
+      sample:
+        - path: cpu.count
+          defined: 2
+          running: 4
     definition:
       description: The VM in the words of M(millwright.virt.vm), without secrets. Null if it cannot be told in them.
       type: dict

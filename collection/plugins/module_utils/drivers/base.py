@@ -96,6 +96,9 @@ class ObservedVm:
     serial_log: str | None = None
     #: What its disks take at the hypervisor now, in MiB, by their names; those that the hypervisor can tell of.
     disk_use: Mapping[str, int] = field(default_factory=dict)
+    #: In what the guest that runs differs from ``definition``, which is what its next start has: ``before`` is of the
+    #: definition. Of one VM alone, from drivers that can tell.
+    live: tuple[Change, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for results; secrets of the definition are left out."""
@@ -105,7 +108,9 @@ class ObservedVm:
         return {
             "name": self.name, "uuid": self.uuid, "power": self.power.value, "managed": self.managed,
             "addresses": list(self.addresses), "serial_log": self.serial_log, "definition": shown,
-            "disk_use": dict(self.disk_use),
+            "disk_use": dict(self.disk_use), "live_differences": [
+                {"path": one.path, "defined": one.before, "running": one.after} for one in self.live
+            ],
         }  # fmt: skip
 
 

@@ -11,11 +11,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Self
 
+from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerState
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
-from . import agent, features, host, power
+from . import agent, features, host, live, power
 from .alone import alone
 from .connection import is_local, is_test, open_connection, shown
 from .devices import Domain
@@ -126,7 +127,15 @@ class Looking:
             addresses=self._addresses(domain, told, overview) if state is PowerState.ON else (),
             serial_log=told.serial_log,
             disk_use=disk_use(told, definition, overview or self._storage) if definition else {},
+            live=self._live(domain, told, definition) if definition and told.managed and not overview else (),
         )
+
+    def _live(self, domain: libvirt.virDomain, told: Domain, definition: VmDefinition) -> tuple[Change, ...]:
+        if not domain.isActive():
+            return ()
+        runs = Domain(domain.XMLDesc(0))
+        seen = definition_of(runs, self._storage)
+        return live.differences(definition, told, seen, runs) if seen else ()
 
     def _addresses(self, domain: libvirt.virDomain, told: Domain, overview: Overview | None) -> tuple[str, ...]:
         """By lease; of one VM alone also by its agent, which may take seconds to say nothing."""
