@@ -16,6 +16,7 @@ from .address import Placement, address_of, shown
 from .bulk import read_vms
 from .collector import Properties, read, read_view
 from .faults import asking
+from .questions import Attending
 from .sdk import vim, vmodl
 from .trust import stub_of
 from .waiting import Waiter
@@ -112,6 +113,10 @@ class Session:
     @property
     def waiter(self) -> Waiter:
         return Waiter(self.collector())
+
+    def attending(self, vm: Any, name: str) -> Waiter:
+        """A waiter that hears what the VM asks meanwhile."""
+        return Attending(self.collector(), vm, name)
 
     # --- leaving ---
 

@@ -75,7 +75,8 @@ def _run(session: Session, vm: Any, name: str, action: PowerAction, timeout: flo
 
 
 def _task(session: Session, vm: Any, name: str, action: PowerAction, timeout: float) -> None:
-    session.waiter.finish(getattr(vm, TASKS[action])(), timeout, f"{action.value} of VM {name!r}")
+    task = getattr(vm, TASKS[action])()
+    session.attending(vm, name).finish(task, timeout, f"{action.value} of VM {name!r}")
 
 
 def _shut_down(session: Session, vm: Any, deadline: float) -> None:

@@ -68,7 +68,8 @@ class Reconfiguring(Looking):
         spec = plan.spec(running=running)
         spec.changeVersion = version
         try:
-            self._session.waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {plan.seen.name!r}")
+            waiter = self._session.attending(vm, plan.seen.name)
+            waiter.finish(vm.ReconfigVM_Task(spec), CHANGE_TIMEOUT, f"changing VM {plan.seen.name!r}")
         except vim.fault.ConcurrentAccess as fault:
             with deciding():
                 raise _outdated(plan.seen.name) from fault

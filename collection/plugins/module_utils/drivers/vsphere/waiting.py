@@ -50,8 +50,9 @@ class Waiter:
 
     @contextmanager
     def _filter(self, subject: Any, paths: Sequence[str]) -> Iterator[None]:
-        wanted = _Spec.PropertySpec(type=type(subject), pathSet=list(paths), all=False)
-        spec = _Spec.FilterSpec(propSet=[wanted], objectSet=[_Spec.ObjectSpec(obj=subject)])
+        watched = self._watched(subject, paths)
+        wanted = [_Spec.PropertySpec(type=type(one), pathSet=list(what), all=False) for one, what in watched.items()]
+        spec = _Spec.FilterSpec(propSet=wanted, objectSet=[_Spec.ObjectSpec(obj=one) for one in watched])
         made = self._collector.CreateFilter(spec, partialUpdates=False)
         try:
             yield
@@ -59,6 +60,10 @@ class Waiter:
             # Where the connection broke, it went with it.
             with suppress(vmodl.MethodFault, OSError, HTTPException):
                 made.DestroyPropertyFilter()
+
+    def _watched(self, subject: Any, paths: Sequence[str]) -> dict[Any, Sequence[str]]:
+        """Paths of all that is told of. No two things may be of one kind."""
+        return {subject: paths}
 
     def finish(self, task: Any, seconds: float, tried: str) -> Any:
         """The task's result. Raises its fault, or TimedOut. Whatever else ends the wait, the task is cancelled."""

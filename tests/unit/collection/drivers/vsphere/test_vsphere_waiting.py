@@ -8,7 +8,8 @@ from __future__ import annotations
 import pytest
 from pyVmomi import vim, vmodl
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import TimedOut
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Busy, TimedOut
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.questions import Attending
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.waiting import Waiter
 
 query = vmodl.query.PropertyCollector
@@ -122,3 +123,50 @@ def test_a_subject_that_goes_is_told_as_gone():
     collector.WaitForUpdatesEx = lambda _version, _options: left
     with pytest.raises(vmodl.fault.ManagedObjectNotFound):
         Waiter(collector).until(task, ["runtime.powerState"], bool, 60)
+
+
+# --- questions of the VM ---
+
+
+class Vm:
+    """A VM that can be answered."""
+
+    def __init__(self):
+        self.answers: list[tuple[str, str]] = []
+
+    def AnswerVM(self, question: str, choice: str) -> None:
+        self.answers.append((question, choice))
+
+
+def asking(message: str, *labels: str) -> dict[str, object]:
+    choices = [vim.ElementDescription(key=str(key), label=label) for key, label in enumerate(labels)]
+    question = vim.vm.QuestionInfo(
+        id="7", text="Really\n do it?", choice=vim.option.ChoiceOption(choiceInfo=choices),
+        message=[vim.vm.Message(id=message, text="")],
+    )  # fmt: skip
+    return {"runtime.question": question}
+
+
+@pytest.mark.parametrize(("labels", "answer"), [(("Yes", "No"), "0"), (("No", "button.yes"), "1"), (("a", "b"), "0")])
+def test_that_a_guest_uses_the_disc_that_is_to_be_another_one_is_answered_once(labels: tuple[str, ...], answer: str):
+    vm, task = Vm(), Task()
+    asked = asking("msg.cdromdisconnect.locked", *labels)
+    collector = Collector(task, RUNNING, asked, RUNNING, DONE)
+    assert Attending(collector, vm, "web").finish(task, 60, "changing") == 7
+    assert (vm.answers, task.cancelled, collector.filters) == ([("7", answer)], False, 0)
+
+
+def test_a_question_that_nobody_here_can_answer_ends_the_wait_and_the_task():
+    vm, task = Vm(), Task()
+    collector = Collector(
+        task, RUNNING, asking("msg.uuid.altered", "Moved", "Copied"), RUNNING, {"info.state": "error"}
+    )
+    with pytest.raises(Busy, match=r"VM 'web' waits for an answer at the vCenter, .*: Really do it\?"):
+        Attending(collector, vm, "web").finish(task, 60, "switching on")
+    assert (vm.answers, task.cancelled, collector.filters) == ([], True, 0)
+
+
+def test_a_question_at_a_vm_whose_task_has_ended_is_no_hindrance():
+    task = Task()
+    collector = Collector(task, DONE | asking("msg.uuid.altered", "Moved", "Copied"))
+    assert Attending(collector, Vm(), "web").finish(task, 60, "changing") == 7
