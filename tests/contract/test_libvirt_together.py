@@ -27,6 +27,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt im
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction
 
 WEB = VmRef(name="web")
 ELSEWHERE = "14deef71-5406-40e0-8f02-dffc79f6730b"
@@ -54,10 +55,10 @@ class Other(LibvirtDriver):
         other, strikes = cls(driver._connection, driver._url), [happens]
         real = getattr(other, before)
 
-        def interrupted(*args: Any) -> Any:
+        def interrupted(*args: Any, **named: Any) -> Any:
             while strikes:
                 strikes.pop()()
-            return real(*args)
+            return real(*args, **named)
 
         setattr(other, before, interrupted)
         return other
@@ -113,6 +114,47 @@ def test_no_marker_stays_when_a_vm_is_made_and_none_is_made_without_a_disk(peer,
     driver.create(definition(peer))
     assert marked == [definition(peer).identity]
     assert not [name for name in peer.files(driver) if name.endswith("-mark")]
+
+
+# --- two who change one VM ------------------------------------------------------------------------------------------
+
+
+def test_of_two_who_change_a_vm_at_once_the_later_gets_a_conflict_and_takes_its_disks_back(peer, driver):
+    before = definition(peer)
+    driver.create(before)
+    disks = [*before.to_dict()["disks"], {"name": "theirs", "size_mib": 1}]
+    theirs = definition(peer, memory_mib=128, disks=disks)
+    late = Other.of(
+        driver, before="_refuse_changed_meanwhile", happens=lambda: ensure_present(driver, theirs, dry_run=False)
+    )
+    ours = definition(peer, description="ours", disks=[*before.to_dict()["disks"], {"name": "ours", "size_mib": 1}])
+    with pytest.raises(Conflict, match=r"somebody else changed VM 'web'") as lost:
+        ensure_present(late, ours, dry_run=False)
+    assert lost.value.left == ()
+    assert changes(driver.find(WEB).definition, theirs) == ()
+    made = {names.disk_volume(before.identity, disk) for disk in theirs.disks}
+    assert peer.files(driver) == {peer.template} | made
+
+
+def test_a_disk_of_the_same_name_that_another_change_has_put_into_the_vm_is_not_taken_back(peer, driver):
+    before = definition(peer)
+    driver.create(before)
+    want = definition(peer, disks=[*before.to_dict()["disks"], {"name": "data", "size_mib": 1}])
+    late = Other.of(
+        driver, before="_refuse_changed_meanwhile", happens=lambda: ensure_present(driver, want, dry_run=False)
+    )
+    with pytest.raises(Conflict):
+        ensure_present(late, want, dry_run=False)
+    assert changes(driver.find(WEB).definition, want) == ()
+    assert names.disk_volume(want.identity, want.disks[1]) in peer.files(driver)
+
+
+def test_a_vm_that_somebody_starts_while_it_is_changed_is_not_changed(peer, driver):
+    driver.create(definition(peer))
+    late = Other.of(driver, before="_refuse_changed_meanwhile", happens=lambda: driver.power(WEB, PowerAction.ON, 10))
+    with pytest.raises(Conflict, match="powered"):
+        ensure_present(late, definition(peer, memory_mib=128), dry_run=False)
+    assert changes(driver.find(WEB).definition, definition(peer)) == ()
 
 
 # --- hosts that share a pool ----------------------------------------------------------------------------------------

@@ -21,6 +21,8 @@ from .storage import MIB, Storage
 class ChangePlan:
     """What is to be made, changed and removed."""
 
+    #: The domain's configuration of which all this was computed.
+    before: str
     now: VmDefinition
     want: VmDefinition
     added: tuple[PlannedDisk, ...]
@@ -39,8 +41,11 @@ class ChangePlan:
         return frozenset(nic.name for nic in self.nics) - {nic.name for nic in self.now.nics}
 
 
-def plan_changes(now: VmDefinition, want: VmDefinition, storage: Storage, connection: libvirt.virConnect) -> ChangePlan:
-    """Raises what making the changes would: NotFound, InvalidTemplate, InsufficientResources."""
+def plan_changes(
+    before: str, now: VmDefinition, want: VmDefinition, storage: Storage, connection: libvirt.virConnect
+) -> ChangePlan:
+    """``before`` is the XML that ``now`` was read of. Raises what making the changes would: NotFound, InvalidTemplate,
+    InsufficientResources."""
     planning.refuse_missing_networks(want, connection)
     old = {disk.name: disk for disk in now.disks}
     added = tuple(planning.planned_disk(disk, storage) for disk in want.disks if disk.name not in old)
@@ -52,6 +57,7 @@ def plan_changes(now: VmDefinition, want: VmDefinition, storage: Storage, connec
         _refuse_beyond_pool(disk, storage)
     changes_disc = any(change.kind == "cdrom" for change in changes(now, want))
     return ChangePlan(
+        before=before,
         now=now,
         want=want,
         added=added,

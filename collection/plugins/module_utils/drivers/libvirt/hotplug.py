@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from xml.etree.ElementTree import Element
 
@@ -17,6 +17,7 @@ from ..errors import TimedOut
 from . import names
 from .changing import ChangePlan, part_of
 from .devices import Domain, aliased, cdrom_node, disk_nodes, nic_nodes
+from .domain_xml import Source
 from .editing import Editor, xml_of
 from .making import Making
 from .sdk import libvirt
@@ -80,8 +81,9 @@ def free_ports(root: Element) -> int:
 
 
 @contextmanager
-def changed(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> Iterator[None]:
-    """The guest has the changes in the block: what it may refuse comes first, what cannot be undone last.
+def changed(domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source], making: Making) -> Iterator[None]:
+    """The guest has the changes in the block: what it may refuse comes first, what cannot be undone last. ``made`` are
+    the added disks.
 
     If the block or a change fails, the guest gets back what it had, as far as it lets go of what it got: ``making`` is
     told of cards that stay, and keeps the volumes of disks that do. The configuration is the caller's to put back.
@@ -99,7 +101,7 @@ def changed(domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> Iter
             undo.callback(_try, domain.setVcpusFlags, plan.now.cpu.count, NOW)
             domain.setVcpusFlags(plan.want.cpu.count, BOTH)
         undo.callback(_unplug, domain, plan, making)
-        for new in _added(plan, editor, making):
+        for new in _added(plan, editor, made):
             domain.attachDeviceFlags(new, BOTH)
         _grow(domain, plan)
         yield
@@ -116,9 +118,9 @@ def _replaced(before: Domain, plan: ChangePlan, editor: Editor) -> Iterator[tupl
         yield xml_of(drive), xml_of(editor.put_disc(plan.disc))
 
 
-def _added(plan: ChangePlan, editor: Editor, making: Making) -> Iterator[str]:
+def _added(plan: ChangePlan, editor: Editor, made: Mapping[str, Source]) -> Iterator[str]:
     for planned in plan.added:
-        yield xml_of(editor.add_disk(planned.disk, making.disk(planned)))
+        yield xml_of(editor.add_disk(planned.disk, made[planned.disk.name]))
     for nic in plan.nics:
         if nic.name in plan.new_nics:
             yield xml_of(editor.set_nic(nic))

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -19,6 +19,7 @@ from . import hotplug, names, planning, power
 from .changing import ChangePlan, kept_after, plan_changes
 from .connection import is_test
 from .devices import Domain
+from .domain_xml import Source
 from .editing import Editor
 from .looking import INACTIVE, Looking
 from .making import Making
@@ -48,7 +49,9 @@ class Reconfiguring(Looking):
     def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it
         with self._looking(f"looking at what {ref} takes while it runs"):
             domain = self._present(ref)
-            return hotplug.hot_paths(domain, self._now(domain), changes) if domain.isActive() else frozenset()
+            if not domain.isActive():
+                return frozenset()
+            return hotplug.hot_paths(domain, self._now(domain, Domain(domain.XMLDesc(INACTIVE))), changes)
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         tried = f"changing {ref}"
@@ -68,15 +71,19 @@ class Reconfiguring(Looking):
         with self._asking(tried):
             making = Making(self._storage, domain.UUIDString(), lambda: hotplug.files_of(domain))
             self._remove_stale(domain, plan)
-            with self._all_or_nothing(making, tried), self._old_definition_after_failure(domain):
-                if running:
-                    with hotplug.changed(domain, plan, making):
-                        self._keep(domain, want)
+            with self._all_or_nothing(making, tried):
+                # That may take long, and somebody else be quicker.
+                made = {planned.disk.name: making.disk(planned) for planned in plan.added}
+                self._refuse_changed_meanwhile(domain, plan, running=running)
+                with self._old_definition_after_failure(plan):
+                    if running:
+                        with hotplug.changed(domain, plan, made, making):
+                            self._keep(domain, want)
+                            self._set_autostart(domain, plan)
+                    else:
+                        self._define(domain, plan, made)
+                        self._rename(domain, want.name)
                         self._set_autostart(domain, plan)
-                else:
-                    self._define(domain, plan, making)
-                    self._rename(domain, want.name)
-                    self._set_autostart(domain, plan)
         with self._saying_what_is_left(tried, lambda: self._volumes_of(domain, plan.removed)):
             for name in self._volumes_of(domain, plan.removed):
                 self._storage.remove(self._storage.owned(domain.UUIDString())[name])
@@ -84,7 +91,8 @@ class Reconfiguring(Looking):
     def _plan_changes(self, ref: VmRef, want: VmDefinition) -> tuple[libvirt.virDomain, ChangePlan]:
         """The domain, if it can be made as wanted, and what that takes."""
         domain = self._present(ref)
-        told = Domain(domain.XMLDesc(INACTIVE))
+        before = domain.XMLDesc(WHOLE)
+        told = Domain(before)
         self._refuse_foreign(domain, told, "changed")
         planning.refuse_what_the_host_lacks(want, self._features)
         self._refuse_name(replace(want, uuid=domain.UUIDString()))
@@ -95,7 +103,7 @@ class Reconfiguring(Looking):
                 f"VM {domain.name()!r} boots by UEFI, whose variables are in a file that libvirt names after the VM; "
                 "say where the file is (virsh edit, os/nvram) before the VM is renamed"
             )
-        return domain, plan_changes(self._now(domain), want, self._storage, self._connection)
+        return domain, plan_changes(before, self._now(domain, told), want, self._storage, self._connection)
 
     def _refuse_outdated(
         self, domain: libvirt.virDomain, differing: tuple[Change, ...], asked: tuple[Change, ...]
@@ -107,8 +115,15 @@ class Reconfiguring(Looking):
                 f"another change ({paths}); compare again"
             )
 
-    def _now(self, domain: libvirt.virDomain) -> VmDefinition:
-        definition = self._definition_of(domain, Domain(domain.XMLDesc(INACTIVE)))
+    def _refuse_changed_meanwhile(self, domain: libvirt.virDomain, plan: ChangePlan, *, running: bool) -> None:
+        """What follows would undo what somebody else has changed since the plan was made."""
+        if domain.XMLDesc(WHOLE) != plan.before:
+            raise Conflict(f"somebody else changed VM {domain.name()!r} while this was at it; compare again")
+        if bool(domain.isActive()) is not running:
+            raise Conflict(f"somebody else powered VM {domain.name()!r} while it was changed; compare again")
+
+    def _now(self, domain: libvirt.virDomain, told: Domain) -> VmDefinition:
+        definition = self._definition_of(domain, told)
         if definition is None:
             raise Conflict(f"what VM {domain.name()!r} keeps of its definition cannot be read, so it is not changed")
         return definition
@@ -125,20 +140,18 @@ class Reconfiguring(Looking):
         raise InvalidTransition(f"VM {domain.name()!r} is {state.value}; changing it needs it powered off")
 
     @contextmanager
-    def _old_definition_after_failure(self, domain: libvirt.virDomain) -> Iterator[None]:
-        before = domain.XMLDesc(WHOLE)
+    def _old_definition_after_failure(self, plan: ChangePlan) -> Iterator[None]:
         try:
             yield
         except BaseException:
             with suppress(libvirt.libvirtError):
-                self._connection.defineXML(before)
+                self._connection.defineXML(plan.before)
             raise
 
-    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> None:
-        xml = domain.XMLDesc(WHOLE)
-        editor = Editor(xml, plan.now)
+    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source]) -> None:
+        editor = Editor(plan.before, plan.now)
         for planned in plan.added:
-            editor.add_disk(planned.disk, making.disk(planned))
+            editor.add_disk(planned.disk, made[planned.disk.name])
         for disk in plan.removed:
             editor.remove_disk(disk.name)
         for nic in plan.nics:
@@ -149,7 +162,7 @@ class Reconfiguring(Looking):
             editor.put_disc(plan.disc)
         if plan.want.boot_order != plan.now.boot_order:
             editor.boot_from(plan.want.boot_order)
-        editor.keep(kept_after(Domain(xml).kept or plan.want, plan.want))
+        editor.keep(kept_after(Domain(plan.before).kept or plan.want, plan.want))
         self._connection.defineXML(editor.xml)
         for disk in plan.grown:
             volume = self._storage.owned(domain.UUIDString())[names.disk_volume(domain.UUIDString(), disk)]
