@@ -145,6 +145,31 @@ def test_a_missing_file_is_not_looked_for_on_this_host_when_the_hypervisor_is_el
     refused(mock, NotFound, "here.qcow2", template=str(tmp_path / "here.qcow2"))
 
 
+@pytest.mark.parametrize(
+    ("asked", "there"),
+    [
+        ("debian-13.qcow2", "in pool 'default'; there are: debian-12.qcow2, a.iso, template.qcow2"),
+        (
+            "/default/x",
+            "in any active storage pool; there are: /default/a.iso, /default/debian-12.qcow2, /default/templ",
+        ),
+    ],
+)
+def test_a_missing_template_is_named_with_those_that_there_are(mock: LibvirtDriver, asked: str, there: str):
+    for name in ("a.iso", "debian-12.qcow2", "11111111-2222-4333-8444-555555555555-root.qcow2"):
+        add_volume(mock, name)
+    refused(mock, NotFound, f"no image '{asked}' {there}", template=asked)
+
+
+def test_of_many_images_the_likeliest_are_named(mock: LibvirtDriver):
+    for number in range(12):
+        add_volume(mock, f"{number}.iso")
+    with pytest.raises(
+        NotFound, match=r"no image 'template' in pool 'default'; there are: template.qcow2, .* and 3 more"
+    ):
+        mock.check(wanted(mock, cdrom="template"))
+
+
 @pytest.mark.parametrize("cdrom", ["install.iso", "/default/install.iso"])
 def test_a_cdrom_is_found_by_name_and_by_path(mock: LibvirtDriver, cdrom: str):
     add_volume(mock, "install.iso", "raw")

@@ -20,6 +20,8 @@ CAPTURES_NAMESPACE, CAPTURES_PREFIX = "urn:millwright:captures:1", "millwright-c
 DISK, NIC = "ua-disk-", "ua-nic-"
 CDROM, SEED = "ua-cdrom", "ua-cloud-init"
 
+_OF_A_VM = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}-")
+
 #: What QEMU's guest agent listens on.
 AGENT_CHANNEL = "org.qemu.guest_agent.0"
 #: libvirt puts so many characters of a VM's name into the paths of sockets, which the kernel keeps short. The agent's
@@ -35,6 +37,11 @@ def prefix(identity: str) -> str:
 def foreign(mark: str) -> str:
     """A disk or card that somebody else put into a VM of ours, by its place or address."""
     return f"foreign-{mark.replace(':', '')}"
+
+
+def is_of_a_vm(volume: str) -> bool:
+    """Whether a volume is called as those are that are made for a VM."""
+    return _OF_A_VM.match(volume) is not None
 
 
 def disk_volume(identity: str, disk: Disk) -> str:

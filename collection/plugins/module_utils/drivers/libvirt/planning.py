@@ -135,7 +135,8 @@ def refuse_too_large(disks: tuple[PlannedDisk, ...]) -> None:
 def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStoragePool]) -> Source | None:
     if not want.cdrom:
         return None
-    image, volume = storage.find_image(want.cdrom, homes + storage.pools())
+    pools = {pool.name(): pool for pool in homes + storage.pools()}
+    image, volume = storage.find_image(want.cdrom, list(pools.values()))
     if volume is None and not is_disc(image.path):
         raise InvalidTemplate(f"cdrom {want.cdrom!r} is in no active storage pool, and is no image of a disc")
     return Source(path=image.path)

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from functools import partial
 from pathlib import Path, PurePosixPath
 from xml.etree import ElementTree
@@ -26,6 +27,8 @@ MIB = 1024 * 1024
 
 #: What a volume is -> whether it is a block device. Other kinds (network, directory) are no disks for us.
 _IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
+#: How many images an error lists, the likeliest first.
+MOST_NAMED = 10
 #: Pools that are directories.
 _OF_FILES = frozenset({"dir", "fs", "netfs"})
 #: A pool is not read again while one of its volumes is being made; seconds to wait for that.
@@ -93,7 +96,18 @@ class Storage:
         if self._local and name.startswith("/") and _is_readable_file(name):
             return image_of_file(Path(name)), None
         where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
-        raise NotFound(f"there is no image {name!r} {where}; put it there and run virsh pool-refresh, or correct it")
+        raise NotFound(f"there is no image {name!r} {where}; {_likely(name, self._images(name, pools))}")
+
+    def _images(self, name: str, pools: list[libvirt.virStoragePool]) -> set[str]:
+        """What could have been meant, as it would be said: volumes that were not made for a VM."""
+        paths = name.startswith("/")
+        found: set[str] = set()
+        for pool in self.pools() if paths else pools:
+            # A pool may be stopped while it is listed.
+            volumes = unless(libvirt.VIR_ERR_OPERATION_INVALID, pool.listVolumes) or []
+            images = [volume for volume in volumes if not names.is_of_a_vm(volume)]
+            found.update(str(directory_of(pool) / image) if paths else image for image in images)
+        return found
 
     def _volume(self, name: str, pools: list[libvirt.virStoragePool]) -> libvirt.virStorageVol | None:
         if name.startswith("/"):
@@ -237,6 +251,13 @@ def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
 def keeps_files(pool: libvirt.virStoragePool) -> bool:
     """Whether any file can be put where the pool keeps its volumes."""
     return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
+
+
+def _likely(name: str, images: set[str]) -> str:
+    close = get_close_matches(name, images, MOST_NAMED)
+    shown = [*close, *sorted(images - set(close))]
+    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return f"there are: {', '.join(shown[:MOST_NAMED]) or 'none'}{more}"
 
 
 def _listed(pools: list[libvirt.virStoragePool]) -> str:
