@@ -17,6 +17,7 @@ from vsphere_peers import PATIENCE, VspherePeer, make, make_template, vsphere
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
     Ambiguous,
+    Conflict,
     DriverError,
     InsufficientResources,
     InvalidTemplate,
@@ -28,6 +29,8 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.devices import bus_of, disks_of
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.kept import options
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.making import Maker
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.planning import Plan
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
@@ -139,6 +142,22 @@ def test_a_name_that_two_templates_have_is_ambiguous_and_the_refusal_lists_them(
 
 
 # --- what others do meanwhile ---
+
+
+def test_a_create_that_fails_because_another_delivery_was_faster_names_none_of_its_files_as_left(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
+):
+    real = Maker.make
+
+    def overtaken(maker: Maker, plan: Plan) -> None:
+        real(maker, plan)
+        raise vim.fault.DuplicateName(msg="there is one", name="web", object=vm_of(driver))
+
+    monkeypatch.setattr(Maker, "make", overtaken)
+    with pytest.raises(Conflict, match="DuplicateName") as failed:
+        driver.create(definition(peer))
+    assert failed.value.left == ()
+    assert driver.find(WEB)
 
 
 def test_a_disk_that_somebody_has_put_on_another_place_is_still_ours(peer: VspherePeer, driver: VsphereDriver):

@@ -29,6 +29,9 @@ CONTROLLERS: dict[DiskBus, type] = {
 }
 #: Places on a controller; on SCSI the controller itself has number 7.
 _SCSI_UNITS, _SATA_UNITS = [unit for unit in range(16) if unit != 7], list(range(30))
+_IDE_UNITS = (0, 1)
+#: That a VM can have of a family.
+_MOST_CONTROLLERS = 4
 
 CARDS: dict[NicModel, type] = {NicModel.VIRTIO: _Device.VirtualVmxnet3, NicModel.E1000: _Device.VirtualE1000}
 
@@ -149,7 +152,10 @@ class Board:
             if bus_of(one) is bus:
                 return one
         family = _Device.VirtualAHCIController if bus is DiskBus.SATA else _Device.VirtualSCSIController
-        number = sum(isinstance(one, family) for one in self.devices)
+        taken = {one.busNumber for one in self.devices if isinstance(one, family)}
+        number = next((number for number in range(_MOST_CONTROLLERS) if number not in taken), None)
+        if number is None:
+            raise Unsupported(f"a disk is to be on bus {bus.value}, and the VM has no room for another controller")
         controller = CONTROLLERS[bus](key=next(self._keys), busNumber=number)
         if bus is not DiskBus.SATA:
             controller.sharedBus = "noSharing"
@@ -184,11 +190,16 @@ class Board:
         return device
 
     def drive(self, path: str) -> None:
-        """A drive with an image, on the IDE controller."""
-        ide = [one.key for one in self.devices if isinstance(one, _Device.VirtualIDEController)]
+        """A drive with an image, on the first free place of the IDE controllers."""
+        ide = [one.key for one in self.devices if isinstance(one, _Device.VirtualIDEController)] or [IDE_KEY]
+        taken = {(one.controllerKey, one.unitNumber) for one in self.devices}
+        free = [(key, unit) for key in ide for unit in _IDE_UNITS if (key, unit) not in taken]
+        if not free:
+            raise Unsupported("the VM is to have a drive, and has no free place on its IDE controllers")
+        key, unit = free[0]
         backing = _Device.VirtualCdrom.IsoBackingInfo(fileName=path)
         device = _Device.VirtualCdrom(
-            key=next(self._keys), controllerKey=(ide or [IDE_KEY])[0], unitNumber=0, backing=backing,
+            key=next(self._keys), controllerKey=key, unitNumber=unit, backing=backing,
             connectable=_connected(),
         )  # fmt: skip
         self.devices.append(device)

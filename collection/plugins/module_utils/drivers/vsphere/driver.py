@@ -84,7 +84,7 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
         with self._looking(f"deleting {ref}"):
             found = self._deletable(ref)
         if found:
-            with self._saying_what_is_left(f"deleting {ref}", found[1].uuid):
+            with self._saying_what_is_left(f"deleting {ref}", found[1].uuid, of_whole=True):
                 unless_gone(lambda: self._maker().remove(*found))
 
     def check_delete(self, ref: VmRef) -> None:

@@ -79,14 +79,15 @@ class Looking:
         return tuple(sorted(file.name for file in told))
 
     @contextmanager
-    def _saying_what_is_left(self, tried: str, identity: str) -> Iterator[None]:
+    def _saying_what_is_left(self, tried: str, identity: str, *, of_whole: bool = False) -> Iterator[None]:
+        """A whole VM is left by what was to remove it; by what makes one it is not: another delivery has made it."""
         try:
             with self._asking(tried):
                 yield
         except DriverError as error:
             with suppress(DriverError), self._asking(tried):
                 found = self._vms.by_uuid(identity)
-                error.left = self._files_of(found[0]) if found else ()
+                error.left = self._files_of(found[0]) if found and (of_whole or found[1].half_made) else ()
             raise
 
     def list_vms(self) -> tuple[ObservedVm, ...]:

@@ -106,3 +106,29 @@ def test_a_card_has_the_address_that_was_given_or_one_of_vspheres(mac: str | Non
 def test_a_card_that_vsphere_does_not_have_is_refused():
     with pytest.raises(Unsupported, match="rtl8139; vSphere has: virtio, e1000"):
         Board([]).card(nic(model="rtl8139"), NET)
+
+
+def test_a_new_controller_has_the_first_free_number_of_its_family():
+    there = [device.VirtualLsiLogicController(key=1000 + number, busNumber=number) for number in (1, 2, 3)]
+    board = Board(list(there))
+    assert board.new_disk(disk(bus="virtio"), STORE) == "scsi0:0"
+    full = Board([*there, device.VirtualLsiLogicController(key=1000, busNumber=0)])
+    with pytest.raises(Unsupported, match="on bus virtio, and the VM has no room for another controller"):
+        full.new_disk(disk(bus="virtio"), STORE)
+
+
+def test_a_drive_is_where_no_other_device_is():
+    ide = [device.VirtualIDEController(key=200, busNumber=0), device.VirtualIDEController(key=201, busNumber=1)]
+    others = [device.VirtualDisk(key=3000 + unit, controllerKey=200, unitNumber=unit) for unit in (0, 1)]
+    board = Board([*ide, *others])
+    for unit in (0, 1):
+        board.drive("[fast] x.iso")
+        assert (board.changes[-1].device.controllerKey, board.changes[-1].device.unitNumber) == (201, unit)
+    with pytest.raises(Unsupported, match="no free place on its IDE controllers"):
+        board.drive("[fast] x.iso")
+
+
+def test_a_drive_of_a_new_vm_is_the_first_one():
+    board = Board([])
+    board.drive("[fast] x.iso")
+    assert (board.changes[-1].device.controllerKey, board.changes[-1].device.unitNumber) == (200, 0)
