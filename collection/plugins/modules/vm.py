@@ -21,6 +21,7 @@ options:
       - With V(present) the VM is there as the options say. Its power state stays.
         What a VM that is on cannot take while it runs is refused, or done with O(allow_power_cycle).
       - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
+        Templates stay, and so does what somebody else attached to the VM, which only the hypervisor's own tools remove.
     type: str
     choices: [absent, present]
     default: present
