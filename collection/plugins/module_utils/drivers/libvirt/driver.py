@@ -112,12 +112,12 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
                 domain = self._deletable(ref)
             with self._saying_what_is_left(tried, lambda: self._files_of(identity)):
                 if domain:
-                    self._remove(domain)
+                    self._remove_whole(domain)
                 elif self._by_uuid(identity) is None:
                     for volume in self._leftovers(identity).ours:
                         self._storage.remove(volume)
 
-    def _remove(self, domain: libvirt.virDomain) -> None:
+    def _remove_whole(self, domain: libvirt.virDomain) -> None:
         """One that somebody else removes meanwhile is removed."""
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
         self._storage.remove_owned(domain.UUIDString())
