@@ -17,6 +17,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     AuthenticationFailed,
     Conflict,
     DriverError,
+    InvalidTemplate,
     InvalidTransition,
     NotFound,
     TimedOut,
@@ -226,6 +227,19 @@ def test_a_definition_that_names_what_is_not_there_is_refused_by_plan_and_apply(
 def test_the_refusal_names_what_there_is(peer: Peer, driver: VmDriver, what):
     with pytest.raises(NotFound, match=getattr(peer, what)):
         driver.create(definition(peer, **LACKING[what](peer)))
+
+
+@pytest.mark.parametrize("clone", ["linked", "full"])
+def test_files_of_a_vm_are_no_templates(peer: Peer, driver: VmDriver, clone: str):
+    before = peer.files(driver)
+    driver.create(definition(peer, "other"))
+    made = peer.files(driver)
+    for file in made - before:
+        want = definition(peer, disks=[{"name": "root", "template": file, "pool": peer.pool, "clone": clone}])
+        for attempt in (driver.check, driver.create):
+            with pytest.raises((InvalidTemplate, NotFound)):
+                attempt(want)
+    assert (driver.find(WEB), peer.files(driver)) == (None, made)
 
 
 def test_a_create_that_fails_leaves_nothing(peer: Peer, driver: VmDriver):

@@ -117,6 +117,16 @@ def test_a_template_of_another_format_than_was_said_is_refused(mock: LibvirtDriv
     mock.create(wanted(mock, disks=[{"name": "root", "template": name, "template_format": "raw"}]))
 
 
+def test_the_disk_of_a_vm_is_no_template_and_its_secrets_are_no_disc(mock: LibvirtDriver):
+    other = definition(mock.peer, "other")
+    mock.create(other)
+    add_volume(mock, f"{other.identity}-cloud-init.iso", "raw")
+    refused(mock, InvalidTemplate, "capturing", template=f"{other.identity}-root.qcow2")
+    refused(mock, InvalidTemplate, "capturing", template=f"/default/{other.identity}-root.qcow2", clone="full")
+    with pytest.raises(InvalidTemplate, match=r"cloud-init\.iso"):
+        mock.check(wanted(mock, cdrom=f"{other.identity}-cloud-init.iso"))
+
+
 def test_a_disk_smaller_than_its_template_is_refused(mock: LibvirtDriver):
     refused(mock, InvalidTemplate, "8 MiB", template="template.qcow2", size_mib=7)
 

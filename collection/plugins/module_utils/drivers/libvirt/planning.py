@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from xml.etree import ElementTree
 
 from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
@@ -102,7 +103,14 @@ def _refuse_any_file(disk: Disk, image: Image) -> None:
         )
 
 
+def _refuse_of_a_vm(what: str, image: Image) -> None:
+    """It changes under whoever else has it, goes with its VM, and may hold what is told to that one's guest alone."""
+    if names.is_of_a_vm(PurePosixPath(image.path).name):
+        raise InvalidTemplate(f"{what} was made for another VM; of a VM's disk a template is made by capturing it")
+
+
 def _refuse_template(disk: Disk, image: Image) -> None:
+    _refuse_of_a_vm(f"template {disk.template!r}", image)
     if image.refers:
         raise InvalidTemplate(
             f"template {disk.template!r} refers to another file, which guests could read through it; flatten it first"
@@ -137,6 +145,7 @@ def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStor
         return None
     pools = {pool.name(): pool for pool in homes + storage.pools()}
     image, volume = storage.find_image(want.cdrom, list(pools.values()))
+    _refuse_of_a_vm(f"cdrom {want.cdrom!r}", image)
     if volume is None and not is_disc(image.path):
         raise InvalidTemplate(f"cdrom {want.cdrom!r} is in no active storage pool, and is no image of a disc")
     return Source(path=image.path)
