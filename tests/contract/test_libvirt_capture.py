@@ -131,7 +131,7 @@ def test_here_a_template_has_its_name_when_it_is_whole(
     with monkeypatch.context() as patch:
         patch.setattr("os.link", _broken)
         patch.setattr(Path, "unlink", _left)
-        patch.setattr(LibvirtDriver, "_remove", _left)
+        patch.setattr(LibvirtDriver, "_remove_from_pool", _left)
         with pytest.raises(Broken):
             driver.capture(WEB, GOLDEN)
     assert (driver.template(WEB, GOLDEN), unfinished.exists()) == (None, True)

@@ -145,12 +145,12 @@ class Capturing(Looking):
     def _remove_half_made(self, planned: Capture) -> None:
         """What a killed try has left; ``_refuse_taken`` has seen that it is nothing else."""
         for name in (planned.unfinished, planned.told.volume):
-            self._remove(planned, name)
+            self._remove_from_pool(planned, name)
         if planned.place:
             # A libvirt that has not read the pool since does not know the file.
             (planned.place / planned.unfinished).unlink(missing_ok=True)
 
-    def _remove(self, planned: Capture, name: str) -> None:
+    def _remove_from_pool(self, planned: Capture, name: str) -> None:
         volume = _volume(planned.pool, name)
         if volume is not None:
             self._storage.remove(volume)
@@ -184,7 +184,7 @@ class Capturing(Looking):
             raise DriverError(f"making template {want.volume!r} failed", detail=str(error)) from error
         finally:
             with suppress(libvirt.libvirtError):
-                self._remove(planned, planned.unfinished)
+                self._remove_from_pool(planned, planned.unfinished)
                 planned.pool.refresh(0)
             # Also if libvirt is gone.
             aside.unlink(missing_ok=True)
