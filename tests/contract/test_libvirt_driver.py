@@ -648,6 +648,18 @@ class DomainThatKeepsItsName(RealOne):
 
 @pytest.mark.qemu
 @pytest.mark.slow
+def test_volumes_that_another_host_has_removed_are_in_nobodys_way(qemu: LibvirtDriver):
+    want = wanted(qemu)
+    qemu.create(want)
+    domain_of(qemu).undefine()
+    with pytest.raises(Conflict, match="shares the pool"):
+        qemu.check(want)
+    (directory_of(qemu) / f"{want.identity}-root.qcow2").unlink()
+    qemu.create(want)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 def test_a_rename_that_fails_leaves_everything_as_it_was(qemu: LibvirtDriver):
     ref = VmRef(name="web", uuid="0b9d1c8e-5f3a-4c5e-8a77-2f6f3c1b9a10")
     qemu.create(wanted(qemu, uuid=ref.uuid))

@@ -84,6 +84,11 @@ class Looking:
             return self._leftovers(ref.identity).names
 
     def _leftovers(self, identity: str) -> Leftovers:
+        found = leftovers(self._storage, identity, lambda: self._features.host)
+        if not found.unclear:
+            return found
+        # Another host may have removed them since libvirt read the pool.
+        self._storage.refresh_owned(identity)
         return leftovers(self._storage, identity, lambda: self._features.host)
 
     def list_vms(self) -> tuple[ObservedVm, ...]:

@@ -219,6 +219,11 @@ class Storage:
         """Afterwards the volume is not there; one that is missing is a removed one."""
         unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: volume.delete(0))
 
+    def refresh_owned(self, identity: str) -> None:
+        """Have libvirt read each pool again that has a volume of the VM."""
+        for volumes in self.owned_by_pool(identity):
+            self.refresh(volumes[0].storagePoolLookupByVolume())
+
     def remove_owned(self, identity: str) -> None:
         for volumes in self.owned_by_pool(identity):
             for volume in volumes:
