@@ -22,8 +22,8 @@ options:
         What a VM that is on cannot take while it runs is refused, or done with O(allow_power_cycle).
       - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
         Templates stay, and so does what somebody else attached to the VM, which only the hypervisor's own tools remove.
-      - At libvirt, volumes of a VM that is not there, and that no killed run of this host left, are a conflict that names
-        them. They may be disks of the VM at another host that shares the pool.
+      - At libvirt, volumes of a VM that is not there, and that no killed run of this host left, are a conflict that
+        names them. They may be disks of the VM at another host that shares the pool.
     type: str
     choices: [absent, present]
     default: present
