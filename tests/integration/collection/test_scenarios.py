@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ SEQUENCE = ["create", "converge", "idempotence", "side_effect", "verify", "destr
 pytestmark = pytest.mark.slow
 
 
-def molecule(scenario: str, home: Path) -> str:
+def molecule(scenario: str, home: Path, *, fails: bool = False) -> str:
     """Run the scenario; its output. What it made is gone afterwards, also if it failed."""
     environment = {
         "HOME": home, "ANSIBLE_HOME": home / ".ansible", "MOLECULE_EPHEMERAL_DIRECTORY": home, "NO_COLOR": "1",
@@ -29,7 +31,7 @@ def molecule(scenario: str, home: Path) -> str:
         text=True, timeout=280, check=False,
     )  # fmt: skip
     said = done.stdout + done.stderr
-    assert done.returncode == 0, said
+    assert (done.returncode != 0) is fails, said
     return said
 
 
@@ -53,3 +55,23 @@ def test_the_scenario_on_libvirt(tmp_path: Path):
 def test_the_scenario_on_vsphere(tmp_path: Path):
     assert actions(molecule("vsphere", tmp_path), "vsphere") == SEQUENCE
     assert not (tmp_path / "vcenter").exists()
+
+
+@pytest.mark.vcsim
+def test_a_vcenter_that_cannot_be_started_leaves_nothing(tmp_path: Path):
+    # It runs already when its address is to be kept, which fails.
+    (tmp_path / "vcenter" / "url").mkdir(parents=True)
+    said = molecule("vsphere", tmp_path, fails=True)
+    assert "The simulator was not started" in said
+    assert actions(said, "vsphere") == ["destroy"]
+    assert not (tmp_path / "vcenter").exists()
+    assert list(started_at(tmp_path)) == []
+
+
+def started_at(home: Path) -> Iterator[str]:
+    """Programs whose directory for temporary files is the simulator's."""
+    mark = f"TMPDIR={home}/vcenter/files".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if mark in (process / "environ").read_bytes():
+                yield (process / "cmdline").read_text()
