@@ -56,9 +56,13 @@ class Inventory:
         ours = (one for one in found if within is None or one.path.startswith(f"{within.path}/"))
         return sorted(ours, key=lambda one: one.path)
 
-    @property
-    def networks(self) -> list[Entity]:
-        return self.every(vim.Network)
+    @cached_property
+    def _networks(self) -> dict[str, str]:
+        return {one.id: one.name for one in self.every(vim.Network)}
+
+    def network_name(self, key: str) -> str | None:
+        """A distributed port group's key is its id."""
+        return self._networks.get(key)
 
     def entity(self, reference: Any) -> Entity | None:
         return self._all.get(reference)

@@ -67,7 +67,7 @@ class Looking:
 
     def _observed(self, seen: list[Seen]) -> list[ObservedVm]:
         inventory = self._inventory
-        return [observed(one, lambda key: _network_name(inventory, key)) for one in seen]
+        return [observed(one, inventory.network_name) for one in seen]
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         with self._asking(f"looking for what is left of {ref}"):
@@ -138,9 +138,3 @@ class Looking:
     def _refuse_foreign(self, seen: Seen, verb: str) -> None:
         if not seen.managed and not seen.half_made:
             raise Conflict(f"VM {seen.name!r} was not made by Millwright and is not {verb}")
-
-
-def _network_name(inventory: Inventory, key: str) -> str | None:
-    """A distributed port group's key is its id."""
-    found = next((one for one in inventory.networks if one.id == key), None)
-    return found.name if found else None

@@ -10,11 +10,12 @@ from what the VM keeps (kept.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from ...vm.definition import Disk, DiskFormat, Firmware, InvalidDefinition, Nic, NicModel, VmDefinition
+from ...vm.schema import fields_of, plain
 from ...vm.states import PowerState
 from ..base import ObservedVm
 from . import cards, disks, kept, names
@@ -146,10 +147,22 @@ def _definition(seen: Seen, network_name: NetworkName) -> VmDefinition | None:
 
 
 def _within_rules(told: VmDefinition) -> VmDefinition | None:
+    """What has its default is within them."""
     try:
-        return VmDefinition.from_dict(told.to_dict())
+        return VmDefinition.from_dict(_beyond_defaults(told))
     except InvalidDefinition:
         return None
+
+
+def _beyond_defaults(told: Any) -> dict[str, Any]:
+    values = ((spec, getattr(told, spec.name)) for spec in fields_of(type(told)))
+    return {spec.name: _plain(value) for spec, value in values if spec.required or value != spec.default}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return _beyond_defaults(value) if is_dataclass(value) else plain(value)
 
 
 def _told(seen: Seen, said: VmDefinition, network_name: NetworkName) -> VmDefinition:
