@@ -186,6 +186,36 @@ def test_a_disk_that_somebody_has_put_on_another_place_is_still_ours(peer: Vsphe
     assert peer.files(driver) == before
 
 
+@pytest.mark.parametrize("field", ["memory_mib", "memory_max_mib"])
+def test_memory_that_vsphere_would_not_give_is_refused(peer: VspherePeer, driver: VsphereDriver, field: str):
+    driver.create(definition(peer))
+    wrong = {"memory_mib": 64, field: 66}
+    for want in (definition(peer, "new", **wrong), definition(peer, **wrong)):
+        for dry_run in (True, False):
+            with pytest.raises(Unsupported, match=f"{field} is 66; .* a multiple of 4") as refused:
+                ensure_present(driver, want, dry_run=dry_run)
+            assert refused.value.begun is False
+
+
+@pytest.mark.parametrize(("format", "thin"), [("qcow2", True), ("raw", False)])
+def test_a_full_copy_is_asked_for_as_thin_or_thick_as_it_is_wanted(
+    peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch, format: str, thin: bool
+):
+    """The simulator makes it as its template is."""
+    asked, real = [], vim.VirtualMachine.CloneVM_Task
+
+    def clone(vm: Any, folder: Any, name: str, spec: Any) -> Any:
+        asked.extend(spec.location.disk)
+        return real(vm, folder, name, spec)
+
+    monkeypatch.setattr(vim.VirtualMachine, "CloneVM_Task", clone)
+    driver.create(with_disk(peer, clone="full", format=format))
+    driver.create(definition(peer, "linked", disks=[{"template": peer.template, "clone": "linked", "pool": peer.pool}]))
+    full, linked = asked
+    assert full.diskBackingInfo.thinProvisioned is thin
+    assert linked.diskBackingInfo is None
+
+
 def test_a_vm_has_nothing_of_the_guest_data_of_what_it_is_cloned_from(
     peer: VspherePeer, driver: VsphereDriver, monkeypatch: pytest.MonkeyPatch
 ):

@@ -76,13 +76,41 @@ def test_a_server_that_closes_after_each_answer_is_no_failure(proxy: Proxy, simu
         assert (driver.list_vms(), driver.find(WEB)) == ((), None)
 
 
-@pytest.mark.parametrize("fault", ["503", "drop", "lose"])
+@pytest.mark.parametrize("fault", ["garbage", "page"])
+@pytest.mark.parametrize("method", ["RetrieveServiceContent", "RetrievePropertiesEx"])
+def test_an_answer_that_makes_no_sense_is_not_taken_for_an_empty_inventory(
+    proxy: Proxy, simulator, method: str, fault: str
+):
+    for look in ("list_vms", "find", "host"):
+        proxy.rules[method] = [fault]
+        with pytest.raises(Unreachable) as failed, open_driver(through(proxy, simulator)) as driver:
+            driver.find(WEB) if look == "find" else getattr(driver, look)()
+        assert failed.value.retryable
+
+
+@pytest.mark.parametrize("fault", ["503", "drop", "lose", "garbage", "page"])
+def test_a_farewell_that_fails_is_no_failure(proxy: Proxy, simulator, fault: str):
+    proxy.rules["Logout"] = [fault]
+    with open_driver(through(proxy, simulator)) as driver:
+        assert driver.list_vms() == ()
+
+
+@pytest.mark.parametrize("fault", ["503", "drop", "lose", "garbage"])
+def test_a_question_that_gets_lost_while_something_is_made_is_asked_again(proxy: Proxy, simulator, fault: str):
+    """What is waited for may have taken hours."""
+    proxy.rules["WaitForUpdatesEx"] = [fault] * 3
+    with open_driver(through(proxy, simulator)) as driver:
+        ensure_present(driver, definition(peer_at(through(proxy, simulator))), dry_run=False)
+    assert (proxy.calls["CloneVM_Task"], proxy.calls["CancelTask"]) == (1, 0)
+
+
+@pytest.mark.parametrize("fault", ["503", "drop", "lose", "garbage"])
 @pytest.mark.parametrize("method", ["CloneVM_Task", "ReconfigVM_Task", "CreateFilter", "WaitForUpdatesEx"])
 def test_a_create_that_fails_on_its_way_can_be_tried_again_and_doubles_nothing(
     proxy: Proxy, simulator, method: str, fault: str
 ):
     want = definition(peer_at(connection_to(simulator)))
-    proxy.rules[method] = [fault]
+    proxy.rules[method] = [fault] * (4 if method in ("WaitForUpdatesEx", "CreateFilter") else 1)
     with pytest.raises(Unreachable) as failed, open_driver(through(proxy, simulator)) as driver:
         ensure_present(driver, want, dry_run=False)
     assert failed.value.retryable

@@ -69,5 +69,14 @@ def test_a_vm_is_found_in_two_calls_by_uuid_and_in_one_more_by_name(
     assert driver.find(WEB).uuid == uuid
     assert calls == ["RetrievePropertiesEx", "RetrievePropertiesEx"]
     calls.clear()
+    assert driver.find(VmRef(name="x", uuid=driver._vms.find(WEB)[0]._GetMoId())).uuid == uuid
+    assert calls[2:] == ["RetrievePropertiesEx"]
+    calls.clear()
     assert [vm.uuid for vm in driver.list_vms()] == [uuid]
     assert calls == ["RetrievePropertiesEx"]
+
+
+def test_a_managed_object_id_that_is_no_vms_finds_nothing(peer: VspherePeer, driver: VsphereDriver):
+    template = driver._planner.templates.called(peer.template).object._GetMoId()
+    assert driver.find(VmRef(name="x", uuid=template)) is None
+    assert driver.find(VmRef(name="x", uuid="vm-4711")) is None

@@ -19,6 +19,10 @@ from urllib.parse import urlsplit
 from tools import vcsim
 
 _METHOD = re.compile(rb"<(?:\w+:)?Body[^>]*>\s*<(?:\w+:)?(\w+)")
+_INSTEAD = {
+    "garbage": b"<soapenv:Envelope xmlns:soapenv='http://schemas.xmlsoap.org/soap/envelope/'><soapenv:Bo",
+    "page": b"<html xmlns='http://www.w3.org/1999/xhtml'><body><p>Please log in</p></body></html>",
+}
 _RETURNED = re.compile(rb"<returnval.*</returnval>", re.DOTALL)
 _OBJECT = re.compile(rb"<objects>.*?</objects>", re.DOTALL)
 _CONFIG = re.compile(rb"<propSet><name>config\..*?</propSet>", re.DOTALL)
@@ -32,7 +36,7 @@ class Proxy:
     url: str
     calls: Counter[str] = field(default_factory=Counter)
     #: Method -> what is done to its next calls, one after the other: "503", "drop" (before the server has heard it),
-    #: "lose" (the answer), "close" (after the answer), or seconds to wait.
+    #: "lose" (the answer), "close" (after the answer), "garbage" or "page" (instead of the answer), or seconds to wait.
     rules: dict[str, list[str | float]] = field(default_factory=dict)
     released: threading.Event = field(default_factory=threading.Event)
     #: Name of a VM that is only just being made, as a vCenter tells of one: by its name alone, and not to who looks for
@@ -115,7 +119,9 @@ class _Handler(BaseHTTPRequestHandler):
         if self.proxy.coming:
             answer = self.proxy.hidden(method, answer)
         headers |= {"Connection": "close"} if rule == "close" else {}
-        if rule == "lose":
+        if rule in _INSTEAD:
+            self._answer(200, headers, _INSTEAD[rule])
+        elif rule == "lose":
             self.close_connection = True
         else:
             self._answer(status, headers, answer)

@@ -23,6 +23,7 @@ options:
   uuid:
     description:
       - Identity of the VM. Where it is given it decides, and O(name) only names the VM in messages.
+      - On vSphere its managed-object id does as well (V(vm-42)).
     type: str
   snapshot:
     description:

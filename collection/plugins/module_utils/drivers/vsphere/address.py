@@ -9,7 +9,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from ..errors import Unsupported
 
@@ -51,10 +51,19 @@ _PLACES = frozenset(field.name for field in fields(Placement))
 
 def address_of(url: str) -> Address:
     """Raises Unsupported for a URL that is not ours."""
-    parts = urlsplit(url)
+    try:
+        return _address(urlsplit(url))
+    except ValueError as error:
+        raise Unsupported(f"the URL of the vSphere hypervisor is none: {error}") from None
+
+
+def _address(parts: SplitResult) -> Address:
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
         raise Unsupported("the URL of a vSphere hypervisor is https://HOST[:PORT]/, without a name and password in it")
-    said = dict(parse_qsl(parts.query, keep_blank_values=True))
+    words = parse_qsl(parts.query, keep_blank_values=True)
+    said = dict(words)
+    if len(said) < len(words):
+        raise Unsupported("the URL of a vSphere hypervisor says each word behind the question mark once")
     thumbprint = _thumbprint(said.pop("thumbprint", None))
     _refuse_unknown(said)
     return Address(
@@ -66,7 +75,8 @@ def _refuse_unknown(said: dict[str, str]) -> None:
     for name, value in said.items():
         if name not in _PLACES or not value:
             known = ", ".join(sorted(_PLACES | {"thumbprint"}))
-            raise Unsupported(f"the URL of a vSphere hypervisor says {name}={value}; it may give values for: {known}")
+            # Not the value: somebody may have put a password here.
+            raise Unsupported(f"the URL of a vSphere hypervisor says {name}=...; it may give values for: {known}")
 
 
 def _thumbprint(said: str | None) -> str | None:

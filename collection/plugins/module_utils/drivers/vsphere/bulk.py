@@ -61,7 +61,11 @@ def _ask(stub: Any, collector: Any, method: str, arguments: list[Any]) -> Elemen
     status, body = _post(stub, stub.SerializeRequest(collector, info, arguments))
     if status != 200:
         raise SoapResponseDeserializer(stub).Deserialize(BytesIO(body), info.result)
-    return ElementTree.fromstring(body).find(f".//{{{_NS}}}returnval")  # noqa: S314  # of whom we trust
+    answer = ElementTree.fromstring(body).find(f".//{{{_NS}}}{method}Response")  # noqa: S314  # of whom we trust
+    if answer is None:
+        # A page of something in between, say. Nothing of it means that there are no VMs.
+        raise HTTPException("what was answered is no answer of a vCenter or ESXi host")
+    return answer.find(f"{{{_NS}}}returnval")
 
 
 def _post(stub: Any, body: bytes) -> tuple[int, bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ...vm.definition import DiskFormat, identity_of
+from ...vm.definition import identity_of
 from ...vm.snapshots import named
 from ...vm.states import PowerState
 from ...vm.templates import Template, WantedTemplate
@@ -18,7 +18,7 @@ from . import guestinfo, names, snapshots
 from .devices import KIB_PER_MIB, Board, cards_of, disks_of, drives_of, slots_of
 from .kept import options
 from .looking import Looking
-from .making import CHANGE_TIMEOUT, MAKE_TIMEOUT, Maker, marked
+from .making import CHANGE_TIMEOUT, MAKE_TIMEOUT, Maker, flat, marked
 from .observation import Seen, datastore_name, disk_slots, format_of, named_disks
 from .placement import MIB, Datastore, Places
 from .sdk import vim
@@ -167,9 +167,7 @@ class Capturing(Looking):
 def _clone_spec(planned: Capture, want: WantedTemplate) -> Any:
     """Whole in itself: no disk of the copy refers to one of the VM, or of its template."""
     whole, places = "moveAllDiskBackingsAndDisallowSharing", planned.places
-    backing = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
-        fileName="", diskMode="persistent", thinProvisioned=want.format is DiskFormat.QCOW2
-    )
+    backing = flat(want.format)
     datastore = planned.datastore.entity.object
     disks = [
         vim.vm.RelocateSpec.DiskLocator(

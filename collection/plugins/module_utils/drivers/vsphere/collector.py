@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from http.client import HTTPException
 from typing import Any
 
 from .sdk import vim, vmodl
@@ -20,7 +21,10 @@ def read(collector: Any, objects: Sequence[Any], paths: Sequence[str]) -> dict[A
     """The properties of each object. Raises ManagedObjectNotFound if one of them is gone."""
     if not objects:
         return {}
-    return _retrieved(collector, _request(type(objects[0]), paths, [_Spec.ObjectSpec(obj=one) for one in objects]))
+    found = _retrieved(collector, _request(type(objects[0]), paths, [_Spec.ObjectSpec(obj=one) for one in objects]))
+    if not found:
+        raise HTTPException("what was answered is no answer of a vCenter or ESXi host")
+    return found
 
 
 def read_view(collector: Any, view: Any, kind: type, paths: Sequence[str]) -> dict[Any, Properties]:

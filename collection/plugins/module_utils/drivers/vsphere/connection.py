@@ -15,9 +15,9 @@ from ..errors import AuthenticationFailed, SessionEnded
 from .address import Placement, address_of, shown
 from .bulk import read_vms
 from .collector import Properties, read, read_view
-from .faults import asking
+from .faults import FAILED, asking
 from .questions import Attending
-from .sdk import vim, vmodl
+from .sdk import vim
 from .trust import stub_of
 from .waiting import Waiter
 
@@ -25,8 +25,6 @@ from .waiting import Waiter
 CALL_TIMEOUT = 120
 #: Seconds for the farewell.
 LOGOUT_TIMEOUT = 10
-
-_GONE = (vmodl.MethodFault, OSError, HTTPException)
 
 
 class Session:
@@ -42,6 +40,8 @@ class Session:
         try:
             with asking(f"connecting to {shown(connection.url)}"):
                 self.content = vim.ServiceInstance("ServiceInstance", self._stub).RetrieveContent()
+                if self.content is None:
+                    raise HTTPException("what was answered is no answer of a vCenter or ESXi host")
                 self._enter(connection)
         except BaseException:
             self._stub.DropConnections()
@@ -93,6 +93,10 @@ class Session:
         """Properties of everything of these kinds below the root; ``kind`` is what they have in common."""
         return read_view(self.content.propertyCollector, self._view(root, kinds), kind, paths)
 
+    def vm(self, id: str) -> Any:
+        """The VM of this managed-object id, whether there is one or not."""
+        return vim.VirtualMachine(id, self._stub)
+
     def read_vms(self, root: Any, paths: Any) -> dict[Any, Properties]:
         """The same of all VMs below the root, for paths of ``observation.PATHS``, many times as fast."""
         view = self._view(root, (vim.VirtualMachine,))
@@ -133,7 +137,7 @@ class Session:
         self._views, self._collector, self._shared = {}, None, True
 
     def close(self) -> None:
-        with suppress(*_GONE):
+        with suppress(*FAILED):
             self._may_take(LOGOUT_TIMEOUT)
             self._leave()
         self._views, self._collector, self._shared = {}, None, True

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TypeVar
+from xml.etree.ElementTree import ParseError
 from xml.parsers.expat import ExpatError
 
 from ..errors import (
@@ -31,6 +32,12 @@ from ..errors import (
 from .sdk import vim, vmodl
 
 T = TypeVar("T")
+
+
+#: A connection that breaks, and an answer that breaks off or makes no sense.
+BROKEN = (OSError, HTTPException, ExpatError, ParseError)
+#: All that a call of the SDK may raise.
+FAILED = (vmodl.MethodFault, *BROKEN)
 
 
 class WrongThumbprint(OSError):
@@ -149,7 +156,7 @@ def asking(tried: str) -> Iterator[None]:
         yield
     except vmodl.MethodFault as fault:
         raise translated(tried, fault) from fault
-    except (OSError, HTTPException, ExpatError) as error:
+    except BROKEN as error:
         raise _broken(tried, error) from error
 
 

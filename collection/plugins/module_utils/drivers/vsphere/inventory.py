@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from http.client import HTTPException
 from typing import Any
 
 from ..errors import Ambiguous, NotFound
@@ -48,6 +49,8 @@ class Inventory:
     @cached_property
     def _all(self) -> dict[Any, Entity]:
         told = self._session.read_all(self._session.content.rootFolder, _KINDS, vim.ManagedEntity, _PATHS)
+        if not told:
+            raise HTTPException("what was answered is no answer of a vCenter or ESXi host")
         return {one: Entity(one, names.read(seen["name"]), _path(one, told)) for one, seen in told.items()}
 
     def every(self, kind: type, within: Entity | None = None) -> list[Entity]:

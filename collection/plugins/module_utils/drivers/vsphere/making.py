@@ -8,19 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from http.client import HTTPException
 from typing import Any
 
-from ...vm.definition import VmDefinition
+from ...vm.definition import DiskFormat, VmDefinition
 from . import booting, cards, disks, names, power
 from .connection import Session
 from .devices import Board, disks_of, slots_of
+from .faults import FAILED
 from .guestinfo import guestinfo, of_guest
 from .kept import Kept, options
 from .observation import Seen
 from .placement import Places
 from .planning import Plan
-from .sdk import vim, vmodl
+from .sdk import vim
 from .vms import Vms
 
 #: Seconds that making or removing a VM may take; a copy takes as long as its disks are large.
@@ -62,7 +62,7 @@ class Maker:
             yield
         except BaseException:
             # What cannot be removed is found as residue, by its identity.
-            with suppress(vmodl.MethodFault, OSError, HTTPException):
+            with suppress(*FAILED):
                 self.remove_half_made(identity)
             raise
 
@@ -119,7 +119,17 @@ class Maker:
 def _locators(plan: Plan, way: str) -> Iterator[Any]:
     for disk, device in zip(plan.from_template, disks_of(plan.template.devices), strict=True):
         datastore = plan.datastores[disk.name].entity.object
-        yield vim.vm.RelocateSpec.DiskLocator(diskId=device.key, datastore=datastore, diskMoveType=way)
+        backing = None if plan.linked else flat(disk.format)
+        yield vim.vm.RelocateSpec.DiskLocator(
+            diskId=device.key, datastore=datastore, diskMoveType=way, diskBackingInfo=backing
+        )
+
+
+def flat(format: DiskFormat) -> Any:
+    """How a copy is made whatever it is a copy of: thin or thick."""
+    return vim.vm.device.VirtualDisk.FlatVer2BackingInfo(
+        fileName="", diskMode="persistent", thinProvisioned=format is DiskFormat.QCOW2
+    )
 
 
 def marked(identity: str) -> dict[str, Any]:

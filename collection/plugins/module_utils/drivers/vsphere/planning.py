@@ -17,6 +17,9 @@ from .kept import Kept, KeptDisk
 from .placement import DEFAULT_POOL, MIB, Datastore, Network, Places
 from .templates import Template, Templates
 
+#: MiB.
+MEMORY_STEP = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
@@ -107,6 +110,9 @@ class Planner:
         most = self.places.most_cpus
         if most and want.cpu.count > most:
             raise Unsupported(f"cpu.count {want.cpu.count} is more than any host here has, which is {most}")
+        for name, memory in (("memory_mib", want.memory_mib), ("memory_max_mib", want.memory_max_mib)):
+            if (memory or 0) % MEMORY_STEP:
+                raise Unsupported(f"{name} is {memory}; at vSphere it is a multiple of {MEMORY_STEP}")
 
     def _template(self, want: VmDefinition) -> Template | None:
         named = [disk for disk in want.disks if disk.template is not None]

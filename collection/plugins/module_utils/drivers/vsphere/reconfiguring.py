@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from http.client import HTTPException
 from typing import Any
 
 from ...vm.changes import Change, changes, same_changes
@@ -18,9 +17,10 @@ from ..base import VmRef
 from ..errors import Conflict, DriverError, InvalidTransition, deciding
 from . import hotplug
 from .changing import ChangePlan, plan_changes
+from .faults import FAILED
 from .looking import Looking
 from .observation import Seen
-from .sdk import vim, vmodl
+from .sdk import vim
 
 #: Seconds that a change may take.
 CHANGE_TIMEOUT = 600
@@ -97,11 +97,11 @@ class Reconfiguring(Looking):
             error.begun = True
             try:
                 self._undo(vm, first, before)
-            except (DriverError, vmodl.MethodFault, OSError, HTTPException):
+            except (DriverError, *FAILED):
                 error.left = tuple(change.path for change in first.differing)
             raise
         except BaseException:
-            with suppress(DriverError, vmodl.MethodFault, OSError, HTTPException):
+            with suppress(DriverError, *FAILED):
                 self._undo(vm, first, before)
             raise
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property, partial
 from typing import Any
 
@@ -18,6 +19,8 @@ from .observation import PATHS, Seen
 from .placement import Places
 from .sdk import vim
 
+#: What no uuid looks like.
+_ID = re.compile(r"vm-\d+|\d+")
 _POOL = "resourcePool"
 _IDENTITY = "config.instanceUuid"
 _NAMED = ("name", _IDENTITY, "config.template")
@@ -50,11 +53,18 @@ class Vms:
 
     def by_uuid(self, uuid: str) -> tuple[Any, Seen] | None:
         """Also one that is only half made."""
-        found = self.anywhere(uuid)
+        return self._here(self.anywhere(uuid))
+
+    def _here(self, found: tuple[Any, Seen] | None) -> tuple[Any, Seen] | None:
+        """None for a VM of another cluster."""
         if not (found and self._is_bounded):
             return found
         told = unless_gone(lambda: self._session.read([found[0]], [_POOL])[found[0]])
         return found if told and told.get(_POOL) in self._pools() else None
+
+    def _by_id(self, said: str) -> tuple[Any, Seen] | None:
+        found = self._read_pair(self._session.vm(said))
+        return self._here(found) if found and not found[1].is_template else None
 
     def anywhere(self, uuid: str) -> tuple[Any, Seen] | None:
         """Also one of another cluster: no two VMs of a vCenter have one identity."""
@@ -63,7 +73,9 @@ class Vms:
         return (found, seen) if seen and not seen.is_template else None
 
     def find(self, ref: VmRef) -> tuple[Any, Seen] | None:
-        """By uuid if there is one, else by name. Raises Ambiguous if several have the name."""
+        """By uuid, or managed-object id, if there is one, else by name. Raises Ambiguous if several have the name."""
+        if ref.uuid and _ID.fullmatch(ref.uuid):
+            return self._whole(self._by_id(ref.uuid))
         if ref.uuid:
             return self._whole(self.by_uuid(ref.uuid))
         named = [one for one, told in self._named(ref.name).items() if _IDENTITY in told]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from http.client import HTTPException
 from typing import Any
 
 from ..errors import TimedOut
 from .collector import Properties
+from .faults import BROKEN, FAILED
 from .sdk import vim, vmodl
 
 _Spec = vmodl.query.PropertyCollector
@@ -21,6 +21,8 @@ _Spec = vmodl.query.PropertyCollector
 ONE_WAIT = 30
 #: Seconds that a task which is given up has to come to its end.
 CANCEL_PATIENCE = 20
+#: How often a question is asked again that breaks off.
+LOST_QUESTIONS = 3
 
 
 class Waiter:
@@ -36,7 +38,17 @@ class Waiter:
         return any(done(seen) for seen in self._seen(subject, paths, time.monotonic() + seconds))
 
     def _seen(self, subject: Any, paths: Sequence[str], deadline: float) -> Iterator[Properties]:
-        """The properties now, and after each change until the deadline."""
+        """The properties now, and after each change until the deadline. If a question or its answer gets lost, all is
+        asked anew: what is waited for may have taken hours."""
+        for _again in range(LOST_QUESTIONS):
+            try:
+                yield from self._updates(subject, paths, deadline)
+            except BROKEN:
+                continue
+            return
+        yield from self._updates(subject, paths, deadline)
+
+    def _updates(self, subject: Any, paths: Sequence[str], deadline: float) -> Iterator[Properties]:
         seen: Properties = {}
         with self._filter(subject, paths):
             version = ""
@@ -58,7 +70,7 @@ class Waiter:
             yield
         finally:
             # Where the connection broke, it went with it.
-            with suppress(vmodl.MethodFault, OSError, HTTPException):
+            with suppress(*FAILED):
                 made.DestroyPropertyFilter()
 
     def _watched(self, subject: Any, paths: Sequence[str]) -> dict[Any, Sequence[str]]:
@@ -74,14 +86,15 @@ class Waiter:
             self._cancel(task)
             raise
         if not in_time:
-            raise TimedOut(f"{tried} has not ended after {round(seconds)} seconds; vSphere goes on with it")
+            self._cancel(task)
+            raise TimedOut(f"{tried} had not ended after {round(seconds)} seconds, and vSphere was told to cancel it")
         if ended["info.state"] == vim.TaskInfo.State.error:
             raise ended["info.error"]
         return ended.get("info.result")
 
     def _cancel(self, task: Any) -> None:
         """Afterwards it has ended, unless it cannot be cancelled or vSphere does not answer."""
-        with suppress(vmodl.MethodFault, OSError, HTTPException):
+        with suppress(*FAILED):
             with suppress(vmodl.MethodFault):
                 task.CancelTask()
             self.until(task, _TASK, lambda seen: _has_ended(seen, {}), CANCEL_PATIENCE)
