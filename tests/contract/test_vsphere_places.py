@@ -162,7 +162,7 @@ def test_datastores_and_networks_are_named_by_name_path_or_id(one: Site, kind: s
 
 def test_no_card_is_on_the_uplinks_of_a_switch(one: Site):
     with one.driver() as driver:
-        (uplinks,) = [network.name for network in driver._inventory.networks if "Uplinks" in network.name]
+        (uplinks,) = [network.name for network in driver._inventory.every(vim.Network) if "Uplinks" in network.name]
         assert uplinks not in driver.host().networks
         disks = [{"name": "root", "size_mib": 4, "pool": "LocalDS_0"}]
         with pytest.raises(NotFound, match="DC0_DVPG0"):
