@@ -13,12 +13,23 @@ from .settings import InvalidSetting
 __all__ = ["about", "begin"]
 
 
-def begin(level: str, form: str) -> None:
-    """Log to stderr from now on. Raises InvalidSetting."""
+#: What of a process is ours: all else in it is Ansible's and its plugins'.
+OURS = __name__.partition(".")[0]
+
+
+def begin(level: str, form: str, *, ours_alone: bool = False) -> None:
+    """Log to stderr from now on; ``ours_alone``: only what is said by our own modules, and leave the rest of Python's
+    logging to whoever is loaded into the process later. Raises InvalidSetting."""
     if level not in logging.getLevelNamesMapping():
         raise InvalidSetting(f"MILLWRIGHT_LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR, not {level!r}")
     if form not in FORMS:
         raise InvalidSetting(f"MILLWRIGHT_LOG_FORMAT must be {' or '.join(FORMS)}, not {form!r}")
     handler = logging.StreamHandler()
     handler.setFormatter(FORMS[form]())
-    logging.basicConfig(level=level, handlers=[handler])
+    if ours_alone:
+        own = logging.getLogger(OURS)
+        own.setLevel(level)
+        own.addHandler(handler)
+        own.propagate = False
+    else:
+        logging.basicConfig(level=level, handlers=[handler])

@@ -13,17 +13,20 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from .places import command, roomy
+from .server import RETIRED
 
 log = logging.getLogger(__name__)
 
 #: Seconds for a server to load Ansible, and then between question and answer, before it is thought to hang.
 _STARTS_WITHIN = 60.0
 _ANSWERS_WITHIN = 10.0
+#: Seconds between two starts, at most, where servers end before they have served.
+_LONGEST_PAUSE = 60
 _ROOT = Path(__file__).parents[2]
 
 
@@ -61,6 +64,56 @@ def _write(directory: Path, call: str) -> Path:
     return shim
 
 
+class _Process:
+    """A server, seen by whoever has started it."""
+
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self.process = subprocess.Popen(  # noqa: S603  # our own command
+                command("runners", arguments[0], str(theirs.fileno()), *arguments[1:]),
+                env=dict(environment), cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),), start_new_session=True,
+            )  # fmt: skip
+        self._lifeline = ours
+        ours.settimeout(0)
+        self.began_at = self._heard_at = time.monotonic()
+        self._asked, self._patience = False, _STARTS_WITHIN
+        #: It takes nothing on any more, and ends with its last run.
+        self.is_retired = False
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    @property
+    def hangs(self) -> bool:
+        return self._asked and time.monotonic() - self._heard_at > self._patience
+
+    @property
+    def has_served(self) -> bool:
+        """Whether it has ever answered: it came through its start."""
+        return self._patience == _ANSWERS_WITHIN
+
+    def ask(self) -> None:
+        with suppress(BlockingIOError, ConnectionError):
+            if said := self._lifeline.recv(4096):
+                self._asked, self._patience = False, _ANSWERS_WITHIN
+                self.is_retired = self.is_retired or RETIRED in said
+        with suppress(BlockingIOError, ConnectionError):
+            self._lifeline.send(b"?")
+            if not self._asked:
+                self._heard_at, self._asked = time.monotonic(), True
+
+    def end(self, patience: float) -> None:
+        self._lifeline.close()
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
 class Keeper:
     """Keeps a warm server for the runs below ``directory``; for one thread. Settings are those of ``environment``."""
 
@@ -70,51 +123,57 @@ class Keeper:
         self._log_format = log_format
         directory.mkdir(mode=0o700, exist_ok=True)
         self.socket = directory / "socket"
-        self._start()
+        #: Servers that have retired and still have runs.
+        self._old: list[_Process] = []
+        self._failures = 0
+        self._server = self._start()
 
     @property
     def pid(self) -> int:
-        return self._process.pid
+        """Of the server that runs are given to; of the last one, where there is none just now."""
+        return self._server.process.pid
 
     def alive(self) -> None:
-        """Ask the server for a sign of life; one that is gone, or gives none, is replaced. Returns at once."""
-        ended, silence = self._process.poll() is not None, time.monotonic() - self._heard_at
-        if ended or (self._asked and silence > self._patience):
-            log.warning("the warm Ansible %s; starting another one", "is gone" if ended else "hangs")
-            self._end(patience=0)  # one that hangs does not end by itself
-            self._start()
-        self._ask()
+        """Ask the server for a sign of life; one that is gone, or gives none, is replaced: at once, or after a pause if
+        it never came through its start. One that has retired is replaced, too, and goes on with its runs. Returns at
+        once."""
+        self._bury_the_old()
+        server = self._server
+        if server.is_retired and not server.has_ended:
+            self._old.append(server)
+            self._server = self._start()
+        elif server.has_ended or server.hangs:
+            self._replace(server)
+        self._server.ask()
 
     def close(self) -> None:
         """No server is left, and no run of its."""
-        self._end(patience=0.5)
-
-    def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  # our own command
-                command("runners", str(self.socket), str(theirs.fileno()), self._log_format),
-                env=self._environment, cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),), start_new_session=True,
-            )  # fmt: skip
-        self._lifeline = ours
-        ours.settimeout(0)
-        self._heard_at, self._asked, self._patience = time.monotonic(), False, _STARTS_WITHIN
-
-    def _ask(self) -> None:
-        with suppress(BlockingIOError, ConnectionError):
-            if self._lifeline.recv(4096):
-                self._asked, self._patience = False, _ANSWERS_WITHIN
-        with suppress(BlockingIOError, ConnectionError):
-            self._lifeline.send(b"?")
-            if not self._asked:
-                self._heard_at, self._asked = time.monotonic(), True
-
-    def _end(self, patience: float) -> None:
-        self._lifeline.close()
-        try:
-            self._process.wait(patience)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        for server in (self._server, *self._old):
+            server.end(patience=0.5)
         self.socket.unlink(missing_ok=True)
+
+    def _replace(self, server: _Process) -> None:
+        if server.has_served or not server.has_ended:
+            self._failures = 0
+        elif time.monotonic() - server.began_at < self._pause:
+            return
+        if not server.is_retired:
+            log.warning("the warm Ansible %s; starting another one", "is gone" if server.has_ended else "hangs")
+        self._failures += not server.has_served
+        server.end(patience=0)  # one that hangs does not end by itself
+        self.socket.unlink(missing_ok=True)
+        self._server = self._start()
+
+    @property
+    def _pause(self) -> float:
+        """Seconds from one start to the next where servers do not come through it."""
+        return float(min(_LONGEST_PAUSE, 2**self._failures)) if self._failures else 0.0
+
+    def _bury_the_old(self) -> None:
+        for server in self._old:
+            if server.has_ended:
+                server.end(patience=0)
+        self._old = [server for server in self._old if not server.has_ended]
+
+    def _start(self) -> _Process:
+        return _Process((str(self.socket), self._log_format), self._environment, self.directory)

@@ -188,24 +188,33 @@ class Turn:
 
 
 class Journal:
-    """What has changed the variables of a play since a point in time."""
+    """What has changed the variables of a play since a point in time, as far as anybody has still to be told."""
 
     def __init__(self) -> None:
         self._entries: list[Entry] = []
+        self._forgotten = 0
+        #: Whether anybody has to be told of what comes.
+        self.is_read: Callable[[], bool] = lambda: True
 
     @property
     def length(self) -> int:
-        return len(self._entries)
+        return self._forgotten + len(self._entries)
 
     def since(self, length: int) -> list[Entry]:
-        return self._entries[length:]
+        return self._entries[length - self._forgotten :]
+
+    def forget(self, length: int) -> None:
+        """All have been told of as much."""
+        del self._entries[: max(0, length - self._forgotten)]
+        self._forgotten = max(length, self._forgotten)
 
     def keep(self, owner: Any, method: str) -> None:
         """From now on, calls of this method are entries."""
         original = getattr(owner, method)
 
         def kept(*arguments: Any, **named: Any) -> Any:
-            self._entries.append((method, arguments, named))
+            if self.is_read():
+                self._entries.append((method, arguments, named))
             return original(*arguments, **named)
 
         setattr(owner, method, kept)
@@ -217,6 +226,7 @@ class Pool:
     def __init__(self) -> None:
         self.journal = Journal()
         self._workers: dict[tuple[int, str], KeptWorker] = {}
+        self.journal.is_read = lambda: bool(self._workers)
         self._turns: dict[int, Turn] = {}
         self._play: Any = None
         #: Hosts and tasks that were done once.
@@ -239,6 +249,7 @@ class Pool:
             return WorkerProcess(**told)
         self._look_at_repetition(told)
         self._turns[slot] = turn = self._turn(slot, told)
+        self.journal.forget(min(worker.heard for worker in self._workers.values()))
         return turn
 
     def _look_at_repetition(self, told: dict[str, Any]) -> None:

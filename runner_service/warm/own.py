@@ -66,7 +66,7 @@ def main() -> None:
         return
     os.ftruncate(lock, 0)
     os.ftruncate(2, 0)  # what the server before said
-    logs.begin("INFO", "text")
+    logs.begin("INFO", "text", ours_alone=True)
     signal.signal(signal.SIGTERM, _leave)
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import importlib
 import locale
+import logging
 import os
 import secrets
 import shutil
@@ -126,10 +127,27 @@ def _load_what_runs_need() -> None:
     loader.callback_loader.get(importlib.import_module("ansible.constants").DEFAULT_STDOUT_CALLBACK, class_only=True)
     # This loader keeps instances: a class would be taken for one.
     loader.vars_loader.get("host_group_vars")
+    _let_adjacent_plugins_win(loader)
     _template_once()
     _rehearse()
     with suppress(ImportError):
         _rehearse_module(importlib.import_module(_OURS))
+
+
+def _let_adjacent_plugins_win(loader: Any) -> None:
+    """Where a playbook or a role brings a plugin of its own under the name of one that is loaded already, it is used:
+    by itself Ansible takes whatever was loaded first under a name, which otherwise is the one found first."""
+    preloaded = {name for name in sys.modules if name.startswith("ansible.plugins.")}
+    original = loader.PluginLoader.add_directory
+
+    def add_directory(self: Any, directory: str, with_subdir: bool = False) -> None:  # noqa: FBT001, FBT002  # Ansible's
+        original(self, directory, with_subdir)
+        place = Path(directory or "", self.subdir if with_subdir else "")
+        for name in {f"{self.package}.{file.stem}" for file in place.glob("*.py")} & preloaded:
+            sys.modules.pop(name, None)
+            preloaded.discard(name)
+
+    loader.PluginLoader.add_directory = add_directory
 
 
 def _template_once() -> None:
@@ -215,6 +233,7 @@ class _fresh_state:  # noqa: N801  # used like a function
         self._directory = _own_directories()
         _colour_as_terminal_can()
         _events_to_their_run()
+        _log_to_the_file_that_is_there()
 
     def __exit__(self, *_: object) -> None:
         shutil.rmtree(self._directory, ignore_errors=True)
@@ -236,6 +255,13 @@ def _colour_as_terminal_can() -> None:
     importlib.reload(importlib.import_module("ansible.utils.color"))
     display: Any = importlib.import_module("ansible.utils.display")
     display.Display()._set_column_width()
+
+
+def _log_to_the_file_that_is_there() -> None:
+    """Ansible opens the file that its ``log_path`` names when it is loaded; it may have been rotated since."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.FileHandler):
+            handler.close()  # it is opened again with the first line
 
 
 def _events_to_their_run() -> None:

@@ -22,7 +22,7 @@ def main() -> None:
     """python -c ... SOCKET LIFELINE LOG_FORMAT [room for what runs show]; LIFELINE is the descriptor of a socket: the
     runner is at its other end."""
     path, lifeline, form = sys.argv[1:4]
-    logs.begin("INFO", form)
+    logs.begin("INFO", form, ours_alone=True)
     signal.signal(signal.SIGTERM, _leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     server = Server(Path(path), Preloaded(), lifeline=int(lifeline))

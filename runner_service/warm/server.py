@@ -35,6 +35,8 @@ _PEER = struct.Struct("3i")
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR
 #: What the server handles or ignores, and a run is not to inherit.
 _HANDLED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCHLD, signal.SIGUSR1)
+#: Said by a server at its lifeline: it takes nothing on any more.
+RETIRED = b"!"
 #: Of a run's environment /proc shows as much as there is room for in the server's own: this first, by which runs are
 #: found.
 _MARK = b"AWX_ISOLATED_DATA_DIR="
@@ -63,7 +65,8 @@ class Run:
 
 class Server:
     """Serves until ``lifeline`` ends, or nothing was asked for ``idle`` seconds (0: for ever), or it is out of date, or
-    SIGUSR1 comes: then runs that have begun go on to their end, and another server can take its place meanwhile.
+    SIGUSR1 comes: then runs that have begun go on to their end, and another server can take its place meanwhile. It
+    says so at its lifeline.
 
     ``lock`` is a descriptor to close then; ``tell`` hears of each run how many there were, and how many there are.
     """
@@ -119,6 +122,9 @@ class Server:
         self._poll.unregister(self._listener)
         self._listener.close()
         self._path.unlink(missing_ok=True)
+        if self._lifeline is not None:
+            with suppress(OSError):
+                os.write(self._lifeline, RETIRED)
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import socket
@@ -17,8 +18,9 @@ from pathlib import Path
 
 import pytest
 
+from runner_service.warm import keeper as keepers
 from runner_service.warm import shim
-from runner_service.warm.keeper import write_shim
+from runner_service.warm.keeper import Keeper, write_shim
 from runner_service.warm.wire import Line, Request
 from tests.integration.warm.conftest import Warm
 from tests.waiting import wait_until
@@ -145,3 +147,24 @@ def test_whoever_says_no_go_runs_nothing(warm: Warm) -> None:
     client.close()
     wait_until(lambda: not Path(f"/proc/{int(process)}").exists(), 20, "it has gone, too")
     assert not made.exists()
+
+
+def test_servers_that_end_before_they_have_served_are_started_less_and_less_often(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, started = 100.0, []
+
+    def command(*_arguments: str) -> list[str]:
+        started.append(now)
+        return ["false"]
+
+    monkeypatch.setattr(keepers, "command", command)
+    monkeypatch.setattr(keepers.time, "monotonic", lambda: now)
+    keeper = Keeper(tmp_path / "warm", {})
+    for _ in range(300):
+        keeper._server.process.wait()
+        keeper.alive()
+        now += 1.0
+    keeper.close()
+    pauses = [later - earlier for earlier, later in itertools.pairwise(started)]
+    assert pauses == [0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.warm.conftest import Warm
+from runner_service.warm.keeper import Keeper, write_shim
+from tests.integration.warm.conftest import ORDINARY, Warm
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow
@@ -256,3 +257,77 @@ def test_runs_at_once_do_not_mix(warm: Warm) -> None:
         assert process.returncode == 0
         assert "not warm" not in err
         assert set(re.findall(r"said (\w+)", out)) == {colour}
+
+
+OWN_CALLBACK = """
+from ansible.plugins.callback import CallbackBase
+
+class CallbackModule(CallbackBase):
+    CALLBACK_VERSION, CALLBACK_TYPE, CALLBACK_NAME = 2.0, "stdout", "default"
+
+    def v2_runner_on_ok(self, result):
+        self._display.display("OURS: " + result._host.name)
+"""
+
+
+def test_plugins_of_the_playbooks_own_are_used_under_names_that_ansible_has_too(warm: Warm) -> None:
+    (warm.directory / "callback_plugins").mkdir()
+    warm.write("callback_plugins/default.py", OWN_CALLBACK)
+    arguments = play(warm, "  - ansible.builtin.debug: {msg: hello}\n")
+    done = warm.run(*arguments)
+    assert is_warm(done)
+    assert "OURS: a" in done.stdout
+    assert done.stdout == warm.run_ordinary(*arguments).stdout
+
+
+def serving(warm: Warm, name: str, environment: dict[str, str]) -> Warm:
+    """Another server, with settings of its own."""
+    keeper = Keeper(warm.directory.parent / name, environment)
+    shim = write_shim(warm.directory.parent / f"{name}-bin", keeper.socket, str(ORDINARY))
+    one = Warm(keeper, shim, warm.directory, environment)
+    one.wait_until_ready()
+    return one
+
+
+def test_what_ansible_logs_is_in_the_file_that_is_there_and_nowhere_else(warm: Warm) -> None:
+    log = warm.directory / "ansible.log"
+    arguments = play(warm, "  - ansible.builtin.debug: {msg: hello}\n")
+    one = serving(warm, "logging", {**warm.environment, "ANSIBLE_LOG_PATH": str(log)})
+    try:
+        done = one.run(*arguments)
+        assert is_warm(done)
+        assert "hello" in log.read_text()
+        assert done.stderr == ""
+        log.rename(warm.directory / "ansible.log.1")
+        assert is_warm(one.run(*arguments))
+        assert "hello" in log.read_text(), "it was rotated"
+    finally:
+        one.keeper.close()
+
+
+def test_a_server_that_is_out_of_date_is_replaced_while_its_last_run_goes_on(warm: Warm) -> None:
+    plugins = warm.directory.parent / "callbacks"
+    plugins.mkdir()
+    one = serving(warm, "stale", {**warm.environment, "ANSIBLE_CALLBACK_PLUGINS": str(plugins)})
+    try:
+        long = one.start(*play(one, "  - ansible.builtin.command: {cmd: 'sleep 30'}\n"))
+        wait_until(lambda: _runs(one), 20, "the run has begun")
+        old = one.keeper.pid
+        (plugins / "more.py").write_text("")
+        one.write("short.yml", PLAY + "  - ansible.builtin.debug: {msg: hello}\n")
+        short = ("--inventory=inventory.yml", "short.yml")
+        assert not is_warm(one.run(*short))
+
+        def is_replaced() -> bool:
+            one.keeper.alive()
+            return one.keeper.pid != old
+
+        wait_until(is_replaced, 20, "another server")
+        wait_until(lambda: is_warm(one.run(*short)), 60, "it serves")
+        assert long.poll() is None
+        assert _is_there(old)
+        long.terminate()
+        long.communicate()
+        wait_until(lambda: one.keeper.alive() or not _is_there(old), 20, "the old one to end with its last run")
+    finally:
+        one.keeper.close()

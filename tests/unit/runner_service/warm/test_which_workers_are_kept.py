@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from runner_service.warm import kept_workers
-from runner_service.warm.kept_workers import may_be_kept
+from runner_service.warm.kept_workers import Journal, may_be_kept
 
 
 def task(action: str | None, **keywords: Any) -> SimpleNamespace:
@@ -55,3 +55,25 @@ def test_a_worker_in_which_something_was_left_to_itself_ends(
     assert not kept_workers._has_been_left_something()
     ours.append(threading.Thread(name=name))
     assert kept_workers._has_been_left_something() is is_left
+
+
+def test_what_all_have_been_told_of_is_kept_no_longer() -> None:
+    """A play that registers much would else hold all of it twice."""
+
+    class Manager:
+        def set(self, value: int) -> None: ...
+
+    journal, manager = Journal(), Manager()
+    journal.keep(manager, "set")
+    for value in range(3):
+        manager.set(value)
+    heard = journal.length
+    manager.set(3)
+    journal.forget(heard)
+    assert journal.since(heard) == [("set", (3,), {})]
+    assert (journal.length, len(journal._entries)) == (4, 1)
+    journal.forget(heard - 1)
+    assert journal.since(heard) == [("set", (3,), {})], "what is forgotten already stays so"
+    journal.is_read = lambda: False
+    manager.set(4)
+    assert journal.length == 4, "nobody has to be told"
