@@ -195,6 +195,28 @@ def test_a_shared_session_keeps_nothing_of_a_connection_that_left(simulator, pro
     assert proxy.calls["CreateFilter"] == proxy.calls["DestroyPropertyFilter"]
 
 
+@pytest.mark.parametrize("rule", ["503", "drop", "lose"])
+def test_a_farewell_that_gets_lost_is_said_again(simulator, proxy: Proxy, rule: str):
+    before = counted(simulator)
+    proxy.rules["Logout"] = [rule]
+    with open_driver(through(proxy, simulator)) as driver:
+        driver.list_vms()
+    assert proxy.calls["Logout"] == 2
+    assert counted(simulator)[1] == before[1]
+
+
+@pytest.mark.parametrize("rule", ["503", "drop"])
+def test_what_of_a_shared_session_cannot_be_destroyed_keeps_the_rest_from_nothing(simulator, proxy: Proxy, rule: str):
+    with open_driver(through(proxy, simulator)) as first:
+        shared = replace(through(proxy, simulator), session=first.session())
+        proxy.rules["DestroyView"] = [rule, rule]
+        with open_driver(shared) as second:
+            second.create(definition(peer_at(shared)))
+        first.logout()
+    assert proxy.calls["DestroyView"] == proxy.calls["CreateContainerView"] + 1
+    assert proxy.calls["CreatePropertyCollector"] == proxy.calls["DestroyPropertyCollector"] == 1
+
+
 def patiently(step: Callable[[], None]) -> None:
     """As a runner does it. The simulator hangs up on whoever looks for a VM while another is only just made."""
     for _ in range(4):

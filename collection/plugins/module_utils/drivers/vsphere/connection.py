@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cached_property
 from http.client import HTTPException
@@ -15,7 +16,7 @@ from ..errors import AuthenticationFailed, SessionEnded
 from .address import Placement, address_of, shown
 from .bulk import read_vms
 from .collector import Properties, read, read_view
-from .faults import FAILED, asking
+from .faults import BROKEN, FAILED, asking
 from .questions import Attending
 from .sdk import vim
 from .trust import stub_of
@@ -137,18 +138,26 @@ class Session:
         self._views, self._collector, self._shared = {}, None, True
 
     def close(self) -> None:
-        with suppress(*FAILED):
+        with suppress(OSError):
             self._may_take(LOGOUT_TIMEOUT)
-            self._leave()
+        self._leave()
         self._views, self._collector, self._shared = {}, None, True
         self._stub.DropConnections()
 
     def _leave(self) -> None:
-        """A session that lives on keeps nothing of this connection."""
-        if not self._shared:
-            self.content.sessionManager.Logout()
-            return
-        for view in self._views.values():
-            view.DestroyView()
-        if self._collector is not None:
-            self._collector.DestroyPropertyCollector()
+        """A session that lives on keeps nothing of this connection. What fails is tried once more, as nobody else would
+        do it; what then fails is no failure of what was done before."""
+        farewells = [self.content.sessionManager.Logout]
+        if self._shared:
+            farewells = [view.DestroyView for view in self._views.values()]
+            farewells += [self._collector.DestroyPropertyCollector] if self._collector is not None else []
+        for farewell in farewells:
+            with suppress(*FAILED):
+                _twice(farewell)
+
+
+def _twice(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except BROKEN:
+        call()
