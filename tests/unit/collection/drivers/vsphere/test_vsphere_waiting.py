@@ -10,7 +10,7 @@ from pyVmomi import vim, vmodl
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Busy, TimedOut
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.questions import Attending
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.waiting import Waiter
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.waiting import LOST_QUESTIONS, Waiter
 
 query = vmodl.query.PropertyCollector
 
@@ -102,17 +102,31 @@ def test_a_task_that_nobody_waits_for_any_more_is_cancelled_and_its_end_awaited(
     assert (len(collector.versions), collector.filters) == (4, 0)
 
 
+def lost(times: int) -> list[ConnectionResetError]:
+    return [ConnectionResetError() for _ in range(times)]
+
+
+def test_a_question_that_gets_lost_is_asked_anew():
+    task = Task()
+    collector = Collector(task, RUNNING, *lost(LOST_QUESTIONS), DONE)
+    assert Waiter(collector).finish(task, 60, "making") == 7
+    assert (task.cancelled, collector.filters) == (False, 0)
+
+
 def test_a_task_that_cannot_be_cancelled_does_not_hide_why_it_was_given_up():
     task = Task()
     task.CancelTask = lambda: (_ for _ in ()).throw(vmodl.fault.NotSupported())
     with pytest.raises(ConnectionResetError):
-        Waiter(Collector(task, ConnectionResetError(), ConnectionResetError())).finish(task, 60, "making")
+        Waiter(Collector(task, *lost(1 + LOST_QUESTIONS), *lost(1 + LOST_QUESTIONS))).finish(task, 60, "making")
 
 
 def test_a_task_that_does_not_end_in_time_is_told_as_that():
     task = Task()
-    with pytest.raises(TimedOut, match="making VM 'web' has not ended after 0 seconds"):
-        Waiter(Collector(task)).finish(task, 0, "making VM 'web'")
+    with pytest.raises(
+        TimedOut, match="making VM 'web' had not ended after 0 seconds, and vSphere was told to cancel it"
+    ):
+        Waiter(Collector(task, DONE)).finish(task, 0, "making VM 'web'")
+    assert task.cancelled
 
 
 def test_a_subject_that_goes_is_told_as_gone():
