@@ -84,14 +84,14 @@ def test_what_others_leave_in_a_process_ends_it(warm: Warm) -> None:
 
 
 NAME = "{{ inventory_hostname }}"
-#: e asks for what no VM can have; all are wrong about nobody, and c is not allowed to.
+#: e asks for what no VM can have; all are wrong about a VM without a name, and c is not allowed to.
 DEPLOY = (
     {"millwright.virt.vm": {"name": NAME, "memory_mib": "{{ memory | default(64) }}"}, "register": "made"},
     debug("{{ made.vm.definition.memory_mib }} {{ made.changed }} {{ groups.all | join(' ') }}"),
     {"millwright.virt.vm_power": {"name": NAME, "state": "on"}, "when": "not ansible_check_mode", "register": "on"},
     {"millwright.virt.vm_info": {"name": NAME}, "register": "seen", "failed_when": "seen.vms | length > 1"},
     {
-        "millwright.virt.vm_power": {"name": "nobody", "state": "off"},
+        "millwright.virt.vm_power": {"name": " ", "state": "off"},
         "ignore_errors": "{{ inventory_hostname != 'c' }}",
     },
     debug("{{ seen.vms | map(attribute='power') }} {{ on.skipped | default(1) }} {{ ansible_play_hosts }}"),
