@@ -11,11 +11,13 @@ import sys
 
 from . import bootstrap
 from .settings import Settings
-from .solitary import read
+from .solitary import read, say_begun
 
 if __name__ == "__main__":
+    settings = Settings.from_environment()
+    say_begun()
     errand = read(sys.stdin.buffer)
-    ended = bootstrap.run_alone(Settings.from_environment(), errand, sys.stdin.buffer)
+    ended = bootstrap.run_alone(settings, errand, sys.stdin.buffer)
     logging.shutdown()
     # At once: the thread that listens to the runner never ends, and Python's own way out would wait for what it holds.
     os._exit(0 if ended else 1)

@@ -120,7 +120,7 @@ class Orchestrator:
             self._context.timers.ring()
             if time.monotonic() - self._ticked >= TICK:
                 self._tick()
-            if not self._stopping:
+            if not self._stopping and self._broker.silence() < CUT_OFF_AFTER:
                 self._dispatcher.start_runs()
         self._rebalance()
         self._pool.shutdown()
@@ -169,9 +169,10 @@ class Orchestrator:
         """Look at the broker, at ourselves, and at the others; say how we are."""
         now = time.monotonic()
         silence, self._ticked = max(self._broker.silence(), now - self._ticked - TICK), now
-        if silence < CUT_OFF_AFTER or self._is_quiet():
+        has_requests = any(not progress.lost for progress in self._requests)
+        if silence < CUT_OFF_AFTER or not (has_requests or self._lanes.running):
             self._context.alive()
-        elif any(not progress.lost for progress in self._requests):
+        elif has_requests:
             log.error("nothing was heard of the broker for %.0f s", silence)
             self._broker.reset()
             self._lost()

@@ -151,12 +151,17 @@ class Broker(Protocol):
         """Give the connection up: its requests come again on the next one."""
 
 
+class NotStarted(Exception):
+    """A process for a request could not be made, or ended before it had looked at the request: that is no request's
+    fault."""
+
+
 class Solitary(Protocol):
     """Carries a request out in a process of its own."""
 
     def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
         """Whether the request came to its end, all its updates confirmed. False: its process broke off, or ended soon
-        after ``stopped()`` was true. Once ``cancelled()`` is true the request is cancelled."""
+        after ``stopped()`` was true. Once ``cancelled()`` is true the request is cancelled. Raises NotStarted."""
 
 
 class Metrics(Protocol):

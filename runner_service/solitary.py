@@ -19,13 +19,13 @@ from collections.abc import Callable
 from typing import IO
 
 from .contract.messages import TaskRequest
-from .ports import Errand
+from .ports import Errand, NotStarted
 
 log = logging.getLogger(__name__)
 
 #: Seconds between two looks at the process, and at whether it is still wanted.
 _POLL = 0.2
-_CANCEL = b"cancel\n"
+_CANCEL, _BEGUN = b"cancel\n", b"begun\n"
 
 
 def encode(errand: Errand) -> bytes:
@@ -48,9 +48,30 @@ class SolitaryProcess:
         self._command = command or (sys.executable, "-m", "runner_service.alone")
 
     def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
-        """Whether the process brought the request to its end. False: it broke off, or was stopped."""
-        with subprocess.Popen(self._command, stdin=subprocess.PIPE) as process:  # noqa: S603  # our own command
-            assert process.stdin is not None
+        """Whether the process brought the request to its end. False: it broke off, or was stopped.
+
+        Raises NotStarted."""
+        try:
+            process = subprocess.Popen(  # noqa: S603  # our own command
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            )
+        except OSError as error:
+            raise NotStarted(f"{self._command[0]}: {error.strerror}") from error
+        ended = self._carry_out(process, errand, stopped, cancelled)
+        has_begun = _has_begun(process)
+        if not (ended or stopped() or has_begun):
+            raise NotStarted(f"it ended with {process.returncode} before it had read the request; see its lines above")
+        return ended
+
+    def _carry_out(
+        self,
+        process: subprocess.Popen[bytes],
+        errand: Errand,
+        stopped: Callable[[], bool],
+        cancelled: Callable[[], bool],
+    ) -> bool:
+        assert process.stdin is not None
+        with process.stdin:
             try:
                 process.stdin.write(encode(errand))
                 process.stdin.flush()
@@ -77,6 +98,19 @@ class SolitaryProcess:
             except subprocess.TimeoutExpired:
                 continue
             return
+
+
+def say_begun() -> None:
+    """In the process: all that it needs is loaded, and what brings it down from now on is its request."""
+    os.write(1, _BEGUN)
+
+
+def _has_begun(process: subprocess.Popen[bytes]) -> bool:
+    """Of one that has ended. What it has started may still have its output open, so there may be no end to read."""
+    assert process.stdout is not None
+    with process.stdout as said:
+        os.set_blocking(said.fileno(), False)
+        return bool(said.read(len(_BEGUN)))
 
 
 def watch_parent(stream: IO[bytes], cancel: Callable[[], None]) -> None:

@@ -18,13 +18,15 @@ from functools import partial
 
 from .companions import Companions
 from .core.lanes import Lanes, Priority
-from .ports import Errand
+from .ports import Errand, NotStarted
 from .progress import Progress, Run
 
 log = logging.getLogger(__name__)
 
 #: How often a request may bring its own process down before it is given up.
 STRIKES = 3
+#: Seconds to the next try where a process cannot be started.
+NEXT_START = 5.0
 
 
 class Suspects:
@@ -61,23 +63,31 @@ class Suspects:
 
     def _run(self, progress: Progress, errand: Errand, stop: threading.Event) -> None:
         """On a thread of the pool."""
+        ended = False
         try:
             ended = self._solitary.carry_out(errand, stop.is_set, lambda: progress.cancelled)
+        except NotStarted as error:
+            with progress.about():
+                log.error("no process of its own: %s; tried again in %.0f s", error, NEXT_START)
+            stop.wait(NEXT_START)
+            self.tell(partial(self._ended, progress, ended=False, strikes=0))
+            return
         except Exception:  # the outermost loop: a defect must not leave the request without an end
             with progress.about():
                 log.exception("cannot be carried out alone")
-            ended = False
         if not ended:
             stop.wait(self._fence)
-        self.tell(partial(self._ended, progress, ended=ended))
+        self.tell(partial(self._ended, progress, ended=ended, strikes=1))
 
-    def _ended(self, progress: Progress, *, ended: bool) -> None:
+    def _ended(self, progress: Progress, *, ended: bool, strikes: int) -> None:
         del progress.running[progress.whole.job_id]
         self._lanes.release(progress.whole)
         if ended and not progress.lost:
             self.finish(progress)
         elif progress.parked:
             self.leave(progress)
+        elif not strikes:
+            self.try_again(progress)
         else:
             self._strike(progress)
 

@@ -17,9 +17,13 @@ from itertools import islice
 from typing import NamedTuple
 
 from ..contract.operations import OPERATIONS, Operation, Priority
-from .lane import Lane, Seat, Ticket
+from .lane import MAX_PASSED, Lane, Seat, Ticket
 
 __all__ = ["LaneView", "Lanes", "Priority", "Ticket", "priority_of"]
+
+
+#: One of so many places of a runner is kept for urgent jobs.
+KEPT_FREE = 8
 
 
 def priority_of(operation: Operation, *, undo: bool) -> Priority:
@@ -74,6 +78,8 @@ class Lanes:
 
     def __init__(self, max_runs: int):
         self._max_runs = max_runs
+        #: Places for what is not urgent.
+        self._ordinary_runs = max_runs - max_runs // KEPT_FREE
         self._lanes: dict[str, Lane] = {}
         self._waiting = _Seats()
         #: By tenant: the bound that was told last, which is newer than what offers say.
@@ -82,8 +88,12 @@ class Lanes:
         self._running: dict[Ticket, Seat] = {}
         #: By job of a batch: those of the batch that have no session yet, and get one when another job ends.
         self._behind: dict[Ticket, dict[Ticket, None]] = {}
-        #: Lanes that can start a job, the one that has waited longest for its turn first.
+        #: Lanes that can start a job, the one that has waited longest for its turn first; and those of them that can
+        #: start an urgent one.
         self._turns: OrderedDict[str, None] = OrderedDict()
+        self._urgent: OrderedDict[str, None] = OrderedDict()
+        #: How many turns in a row have been those of urgent jobs.
+        self._passed = 0
 
     @property
     def running(self) -> int:
@@ -154,18 +164,29 @@ class Lanes:
             self._refresh(seat.hypervisor_id)
 
     def take(self) -> Ticket | None:
-        """The job to start now; it runs until ``release``. None: all that may run runs."""
-        return self._take(next(iter(self._turns), None))
+        """The job to start now; it runs until ``release``. None: all that may run runs.
+
+        Lanes take turns; those with an urgent job go first, but not more than ``MAX_PASSED`` times in a row. The last
+        of the runner's places are kept for urgent jobs: copies of disks elsewhere do not keep a VM from being powered
+        on."""
+        is_urgent = bool(self._urgent) and (self._passed < MAX_PASSED or self.running >= self._ordinary_runs)
+        if not is_urgent and self.running >= self._ordinary_runs:
+            return None
+        self._passed = self._passed + 1 if is_urgent else 0
+        return self._take(next(iter(self._urgent if is_urgent else self._turns), None))
 
     def take_beside(self, other: Ticket) -> Ticket | None:
         """Like ``take``, but only of the lane in which the other one runs."""
         hypervisor_id = self._running[other].hypervisor_id
+        if self.running >= self._ordinary_runs and hypervisor_id not in self._urgent:
+            return None
         return self._take(hypervisor_id if hypervisor_id in self._turns else None)
 
     def _take(self, hypervisor_id: str | None) -> Ticket | None:
         if hypervisor_id is None or self.running >= self._max_runs:
             return None
         del self._turns[hypervisor_id]
+        self._urgent.pop(hypervisor_id, None)
         ticket = self._lanes[hypervisor_id].take()
         seat = self._waiting.remove(ticket)
         assert seat is not None, f"{ticket} waits"
@@ -240,5 +261,9 @@ class Lanes:
             self._turns.setdefault(hypervisor_id)
         else:
             self._turns.pop(hypervisor_id, None)
-            if not lane.users and lane.is_idle:
-                del self._lanes[hypervisor_id]
+        if lane.can_start and Priority.URGENT in lane.rounds:
+            self._urgent.setdefault(hypervisor_id)
+        else:
+            self._urgent.pop(hypervisor_id, None)
+        if not lane.can_start and not lane.users and lane.is_idle:
+            del self._lanes[hypervisor_id]

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from runner_service import membership, orchestrator
+from runner_service import membership, orchestrator, suspects
 from runner_service.companions import Companions
 from runner_service.contract.control import Cancel, Heartbeat, Sessions, TenantSessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
@@ -22,7 +22,7 @@ from runner_service.contract.states import Event
 from runner_service.core.patience import Patience
 from runner_service.core.retry import RetryRule
 from runner_service.orchestrator import Orchestrator, OrchestratorRules
-from runner_service.ports import ERRAND_UPDATES, Delivery, Errand, Tag, Work
+from runner_service.ports import ERRAND_UPDATES, Delivery, Errand, NotStarted, Tag, Work
 from runner_service.testing import MemoryBroker, MemoryHypervisor
 from tests.requests import DEPLOY, UNDEPLOY, appliance, chain, job, request, vm_id
 from tests.waiting import wait_until
@@ -421,6 +421,23 @@ def test_a_broker_that_is_silent_too_long_is_given_up_with_what_runs(shop: Shop)
     assert shop.broker.events_of("web.configure")[0] == "START"
 
 
+def test_nothing_is_started_while_nothing_is_heard_of_the_broker(shop: Shop) -> None:
+    """Not even a retry on a runner on which nothing runs: its request may be somebody else's by now."""
+
+    def fail(_work: Work) -> ErrorReport:
+        shop.broker.silent = 60.0
+        return ErrorReport(code="driver.busy", message="busy", retryable=True, begun=False)
+
+    shop.hypervisor.fail = fail
+    wanted = request(chain("web", *DEPLOY))
+    shop.take(wanted)
+    shop.until(lambda: shop.broker.resets, "the connection to be given up")
+    assert shop.hypervisor.ran == [f"configure {vm_id('web')}"]
+    shop.hypervisor.fail = lambda _work: None
+    shop.broker.silent = 0.0
+    shop.acknowledged(shop.take_again(wanted))
+
+
 def test_a_status_says_what_waits_for_what(shop: Shop) -> None:
     shop.hypervisor.gate.clear()
     tags = [
@@ -774,6 +791,31 @@ def test_a_suspect_that_is_cancelled_and_gets_no_session_is_ended_without_one(st
         assert shop.broker.events_of("db.task") == ["AGAIN", "START", "CANCELLED"]
         error = error_of(shop, "db.configure", Event.ROLLBACK_ERROR)
         assert (error.code, error.begun) == ("task.cancelled", True), "so that its VM is UNKNOWN, and an event says so"
+    finally:
+        shop.stop()
+
+
+@dataclass
+class Stillborn(Cell):
+    """No process can be made, as often as it is told to."""
+
+    fails: int = 5
+
+    def carry_out(self, errand: Errand, stopped: Callable[[], bool], cancelled: Callable[[], bool]) -> bool:
+        if self.fails:
+            self.fails -= 1
+            raise NotStarted("no room for a process")
+        return super().carry_out(errand, stopped, cancelled)
+
+
+def test_that_no_process_can_be_made_for_a_suspect_is_not_its_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(suspects, "NEXT_START", 0.01)
+    cell = Stillborn()
+    cell.open.set()
+    shop = Shop(solitary=cell)
+    try:
+        shop.acknowledged(_suspect(shop))
+        assert (cell.fails, len(cell.inside), shop.broker.given_up) == (0, 1, [])
     finally:
         shop.stop()
 

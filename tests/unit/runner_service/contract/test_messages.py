@@ -19,6 +19,8 @@ from runner_service.contract.messages import (
     MAX_BYTES,
     MAX_DEPTH,
     MAX_JOBS,
+    MAX_NODES,
+    MAX_REASON,
     ErrorReport,
     Hypervisor,
     InvalidMessage,
@@ -168,6 +170,10 @@ def many_jobs() -> dict[str, Any]:
     return {"id": "t", "children": children}
 
 
+def many_nodes(count: int) -> dict[str, Any]:
+    return {"id": "t", "children": [{} for _ in range(count)]}
+
+
 def two_chains_of_one_vm(mode: Mode) -> bytes:
     """The second one is a level further down."""
     first, second = (
@@ -209,6 +215,11 @@ def two_chains_of_one_vm(mode: Mode) -> bytes:
         (broken(task={"id": "t", "children": 5}), "children: must be a list"),
         (broken(task=many_jobs()), f"at most {MAX_JOBS}"),
         (
+            broken(task=many_nodes(MAX_NODES + 1)),
+            f"^task: has at least {MAX_NODES + 1} tasks and jobs; at most {MAX_JOBS}",
+        ),
+        (broken(task=many_nodes(100)), "(task.children.*){20}; and 80 more problems$"),
+        (
             two_chains_of_one_vm(Mode.CONCURRENT),
             rf"^[^;]*task: VM {vm_id('web')} is in several branches that run at once$",
         ),
@@ -220,6 +231,12 @@ def two_chains_of_one_vm(mode: Mode) -> bytes:
 def test_what_is_wrong_is_refused_with_a_reason(body: bytes, reason: str) -> None:
     with pytest.raises(InvalidMessage, match=reason):
         TaskRequest.decode(body)
+
+
+def test_what_is_told_of_a_message_has_a_bound() -> None:
+    with pytest.raises(InvalidMessage) as refused:
+        TaskRequest.decode(broken(task=many_nodes(MAX_NODES), requested_at="x" * 1_000_000))
+    assert len(str(refused.value)) < MAX_REASON + 100
 
 
 def test_jobs_of_one_vm_that_run_in_order_are_taken_however_deep_they_are() -> None:

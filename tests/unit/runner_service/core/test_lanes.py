@@ -294,3 +294,20 @@ def test_a_tenants_bound_that_is_told_holds_in_every_lane_whatever_offers_say() 
     assert take_all(lanes) == ""
     lanes.set_tenant_sessions("t", None)
     assert sorted(take_all(lanes).split()) == ["t/c", "t/g"]
+
+
+def test_an_urgent_job_has_a_place_though_copies_elsewhere_have_all_that_they_may_have() -> None:
+    lanes = lanes_with({"h": 20, "g": 2}, {"h": " ".join(f"h{number}" for number in range(20))}, max_runs=16)
+    running = [ticket for _ in range(20) if (ticket := lanes.take()) is not None]
+    assert (len(running), lanes.take_beside(running[0])) == (14, None), "an eighth is kept free"
+    lanes.offer("g", Ticket("r", "on"), priority=Priority.URGENT)
+    lanes.offer("g", Ticket("r", "copy"), priority=Priority.LONG)
+    assert (lanes.take(), lanes.take()) == (("r", "on"), None)
+
+
+def test_urgent_jobs_of_other_lanes_pass_a_lane_over_a_few_times_and_no_more() -> None:
+    lanes = lanes_with({"h": 9, "g": 9}, {"h": "h1 h2"}, max_runs=9)
+    for number in range(9):
+        lanes.offer("g", Ticket("r", f"on{number}"), priority=Priority.URGENT)
+    order = [lanes.take() for _ in range(6)]
+    assert [ticket.job_id for ticket in order if ticket] == ["on0", "on1", "on2", "on3", "h1", "on4"]
