@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Publishes what waits in the outbox."""
+"""Publishes what waits in the outbox, and ends what was cancelled while it waited."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pika.exceptions import ChannelClosedByBroker
 from runner_service.contract.messages import TaskRequest, Update
 from runner_service.contract.topology import AGAIN_HEADER, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 
-from ..services import deadletters, outbox
+from ..services import cancelling, deadletters, outbox
 from . import broker
 
 #: How often it looks although nobody has rung.
@@ -30,7 +30,7 @@ _REQUEUE_SECONDS = 1.0
 
 
 class Outbound:
-    """One connection's work: until told to stop, publish what waits and look again."""
+    """One connection's work: until told to stop, publish what waits, end what was cancelled, and look again."""
 
     def __init__(self, connection: BlockingConnection, *, window: int, address: str, ear: threading.Event):
         self._connection = connection
@@ -47,7 +47,9 @@ class Outbound:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             self._ear.clear()
-            if not (self._is_due() and outbox.publish_pending(self._publish, self._window, self._address)):
+            ended = cancelling.end_unpublished()
+            published = self._is_due() and outbox.publish_pending(self._publish, self._window, self._address)
+            if not (ended or published):
                 self._ear.wait(_IDLE_SECONDS)
                 self._connection.process_data_events(0)
             self._requeue_dead_letters()

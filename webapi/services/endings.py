@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import defer
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import VmState
 from runner_service.contract.operations import Operation
@@ -42,6 +43,12 @@ def locked_by_number(numbers: Sequence[int]) -> Sequence[Request]:
     return db.session.scalars(wanted.with_for_update().execution_options(populate_existing=True)).all()
 
 
+def lock_numbers(numbers: Sequence[int]) -> list[int]:
+    """Like ``locked_by_number``, without reading the rows, which may be many and long; give those that exist."""
+    wanted = select(Request.number).where(Request.number.in_(sorted(numbers))).order_by(Request.number)
+    return list(db.session.scalars(wanted.with_for_update()))
+
+
 def locked_request(request_id: str) -> Request | None:
     return locked_requests([request_id]).get(request_id)
 
@@ -49,14 +56,42 @@ def locked_request(request_id: str) -> Request | None:
 def end_request(request: Request, outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
     """The request, whose row is locked, has ended so, and all of its parts have; so has its task, if that was the last
     request of it."""
-    root = rows.lock(Task, request.task_id)
-    request.outcome, request.waits_in, request.body, request.cancel_asked_at = outcome, None, None, None
+    _end_forgotten(request, at)
+    _end_all([request], outcome, at, error)
+
+
+def call_off(requests: Sequence[Request], at: datetime) -> None:
+    """End requests, whose rows are locked, and of which nothing was ever begun, as cancelled. Many take no more
+    questions to the database than one."""
+    ids = [request.id for request in requests]
+    jobs = db.session.scalars(select(Job).where(Job.request_id.in_(ids)).options(*_WITHOUT_TEXTS)).all()
+    parts = rows.lock_all(Task, list({job.task_id for job in jobs} - {request.task_id for request in requests}))
+    rows.lock_all(VirtualMachine, [job.vm_id for job in jobs if job.vm_id])
+    for job in jobs:
+        job.record(Event.ABORTED, at)
+    for task in parts:
+        if not task.ended:
+            task.record(Event.CANCELLED, at)
+            _let_go(task)
+    _end_all(requests, Event.CANCELLED, at, None)
+
+
+#: May be long, and is nothing to whoever only ends a job.
+_WITHOUT_TEXTS = (defer(Job.replay), defer(Job.trace))
+
+
+def _end_all(requests: Sequence[Request], outcome: Event, at: datetime, error: dict[str, Any] | None) -> None:
+    """The requests, of which all parts have ended, have ended so; so have their tasks, as far as nothing else is asked
+    of runners for them."""
+    roots = rows.lock_all(Task, [request.task_id for request in requests])
+    for request in requests:
+        request.outcome, request.waits_in, request.body, request.cancel_asked_at = outcome, None, None, None
     db.session.flush()
     doorbell.ring_after_commit()  # There is room for another one.
-    outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
-    _end_forgotten(request, at)
-    if None not in outcomes:
-        advance_task(root, overall({outcome for outcome in outcomes if outcome}), at, error)
+    for root in roots:
+        outcomes = set(db.session.scalars(select(Request.outcome).filter_by(task_id=root.id).distinct()))
+        if None not in outcomes:
+            advance_task(root, overall({outcome for outcome in outcomes if outcome}), at, error)
 
 
 def overall(outcomes: set[Event]) -> Event:
@@ -96,8 +131,7 @@ def advance_task(task: Task, event: Event, at: datetime, error: dict[str, Any] |
     task.record(event, at, error)
     if task.ended:
         _end_untold_jobs(task, at)
-        _release(task)
-        _tell_end(task)
+        _let_go(task)
 
 
 def _first_error(task: Task) -> dict[str, Any] | None:
@@ -148,10 +182,11 @@ def lose(vm: VirtualMachine, task: Task, what: str) -> None:
     events.tell(Severity.CRITICAL, task, f"{what}; look what {vm.native_name} is now")
 
 
-def _release(task: Task) -> None:
-    """Unlock the VM that the task holds."""
+def _let_go(task: Task) -> None:
+    """Of a task that has just ended: unlock the VM that it holds, and say so."""
     if vm := vm_of(task):
         vm.release(done=task.state is TaskState.FINISHED_SUCCESSFULLY)
+    _tell_end(task)
 
 
 def vm_of(task: Task) -> VirtualMachine | None:

@@ -50,10 +50,14 @@ class Outgoing:
 Publish = Callable[[Outgoing], None]
 
 
+#: It waits for its turn; one that was cancelled while it did waits for its end (``cancelling``).
+_WAITS = (Request.waits_in.is_not(None), Request.cancel_asked_at.is_(None))
+
+
 @transaction
 def is_waiting() -> bool:
     """Whether there may be something to publish; a look that locks nothing and costs little."""
-    waiting = select(Request.number).where(Request.waits_in.is_not(None)).limit(1)
+    waiting = select(Request.number).where(*_WAITS).limit(1)
     return db.session.scalar(waiting) is not None or bool(_left())
 
 
@@ -106,7 +110,7 @@ def _lock(numbers: list[int]) -> Sequence[Request]:
     """Those that still wait: a request may have been cancelled just now."""
     if not numbers:
         return []
-    waiting = select(Request).where(Request.number.in_(numbers), Request.waits_in.is_not(None))
+    waiting = select(Request).where(Request.number.in_(numbers), *_WAITS)
     return db.session.scalars(waiting.order_by(Request.number).with_for_update()).all()
 
 
@@ -124,7 +128,7 @@ def _chosen(window: int) -> list[int]:
 
 def _lines() -> list[Line]:
     of = (Request.waits_in, Request.tenant, Request.priority)
-    rows = db.session.execute(select(*of).where(Request.waits_in.is_not(None)).group_by(*of))
+    rows = db.session.execute(select(*of).where(*_WAITS).group_by(*of))
     return [Line(queue, tenant, priority) for queue, tenant, priority in rows if queue is not None]
 
 
@@ -144,7 +148,7 @@ def _seats_out() -> dict[Seat, int]:
 def _firsts(line: Line, out: Out) -> list[First]:
     """The first that may go out, as far as others of them do not take the room."""
     waiting = select(Request.number, Request.hypervisor_id).filter_by(
-        waits_in=line.queue, tenant=line.tenant, priority=line.priority
+        waits_in=line.queue, tenant=line.tenant, priority=line.priority, cancel_asked_at=None
     )
     if full := out.full_hypervisors(line):
         waiting = waiting.where(Request.hypervisor_id.not_in(full))

@@ -14,7 +14,7 @@ from runner_service.contract.messages import Update
 
 from ..database import db, utc_now
 from ..models import Job, Request
-from . import cancelling, sessions
+from . import endings, sessions
 
 
 def answer(request: Request | None, update: Update) -> Word | None:
@@ -30,7 +30,7 @@ def answer(request: Request | None, update: Update) -> Word | None:
         return None
     _take_note(request, update)
     if request.cancel_asked_at and not _was_begun(request):
-        cancelling.call_off(request)
+        endings.call_off([request], utc_now())
     return _word(request, update)
 
 

@@ -41,12 +41,12 @@ from runner_service.contract.topology import (
     Topology,
 )
 from tests.waiting import wait_until
-from tests.webapi_world import Json, Runner, World, jobs_of
+from tests.webapi_world import Json, Runner, World, jobs_of, small
 from webapi.database import db, utc_now
 from webapi.messaging import broker
 from webapi.messaging.relay import Relay
 from webapi.models import Request
-from webapi.services import failing, forcing, outbox, updates
+from webapi.services import cancelling, failing, forcing, outbox, updates
 
 DEADLINE = 30
 
@@ -494,6 +494,20 @@ def test_what_was_cancelled_before_a_relay_came_is_never_published(
     later = world.post(f"/hypervisors/{host['id']}/discover")
     with running(world, amqp_vhost_url):
         assert site.next_request().task.id == later["id"]
+
+
+def test_what_a_cancel_left_unended_the_relay_ends(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cancelling, "BATCH", 1)
+    three = world.appliance(world.get(f"/virtualdatacenters/{shop['virtualdatacenter_id']}"), *map(small, "abc"))
+    task = world.post(f"/virtualappliances/{three['id']}/deploy")
+    assert world.post(f"/tasks/{task['id']}/cancel")["state"] == "QUEUED"
+    with running(world, amqp_vhost_url):
+        assert _ended(world, task)["state"] == "CANCELLED"
+        later = world.post(f"/hypervisors/{world.get('/hypervisors')['items'][0]['id']}/discover")
+        assert site.next_request().task.id == later["id"]
+    assert not [message for message in site.told if isinstance(message, Cancel)]
 
 
 def _status(**more: Any) -> bytes:

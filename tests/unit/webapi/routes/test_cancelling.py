@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pytest
+import sqlalchemy
 from sqlalchemy import select
 
 from runner_service.contract.states import Event
@@ -154,3 +155,74 @@ def test_who_is_refused_because_a_task_holds_the_vm_learns_that_it_can_be_cancel
 ):
     error = world.refused("POST", f"/vms/{shop['vms'][0]['id']}/deploy")
     assert "or cancel it" in error["message"]
+
+
+# -- tasks with more requests than end in one transaction
+
+
+@pytest.fixture
+def large(world: World, monkeypatch: pytest.MonkeyPatch) -> dict:
+    """A deploy of five VMs, the first of which is published; two end at once."""
+    monkeypatch.setattr(cancelling, "BATCH", 2)
+    monkeypatch.setattr(outbox, "_BATCH", 1)
+    shop = world.site("a", "b", "c", "d", "e")
+    while outbox.publish_pending(lambda _: None):
+        pass
+    deploy = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    assert outbox.publish_pending(lambda _: None) == 1
+    return deploy
+
+
+def states_of(task: dict) -> list[str]:
+    return [child["state"] for child in task["children"]]
+
+
+def test_of_a_large_task_runners_are_told_at_once_and_the_rest_ends_in_batches(world: World, large: dict):
+    runner = world.runner(large)
+    task = cancel(world, large)
+    assert states_of(task) == ["QUEUED", "CANCELLED", "CANCELLED", "QUEUED", "QUEUED"]
+    assert all(child["cancel_asked_by"] == "tester" for child in task["children"])
+    assert list(cancelling.open_requests()) == [runner.request.id]
+    assert (outbox.is_waiting(), outbox.publish_pending(lambda _: None)) == (False, 0)
+    # A relay that is killed now leaves what the next one finds; a second relay finds nothing left to do.
+    assert [cancelling.end_unpublished() for _ in range(3)] == [2, 0, 0]
+    assert world.get(f"/tasks/{large['id']}")["state"] == "QUEUED"
+    stopped(runner)
+    task = world.get(f"/tasks/{large['id']}")
+    assert [task["state"], *states_of(task)] == ["CANCELLED"] * 6
+    assert {job["state"] for job in jobs_of(task)} == {"ABORTED"}
+    assert {vm["locked_by"] for vm in world.get("/vms")["items"]} == {None}
+    told = [event["text"] for event in world.get("/events")["items"] if event["text"].endswith("was cancelled")]
+    assert len(told) == 6
+
+
+def test_an_update_between_two_batches_is_applied_and_a_second_cancel_is_none(world: World, large: dict):
+    cancel(world, large)
+    world.runner(large).work()
+    first = world.get(f"/tasks/{large['id']}")
+    assert states_of(first) == ["FINISHED_SUCCESSFULLY", "CANCELLED", "CANCELLED", "QUEUED", "QUEUED"]
+    assert states_of(cancel(world, large)) == ["FINISHED_SUCCESSFULLY", *["CANCELLED"] * 4]
+    assert world.get(f"/tasks/{large['id']}")["state"] == "CANCELLED"
+    assert len([event for event in world.get("/events")["items"] if "asked to cancel" in event["text"]]) == 1
+
+
+def test_what_the_relay_was_about_to_publish_when_it_was_cancelled_is_not_published(world: World, large: dict):
+    """The relay has chosen it, and not marked it yet."""
+    chosen = list(db.session.scalars(select(Request.number).where(Request.waits_in.is_not(None))))
+    cancel(world, large)
+    assert outbox._lock(chosen) == []
+
+
+def test_one_batch_takes_no_more_questions_than_one_request(world: World, monkeypatch: pytest.MonkeyPatch):
+    shop = world.site(*(f"vm{number}" for number in range(6)))
+    deploy = world.post(f"/virtualappliances/{shop['id']}/deploy")
+    monkeypatch.setattr(cancelling, "BATCH", 1)
+    cancel(world, deploy)
+    asked: list[str] = []
+    sqlalchemy.event.listen(db.engine, "before_cursor_execute", lambda *got: asked.append(got[2]))
+    assert cancelling.end_unpublished() == 1
+    of_one = [text for text in asked if text.startswith("SELECT")]
+    asked.clear()
+    monkeypatch.setattr(cancelling, "BATCH", 3)
+    assert cancelling.end_unpublished() == 3
+    assert len([text for text in asked if text.startswith("SELECT")]) <= len(of_one)
