@@ -17,6 +17,7 @@ from .connection import Amqp
 from .consumer import Consumer
 from .publisher import Publication, Publisher
 from .reception import Listener, Message, Reception
+from .speaker import Speaker
 
 __all__ = ["Listener", "Outlet", "QueueManager"]
 
@@ -34,6 +35,7 @@ class QueueManager:
         self._topology = topology
         self._prefetch = prefetch
         self._publisher = Publisher(amqp, topology)
+        self._speaker = Speaker(amqp, topology)
         self._consumer: Consumer | None = None
 
     def start(self, listener: Listener) -> None:
@@ -41,6 +43,7 @@ class QueueManager:
         reception = Reception(listener, self._bury, self._renew)
         self._consumer = Consumer(self._amqp, self._topology, self._prefetch, reception)
         self._publisher.start()
+        self._speaker.start()
         self._consumer.start()
 
     def consume(self, partitions: frozenset[int]) -> None:
@@ -63,7 +66,7 @@ class QueueManager:
         self._to_the_dead(delivery.request.encode(), delivery.tag, reason)
 
     def tell(self, word: Heartbeat | RunnerStatus) -> None:
-        self._own.tell(word)
+        self._speaker.tell(word)
 
     def silence(self) -> float:
         return self._own.silence()
@@ -96,6 +99,7 @@ class QueueManager:
         """Give back what is not acknowledged, after what was published has had ``timeout`` seconds to go out."""
         self._publisher.flush(timeout)
         self._own.close(timeout)
+        self._speaker.close(timeout)
         self._publisher.close(timeout)
 
 

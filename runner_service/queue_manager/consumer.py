@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes requests and control messages, on a connection and a thread of its own."""
+"""Takes requests and control messages, on a connection and a thread of its own. Nothing is published on it (see
+speaker.py)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ import pika
 from pika.adapters.blocking_connection import BlockingChannel
 from pika.exceptions import AMQPError, ChannelClosed
 
-from ..contract.control import Control, Heartbeat, RunnerStatus, encode_control
+from ..contract.control import Control
 from ..contract.topology import CONTROL_EXCHANGE, Topology
 from ..ports import Tag
 from .connection import Amqp, declare, keep_connected
@@ -72,10 +73,6 @@ class Consumer:
     def acknowledge(self, tag: Tag) -> None:
         """The message leaves its queue, unless its channel is gone: then the broker delivers it again."""
         self._soon(lambda session: session.acknowledge(tag))
-
-    def tell(self, word: Heartbeat | RunnerStatus) -> None:
-        """Those whom it is for hear it, if there is a connection."""
-        self._soon(lambda session: session.tell(word))
 
     def silence(self) -> float:
         """Seconds since the broker last gave a sign of life."""
@@ -169,11 +166,6 @@ class Session:
         for serial, channel in self._channels.values():
             if serial == tag.channel and channel.is_open:
                 channel.basic_ack(tag.number)
-
-    def tell(self, word: Heartbeat | RunnerStatus) -> None:
-        is_beat = isinstance(word, Heartbeat)
-        key = self._topology.heartbeat_key if is_beat else self._topology.status_key
-        self._control.basic_publish(CONTROL_EXCHANGE, key, encode_control(word))
 
     def work(self, heard: Callable[[], None]) -> None:
         """Handle what comes in within a moment. Raises AMQPError if the connection, or a channel of it, is gone."""

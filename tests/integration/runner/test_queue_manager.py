@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import httpx
 import pika
 import pytest
 
@@ -28,6 +29,7 @@ from runner_service.queue_manager.reception import RENEW_AFTER
 from tests.integration.runner.conftest import Api
 from tests.proxy import CuttableProxy
 from tests.requests import DEPLOY, chain, request
+from tests.services import Broker
 from tests.waiting import wait_until
 
 
@@ -185,6 +187,38 @@ def test_a_heartbeat_is_heard_by_every_runner_of_the_datacenter_and_a_status_by_
     assert status not in heard.messages
     wait_until(lambda: api.read() is not None and api.runners.get("runner-1") == status, 30, "the status")
     other.close(5)
+
+
+def test_who_takes_requests_publishes_nothing_on_that_connection(api: Api, line: Line, broker: Broker) -> None:
+    """While the broker has an alarm it reads nothing more from a connection that has published: acknowledgements and
+    the question whether it lives would wait, and all that runs would be ended."""
+    api.send(request(chain("web", *DEPLOY)))
+    line.manager.acknowledge(line.heard.wait_for(1).tag)
+    line.manager.publish(update(1))
+    beat = Heartbeat(runner_id="r1", sequence=1)
+
+    def told() -> bool:
+        line.manager.tell(beat)
+        return beat in line.heard.messages
+
+    wait_until(told, 30, "the heartbeat")
+    vhost = line.proxy.url.rpartition("/")[2]
+
+    def published() -> dict[str, int]:
+        """By connection: a moment after, as the broker counts now and then."""
+        channels, connections = (
+            httpx.get(f"{broker.management_url}/api/vhosts/{vhost}/{what}", trust_env=False, timeout=30).json()
+            for what in ("channels", "connections")
+        )
+        names = {one["name"]: one.get("user_provided_name", "") for one in connections}
+        counts: dict[str, int] = {}
+        for channel in channels:
+            name = names.get(channel["connection_details"]["name"], "").removeprefix("millwright runner: ")
+            counts[name] = counts.get(name, 0) + channel.get("message_stats", {}).get("publish", 0)
+        return counts
+
+    wait_until(lambda: published().get("words", 0) and published().get("updates", 0), 30, "the broker's count")
+    assert published()["requests"] == 0
 
 
 def test_a_partition_that_is_released_goes_to_who_stands_by_after_all_that_was_published(
