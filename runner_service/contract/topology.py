@@ -29,6 +29,9 @@ REASON_HEADER = "x-millwright-reason"
 DEFAULT_PARTITIONS = 4
 #: A crash counts against every unacknowledged message of its consumer, so the limit is far above what one needs.
 DELIVERY_LIMIT = 50
+#: As good as none: what the API reads may come back to its queue each time that it loses its database, and must not be
+#: lost by that. RabbitMQ 4 has a limit of 20 for queues without one of their own, and drops what exceeds it.
+NO_DELIVERY_LIMIT = 1_000_000_000
 
 
 def partition_of(hypervisor_id: str, partitions: int) -> int:
@@ -101,7 +104,8 @@ class Topology:
 
     @staticmethod
     def plain_arguments() -> dict[str, str | int | bool]:
-        """Arguments that ``out_queue`` and ``dead_queue`` are declared with.
+        """Arguments that ``out_queue`` and ``dead_queue`` are declared with, unless they are there: earlier versions
+        gave them no limit, and a queue keeps its arguments.
 
         One consumer at a time, so that a second relay that stands by never applies updates out of order."""
-        return {"x-queue-type": "quorum", "x-single-active-consumer": True}
+        return {"x-queue-type": "quorum", "x-single-active-consumer": True, "x-delivery-limit": NO_DELIVERY_LIMIT}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError
+from pika.exceptions import AMQPError, ChannelClosedByBroker
 
 from ..contract.topology import CONTROL_EXCHANGE, DEAD_EXCHANGE, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
 
@@ -51,16 +51,28 @@ class Amqp:
 
 def declare(channel: BlockingChannel, topology: Topology) -> None:
     """Afterwards the datacenter's exchanges, queues and bindings are there."""
-    queues: list[tuple[str, str, dict[str, Any]]] = [
-        (REQUESTS_EXCHANGE, name, topology.in_arguments()) for name in topology.in_queues
-    ]
-    channel.exchange_declare(CONTROL_EXCHANGE, exchange_type="direct", durable=True)
-    queues.append((UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments()))
-    queues.append((DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments()))
-    for exchange, name, arguments in queues:
+    for exchange in (CONTROL_EXCHANGE, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, DEAD_EXCHANGE):
         channel.exchange_declare(exchange, exchange_type="direct", durable=True)
-        channel.queue_declare(name, durable=True, arguments=arguments)
+    for name in topology.in_queues:
+        channel.queue_declare(name, durable=True, arguments=topology.in_arguments())
+        channel.queue_bind(name, REQUESTS_EXCHANGE, routing_key=name)
+    for exchange, name in ((UPDATES_EXCHANGE, topology.out_queue), (DEAD_EXCHANGE, topology.dead_queue)):
+        _make_unless_there(channel.connection, name, topology.plain_arguments())
         channel.queue_bind(name, exchange, routing_key=name)
+
+
+def _make_unless_there(connection: pika.BlockingConnection, queue: str, arguments: dict[str, Any]) -> None:
+    """By a channel of its own, as the broker closes it when the queue is there with another limit: an earlier version
+    made it, and it stays as it is (docs/scale-out.md)."""
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+    except ChannelClosedByBroker as error:
+        if "'x-delivery-limit'" not in error.reply_text:
+            raise
+        log.warning("queue %s was made by an earlier version: it has no delivery limit of its own", queue)
+    else:
+        channel.close()
 
 
 def keep_connected(

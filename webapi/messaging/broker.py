@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import suppress
 from typing import Any
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
-from pika.exceptions import AMQPError, StreamLostError
+from pika.exceptions import AMQPError, ChannelClosedByBroker, StreamLostError
 
 from runner_service.contract.control import Control, encode_control
 from runner_service.contract.topology import (
@@ -25,6 +26,8 @@ from runner_service.contract.topology import (
 
 _HEARTBEAT_SECONDS = 30
 _ANSWER_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 
 def connect(url: str) -> BlockingConnection:
@@ -59,11 +62,26 @@ def declare(channel: BlockingChannel, topology: Topology) -> None:
         channel.exchange_declare(exchange, exchange_type="direct", durable=True)
     for queue in topology.in_queues:
         _bind(channel, REQUESTS_EXCHANGE, queue, topology.in_arguments())
-    _bind(channel, UPDATES_EXCHANGE, topology.out_queue, topology.plain_arguments())
-    _bind(channel, DEAD_EXCHANGE, topology.dead_queue, topology.plain_arguments())
+    for exchange, queue in ((UPDATES_EXCHANGE, topology.out_queue), (DEAD_EXCHANGE, topology.dead_queue)):
+        _make_unless_there(channel.connection, queue, topology.plain_arguments())
+        channel.queue_bind(queue, exchange, routing_key=queue)
     channel.queue_declare(topology.status_queue, durable=True, arguments=topology.status_arguments())
     for key in (topology.status_key, topology.heartbeat_key):
         channel.queue_bind(topology.status_queue, CONTROL_EXCHANGE, routing_key=key)
+
+
+def _make_unless_there(connection: BlockingConnection, queue: str, arguments: dict[str, str | int | bool]) -> None:
+    """By a channel of its own, as the broker closes it when the queue is there with another limit: an earlier version
+    made it, and it stays as it is (docs/scale-out.md)."""
+    channel = connection.channel()
+    try:
+        channel.queue_declare(queue, durable=True, arguments=arguments)
+    except ChannelClosedByBroker as error:
+        if "'x-delivery-limit'" not in error.reply_text:
+            raise
+        log.warning("queue %s was made by an earlier version: it has no delivery limit of its own", queue)
+    else:
+        channel.close()
 
 
 def _bind(channel: BlockingChannel, exchange: str, queue: str, arguments: dict[str, str | int | bool]) -> None:
