@@ -83,12 +83,15 @@ def _says_the_same(before: RunnerStatus | None, now: RunnerStatus) -> bool:
 
 
 def waiting_jobs(view: View) -> Iterator[WaitingJob]:
-    """Jobs that could run and do not: those without a lane first, then the first of every lane."""
+    """Jobs that could run and do not: those without a lane first, then the first of every lane. What short lanes do not
+    need of their share of the names, longer ones have."""
     for progress in view.requests:
         yield from _without_lane(progress, view)
-    busy = [lane for lane in view.lanes.overview() if lane.waiting]
-    for lane in busy:
-        share = max(1, MAX_WAITING_NAMED // len(busy))
+    busy = sorted((lane for lane in view.lanes.overview() if lane.waiting), key=lambda lane: lane.waiting)
+    left = MAX_WAITING_NAMED
+    for number, lane in enumerate(busy):
+        share = min(lane.waiting, max(1, left // (len(busy) - number)))
+        left -= share
         for place, ticket in enumerate(view.lanes.order(lane.hypervisor_id, share), start=1):
             yield WaitingJob(job_id=ticket.job_id, waits_for=WaitsFor.SESSION, place=place)
 

@@ -97,7 +97,7 @@ class LaneStatus:
     waiting: int = rule("How many jobs wait for a session.")
 
 
-#: How many waiting jobs a status names; lanes share them evenly.
+#: How many waiting jobs a status names; lanes share them evenly, as far as they need them.
 MAX_WAITING_NAMED = 2_000
 
 

@@ -167,7 +167,7 @@ def _fitted(title: str, width: int) -> str:
 def _remark(node: Node) -> str:
     """What there is to say about a node beside its icon."""
     words = node.apparent.value if node.apparent in (Status.WAITING, Status.FAILED) and not node.stands_for else ""
-    if node.apparent is Status.WAITING and node.waits_for:
+    if node.apparent in (Status.WAITING, Status.RUNNING) and node.waits_for:
         words = f"waiting for {node.waits_for}"
     if node.next_job:
         words = f"{node.next_job.label} waiting"

@@ -29,6 +29,8 @@ class Before(StrEnum):
     TURN = "turn"
     #: A relay that publishes its request.
     RELAY = "relay"
+    #: Its partition's hand-over from one runner to another.
+    HANDOVER = "handover"
     #: A runner that consumes its hypervisor's partition.
     RUNNER = "runner"
     #: Its runner, which has not begun to speak of it.
@@ -49,7 +51,7 @@ class Wait:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """A job that is pending, as far as the API knows it."""
+    """A job that may be waiting, as far as the API knows it."""
 
     id: str
     hypervisor_id: str
@@ -68,6 +70,8 @@ class Said:
     jobs: Mapping[str, WaitingJob]
     lanes: Mapping[str, LaneStatus]
     partitions: frozenset[int]
+    #: Those that a runner is giving up.
+    draining: frozenset[int]
 
 
 def said_by(statuses: Iterable[Mapping[str, Any]]) -> Said:
@@ -77,6 +81,7 @@ def said_by(statuses: Iterable[Mapping[str, Any]]) -> Said:
         jobs={raw["job_id"]: WaitingJob(**raw) for status in statuses for raw in status["jobs"]},
         lanes={raw["hypervisor_id"]: LaneStatus(**raw) for status in statuses for raw in status["lanes"]},
         partitions=frozenset(number for status in statuses for number in status["partitions"]),
+        draining=frozenset(number for status in statuses for number in status.get("draining", ())),
     )
 
 
@@ -88,6 +93,10 @@ def wait_of(job: Waiting, said: Said) -> Wait:
         return Wait(what=Before.TURN, text="the job before it")
     if not job.published:
         return Wait(what=Before.RELAY, text="its turn to be published by a relay")
+    if job.partition in said.draining:
+        return Wait(
+            what=Before.HANDOVER, text="another runner to take its partition over, once what runs there has ended"
+        )
     if job.partition not in said.partitions:
         return Wait(what=Before.RUNNER, text=f"a runner: no runner serves partition {job.partition}")
     return Wait(what=Before.QUEUE, text="its runner to take it from the queue")
@@ -118,8 +127,9 @@ def _as_runners_say(job: Waiting, waiting: WaitingJob, lane: LaneStatus | None) 
 
 
 def look(tasks: Sequence[Task]) -> None:
-    """Let every pending job of these tasks, which have their jobs, say what it waits for."""
-    jobs = [job for task in tasks if not task.ended for job in task.jobs if job.state is JobState.PENDING]
+    """Let every job of these tasks that waits say for what; the tasks have their jobs. One that has begun waits only
+    where a runner says so: for its next try, or to be undone."""
+    jobs = [job for task in tasks if not task.ended for job in task.jobs if _may_wait(job, task)]
     if not jobs:
         return
     behind = {job.id for task in tasks if task.mode is Mode.SEQUENTIAL for job in _behind_others(task.jobs)}
@@ -127,9 +137,17 @@ def look(tasks: Sequence[Task]) -> None:
     datacenters = _datacenters({job.hypervisor_id for job in jobs})
     said = _said({datacenter.id for datacenter in datacenters.values()})
     for job in jobs:
-        if datacenter := datacenters.get(job.hypervisor_id):
+        datacenter = datacenters.get(job.hypervisor_id)
+        if datacenter and (job.state is JobState.PENDING or job.id in said[datacenter.id].jobs):
             waiting = _waiting(job, datacenter, published=job.request_id in published, behind=job.id in behind)
             job.waits_for = wait_of(waiting, said[datacenter.id]).shown()
+
+
+def _may_wait(job: Job, task: Task) -> bool:
+    """What has ended waits only to be undone."""
+    if not job.ended:
+        return True
+    return bool(task.cancel_asked_at) or any(each.state is JobState.FAILED for each in task.jobs)
 
 
 def _behind_others(jobs: Sequence[Job]) -> list[Job]:

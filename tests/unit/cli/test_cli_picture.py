@@ -290,6 +290,11 @@ def test_a_waiting_job_says_what_it_waits_for():
     ]
 
 
+def test_a_job_that_has_begun_and_waits_for_its_next_try_says_so():
+    begun = job("configure", "STARTED", waits_for=wait("the time of its next try"))
+    assert drawn(Node.of(task("web3", "STARTED", begun)))[-1].rstrip().endswith("waiting for the time of its next try")
+
+
 def test_a_vm_whose_jobs_are_folded_says_what_the_first_of_them_waits_for():
     root = Node.of(task("shop", "STARTED"))
     fitted = fit(replace(root, children=(waiting_vm(), waiting_vm())), room=3)

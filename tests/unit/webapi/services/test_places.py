@@ -12,8 +12,9 @@ import pytest
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
 from runner_service.contract.control import LaneStatus, RunnerStatus, WaitingJob, WaitsFor
+from runner_service.contract.states import Event
 from runner_service.contract.topology import partition_of
-from tests.webapi_world import Runner, World, jobs_of
+from tests.webapi_world import BROKEN, Runner, World, jobs_of
 from webapi.database import utc_now
 from webapi.services import outbox, places, runners
 from webapi.services.places import Waiting, said_by, wait_of
@@ -25,8 +26,9 @@ JOB = Waiting(
 
 def status(*jobs: WaitingJob, lanes: tuple[LaneStatus, ...] = (), **more: Any) -> RunnerStatus:
     return RunnerStatus(
-        runner_id="r1", name="far", sequence=1, started_at="2026-11-22T12:00:00+00:00", jobs=jobs, lanes=lanes, **more
-    )
+        **{"runner_id": "r1", "name": "far", "sequence": 1, "started_at": "2026-11-22T12:00:00+00:00"} | more,
+        jobs=jobs, lanes=lanes,
+    )  # fmt: skip
 
 
 def job(waits_for: str, **more: Any) -> WaitingJob:
@@ -58,6 +60,9 @@ SERVING = status(partitions=(2,))
         (replace(JOB, published=False), [SERVING], "relay", None, "a relay"),
         (JOB, [], "runner", None, "no runner serves partition 2"),
         (JOB, [status(partitions=(0, 1, 3))], "runner", None, "no runner serves partition 2"),
+        (JOB, [status(partitions=(2,), draining=(2,))], "handover", None, "another runner to take its partition over"),
+        (JOB, [status(job("session"), partitions=(2,), draining=(2,))], "session", None, "a session of kvm1"),
+        (JOB, [status(partitions=(2,), draining=(1,))], "queue", None, "take it from the queue"),
         (JOB, [status(partitions=(0,)), SERVING], "queue", None, "take it from the queue"),
     ],
 )  # fmt: skip
@@ -86,9 +91,9 @@ def deploy(world: World) -> dict:
     return world.post(f"/virtualappliances/{shop['id']}/deploy")
 
 
-def speak(world: World, **more: Any) -> None:
+def speak(world: World, *, jobs: tuple[WaitingJob, ...] = (), **more: Any) -> None:
     datacenter = world.get("/datacenters")["items"][0]
-    runners.write_down([runners.Heard(datacenter["id"], status(**more), utc_now())])
+    runners.write_down([runners.Heard(datacenter["id"], status(*jobs, **more), utc_now())])
 
 
 def test_every_pending_job_of_a_task_says_what_it_waits_for_until_the_task_has_ended(world: World, deploy: dict):
@@ -116,3 +121,23 @@ def test_every_pending_job_of_a_task_says_what_it_waits_for_until_the_task_has_e
 
 def test_a_part_that_is_read_alone_says_it_too(world: World, deploy: dict):
     assert waits(world, deploy["children"][1]) == ["relay", "turn"]
+
+
+def test_what_has_begun_says_what_it_waits_for_when_its_runner_does(world: World, deploy: dict):
+    """For its next try, or, once another one of its task has failed, to be undone."""
+    outbox.publish_pending(lambda _: None)
+    runner = world.runner(deploy)
+    configure, power_on = runner.root.children[0].children
+    runner.say(runner.root, Event.START)
+    runner.say(runner.root.children[0], Event.START)
+    runner.say(configure, Event.START)
+    assert waits(world, deploy)[:2] == [None, "turn"]
+    speak(world, jobs=(WaitingJob(job_id=configure.id, waits_for=WaitsFor.RETRY),))
+    assert waits(world, deploy)[:2] == ["retry", "turn"]
+    runner.say(configure, Event.DONE, changed=True)
+    assert waits(world, deploy)[0] is None, "it has ended, and nobody undoes it"
+    runner.say(power_on, Event.START)
+    runner.say(power_on, Event.ERROR, error=BROKEN)
+    undoing = WaitingJob(job_id=configure.id, waits_for=WaitsFor.SESSION, place=1)
+    speak(world, sequence=2, jobs=(undoing,))
+    assert waits(world, deploy)[:2] == ["session", None]
