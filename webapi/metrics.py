@@ -20,7 +20,8 @@ from sqlalchemy import Select, func, select
 from runner_service.contract.states import FINAL_TASK_STATES, TaskState
 
 from .database import db, utc_now
-from .models import DeadLetter, Job, Relay, Request, Runner, Task, VirtualMachine
+from .models import Datacenter, DeadLetter, Job, Relay, Request, Runner, Task, VirtualMachine
+from .services.runners import GONE_AFTER
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -69,20 +70,23 @@ def _tasks_and_jobs() -> Iterator[GaugeMetricFamily]:
 def _vms_and_letters() -> Iterator[GaugeMetricFamily]:
     locked = select(func.count()).select_from(VirtualMachine).where(VirtualMachine.task_id.is_not(None))
     letters = select(DeadLetter.datacenter_id, func.count()).group_by(DeadLetter.datacenter_id)
+    told = "Messages that could not be handled."
     yield _one("millwright_locked_vms", "VMs that a task holds.", locked)
-    yield _many("millwright_dead_letters", "Messages that could not be handled.", ["datacenter"], letters)
+    yield _by_datacenter("millwright_dead_letters", told, letters)
 
 
 def _signs_of_life() -> Iterator[GaugeMetricFamily]:
-    relay = GaugeMetricFamily("millwright_relay_seen_seconds", "Since a relay was last seen.", labels=[])
-    for seen_at in db.session.scalars(select(Relay.seen_at).where(Relay.seen_at.is_not(None))):
-        relay.add_metric([], _since(seen_at))
+    yield _seen("millwright_relay_seen_seconds", "Since a relay last did its rounds.", Relay.PUBLISHES)
+    yield _seen("millwright_relay_applied_seconds", "Since a relay last had applied all updates.", Relay.APPLIES)
+    working = (Runner.seen_at > utc_now() - GONE_AFTER, Runner.stopping.is_(False))
+    counted = select(Runner.datacenter_id, func.count()).where(*working).group_by(Runner.datacenter_id)
+    yield _by_datacenter("millwright_runners", "Runners that take work.", counted)
     runners = GaugeMetricFamily(
         "millwright_runner_seen_seconds", "Since a runner was last heard of.", labels=["datacenter", "runner", "name"]
     )
     for runner in db.session.execute(select(Runner.datacenter_id, Runner.id, Runner.name, Runner.seen_at)):
         runners.add_metric([runner.datacenter_id, runner.id, runner.name], _since(runner.seen_at))
-    yield from (relay, runners)
+    yield runners
 
 
 _OPEN = [state for state in TaskState if state not in FINAL_TASK_STATES]
@@ -97,6 +101,22 @@ def _many(name: str, help: str, labels: list[str], counts: Select[*tuple[Any, ..
     family = GaugeMetricFamily(name, help, labels=labels)
     for *values, count in db.session.execute(counts):
         family.add_metric([str(value) for value in values], count)
+    return family
+
+
+def _by_datacenter(name: str, help: str, counts: Select[*tuple[Any, ...]]) -> GaugeMetricFamily:
+    """Every datacenter has a figure, be it 0: an alarm sees no change where there was nothing before."""
+    found = dict.fromkeys(db.session.scalars(select(Datacenter.id)), 0) | dict(db.session.execute(counts).all())
+    family = GaugeMetricFamily(name, help, labels=["datacenter"])
+    for datacenter_id, count in found.items():
+        family.add_metric([datacenter_id], count)
+    return family
+
+
+def _seen(name: str, help: str, row: int) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(name, help, labels=[])
+    if seen_at := db.session.scalar(select(Relay.seen_at).filter_by(id=row)):
+        family.add_metric([], _since(seen_at))
     return family
 
 

@@ -64,6 +64,7 @@ class Inbound:
             self._consume_new_datacenters()
             self._tell_bounds(self._statuses.write_down())
             self._work_until(time.monotonic() + _LOOK_FOR_DATACENTERS_SECONDS, stopping)
+            updates.tell_that_all_is_applied()
 
     def _tell_bounds(self, datacenter_ids: set[str]) -> None:
         """A runner that comes, or comes back, has missed what the others were told."""

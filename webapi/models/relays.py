@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The relay's row."""
+"""The relays' rows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from ..database import Base, table_arguments
 
 
 class Relay(Base):
-    """One row. Whoever has it locked is the relay that publishes; ``seen_at`` is when one last did its rounds."""
+    """Two rows. Whoever has the first one locked is the relay that publishes; its ``seen_at`` is when one last did its
+    rounds. That of the second one is when one last had applied all updates that had come."""
+
+    PUBLISHES, APPLIES = 1, 2
 
     __tablename__ = "relays"
     __table_args__ = table_arguments()

@@ -22,7 +22,7 @@ _ADDRESS = "bell"
 
 def ring_after_commit() -> None:
     """Ring once the caller's transaction is committed."""
-    db.session.info[_ADDRESS] = db.session.scalar(select(Relay.bell).filter_by(id=1))
+    db.session.info[_ADDRESS] = db.session.scalar(select(Relay.bell).filter_by(id=Relay.PUBLISHES))
 
 
 def ring(address: str) -> None:

@@ -26,7 +26,7 @@ def health() -> dict[str, Any]:
         return {"status": "failing", "database": "unreachable", "migrations": None, "relay": None}
     if not migrated():
         return {"status": "failing", "database": "ok", "migrations": "behind", "relay": None}
-    relay = db.session.get(Relay, 1)
+    relay = db.session.get(Relay, Relay.PUBLISHES)
     return {"status": "ok", "database": "ok", "migrations": "current", "relay": relay.seen_at if relay else None}
 
 

@@ -176,7 +176,9 @@ def _publish_marked(batch: Batch, publish: Publish) -> int:
 
 
 def _be_the_relay(bell: str | None = None) -> bool:
-    relay = db.session.scalars(select(Relay).filter_by(id=1).with_for_update(skip_locked=True)).one_or_none()
+    relay = db.session.scalars(
+        select(Relay).filter_by(id=Relay.PUBLISHES).with_for_update(skip_locked=True)
+    ).one_or_none()
     if relay is None:
         return False
     if relay.seen_at is None or utc_now() - relay.seen_at > _SIGN_OF_LIFE:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import select
@@ -18,9 +18,12 @@ from runner_service.contract.operations import ON_SNAPSHOTS, Operation
 from runner_service.contract.states import Event, IllegalTransition, TaskState
 
 from ..database import db, transaction, utc_now
-from ..models import Hypervisor, Job, Request, Severity, Task, VirtualMachine
+from ..models import Hypervisor, Job, Relay, Request, Severity, Task, VirtualMachine
 from . import captures, endings, events, rows, settling, snapshots, traces, words
 from .vm_states import Before, state_after
+
+#: How often a relay that applies updates says so.
+_SIGN_OF_LIFE = timedelta(seconds=2)
 
 
 class Inapplicable(InvalidMessage):
@@ -45,6 +48,14 @@ def apply(*together: Update) -> list[Word | None]:
     rows.lock_all(Task, [job.task_id for job in jobs.values()])
     rows.lock_all(VirtualMachine, [job.vm_id for job in jobs.values() if job.vm_id])
     return [_apply(update, requests.get(update.request_id), jobs.get(update.node_id)) for update in said]
+
+
+@transaction
+def tell_that_all_is_applied() -> None:
+    """All updates that have come to this relay are applied; whoever looks after the platform wants to know."""
+    row = db.session.get(Relay, Relay.APPLIES)
+    if row and (row.seen_at is None or utc_now() - row.seen_at > _SIGN_OF_LIFE):
+        row.seen_at = utc_now()
 
 
 def _apply(update: Update, request: Request | None, job: Job | None) -> Word | None:

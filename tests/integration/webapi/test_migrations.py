@@ -47,6 +47,16 @@ def test_a_downgrade_takes_everything_away_and_an_upgrade_brings_it_back(app: Fl
     assert health.migrated()
 
 
+def test_relays_that_publish_and_that_apply_have_a_row_each(app: Flask):
+    flask_migrate.upgrade(revision="0008")
+    flask_migrate.upgrade()
+    with db.engine.connect() as connection:
+        assert connection.execute(text("SELECT id FROM relays ORDER BY id")).scalars().all() == [1, 2]
+    flask_migrate.downgrade(revision="0008")
+    with db.engine.connect() as connection:
+        assert connection.execute(text("SELECT id FROM relays")).scalars().all() == [1]
+
+
 def test_requests_that_wait_when_the_tables_change_wait_for_their_queue(app: Flask):
     flask_migrate.upgrade(revision="0003")
     now, host, datacenter = "2026-11-22 12:00:00", "h" * 36, "d" * 36

@@ -45,6 +45,7 @@ from tests.webapi_world import Json, Runner, World, jobs_of, small
 from webapi.database import db, utc_now
 from webapi.messaging import broker
 from webapi.messaging.relay import Relay
+from webapi.models import Relay as RelayRow
 from webapi.models import Request
 from webapi.services import cancelling, failing, forcing, outbox, updates
 
@@ -473,10 +474,16 @@ def test_a_runner_is_told_to_stop_until_the_request_has_ended(
         runner.say(request.task.children[0], Event.CANCELLED)
         runner.say(request.task, Event.CANCELLED)
         assert _ended(world, task)["state"] == "CANCELLED"
+        wait_until(lambda: _applies(world), DEADLINE, "the relay to say that it applies updates")
         assert world.get(f"/virtualappliances/{shop['id']}")["state"] == "NOT_DEPLOYED"
         # What is told comes in order, so what is heard of these changes is behind all that was told before.
         heard = [site.told.count(cancel) for sessions in (5, 6, 7) if _bound_is_told(world, site, sessions)]
         assert heard[1] == heard[2]
+
+
+def _applies(world: World) -> bool:
+    with world.app.app_context():
+        return db.session.scalar(select(RelayRow.seen_at).filter_by(id=RelayRow.APPLIES)) is not None
 
 
 def _bound_is_told(world: World, site: Site, sessions: int) -> Control:

@@ -13,7 +13,7 @@ from runner_service.contract.topology import Topology
 from tests.webapi_world import World
 from webapi.database import db, utc_now
 from webapi.models import Relay, Runner
-from webapi.services import deadletters, outbox
+from webapi.services import deadletters, outbox, updates
 
 Sample = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -37,6 +37,31 @@ def test_an_empty_platform_has_figures(world: World):
     figures = scrape(world)
     assert of(figures, "millwright_outbox_requests") == 0
     assert of(figures, "millwright_locked_vms") == 0
+    assert of(figures, "millwright_relay_seen_seconds") is None
+    assert of(figures, "millwright_relay_applied_seconds") is None
+
+
+def test_a_datacenter_without_runners_and_dead_letters_has_figures_that_say_so(world: World):
+    here = {"datacenter": world.datacenter()["id"]}
+    figures = scrape(world)
+    assert of(figures, "millwright_dead_letters", **here) == 0
+    assert of(figures, "millwright_runners", **here) == 0
+
+
+def test_runners_that_take_work_are_counted_and_no_others(world: World):
+    here = {"datacenter": world.datacenter()["id"]}
+    for number, (ago, stopping) in enumerate([(0, False), (0, True), (40, False)]):
+        seen_at = utc_now() - timedelta(seconds=ago)
+        said = {"name": "r", "sequence": 1, "stopping": stopping, "status": {}, "seen_at": seen_at}
+        db.session.add(Runner(id=f"r{number}", datacenter_id=here["datacenter"], **said))
+    db.session.commit()
+    assert of(scrape(world), "millwright_runners", **here) == 1
+
+
+def test_that_updates_are_applied_is_told_apart_from_that_requests_are_published(world: World):
+    updates.tell_that_all_is_applied()
+    figures = scrape(world)
+    assert of(figures, "millwright_relay_applied_seconds") < 30
     assert of(figures, "millwright_relay_seen_seconds") is None
 
 
@@ -71,7 +96,7 @@ def test_they_tell_of_dead_letters_and_of_who_was_last_seen_when(world: World):
     datacenter = world.datacenter()
     deadletters.keep(Topology(datacenter["id"]), "out", b"?", "why")
     ago = utc_now() - timedelta(seconds=40)
-    relay = db.session.get(Relay, 1)
+    relay = db.session.get(Relay, Relay.PUBLISHES)
     assert relay is not None
     relay.seen_at = ago
     db.session.add(
