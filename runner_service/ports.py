@@ -44,7 +44,7 @@ class Batch:
         return self.works[0].hypervisor
 
 
-def _nothing() -> None: ...
+def _nothing(_work: Work) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class Ear:
     cancelled: Callable[[], bool]
     #: How a job went.
     ended: Callable[[Work, Outcome], None]
-    #: What is done once for all jobs is done, and the first one has begun. Not called for a batch of which none begins.
-    begun: Callable[[], None] = _nothing
+    #: The job's turn has come: of the first one, after what is done once for all jobs.
+    begun: Callable[[Work], None] = _nothing
 
 
 class JobRunner(Protocol):

@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 _POLL = 0.1
 #: Seconds that those of a run who are not to be stopped have to end, before it is ended for the sake of one that is.
 STOP_PATIENCE = 2.0
+#: The same for the sake of one whose turn has not come: it may never come, and then no other's work was in vain.
+TURN_PATIENCE = 4.0
 
 
 class Alike(NamedTuple):
@@ -146,7 +148,9 @@ class _Course:
         self._ended = ended
         self._begun = begun
         self._left = {(one.ticket.request_id, one.ticket.job_id): one for one in team.members}
-        self._unwanted_since: float | None = None
+        self._has_turn: set[tuple[str, str]] = set()
+        #: Since when who is to be stopped was seen, by whether its turn has come.
+        self._seen: dict[bool, float] = {}
         self._began = time.monotonic()
 
     def run(self, runner: JobRunner, known: threading.Event) -> None:
@@ -156,7 +160,7 @@ class _Course:
         batch = Batch(works=tuple(one.work() for one in self._team.members), sessions=self._team.sessions)
         ear = Ear(
             cancelled=self.is_unwanted, ended=lambda work, outcome: self._end(work.id, outcome),
-            begun=lambda: self._begun(time.monotonic() - self._began),
+            begun=self._turn_of,
         )  # fmt: skip
         try:
             runner.run(batch, ear)
@@ -170,14 +174,24 @@ class _Course:
         for work_id in list(self._left):
             self._end(work_id, Outcome(error=ErrorReport(code="runner.failed", message=why)))
 
+    def _turn_of(self, work: Work) -> None:
+        if not self._has_turn:
+            self._begun(time.monotonic() - self._began)
+        self._has_turn.add(work.id)
+
     def is_unwanted(self) -> bool:
         """Nobody wants what is left of it; or somebody wants it stopped, and the others have had time to end."""
-        stopped = [one for one in self._left.values() if one.stop.is_set()]
+        stopped = [work_id for work_id, one in self._left.items() if one.stop.is_set()]
         if not stopped:
             return False
+        return len(stopped) == len(self._left) or any(
+            self._has_been_patient(has_turn=work_id in self._has_turn) for work_id in stopped
+        )
+
+    def _has_been_patient(self, *, has_turn: bool) -> bool:
         now = time.monotonic()
-        self._unwanted_since = self._unwanted_since or now
-        return len(stopped) == len(self._left) or now - self._unwanted_since > STOP_PATIENCE
+        patience = STOP_PATIENCE if has_turn else TURN_PATIENCE
+        return now - self._seen.setdefault(has_turn, now) > patience
 
     def _end(self, work_id: tuple[str, str], outcome: Outcome) -> None:
         one = self._left.pop(work_id)

@@ -57,9 +57,8 @@ class MemoryHypervisor:
 
     def run(self, batch: Batch, ear: Ear) -> None:
         def run(work: Work) -> None:
+            ear.begun(work)
             ear.ended(work, self._run(work, ear.cancelled))
-
-        ear.begun()
 
         with ThreadPoolExecutor(batch.sessions) as pool:
             list(pool.map(run, batch.works))

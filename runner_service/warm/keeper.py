@@ -139,11 +139,14 @@ class Keeper:
         once."""
         self._bury_the_old()
         server = self._server
-        if server.is_retired and not server.has_ended:
-            self._old.append(server)
-            self._server = self._start()
-        elif server.has_ended or server.hangs:
-            self._replace(server)
+        try:
+            if server.is_retired and not server.has_ended:
+                self._server = self._start()
+                self._old.append(server)
+            elif server.has_ended or server.hangs:
+                self._replace(server)
+        except OSError as error:  # as of no more processes: runs are slower, and that is all
+            log.warning("the warm Ansible cannot be started: %s", error)
         self._server.ask()
 
     def close(self) -> None:

@@ -17,6 +17,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import re
 import sys
 import threading
 import time
@@ -24,8 +25,10 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from multiprocessing.connection import wait
+from pathlib import Path
 from typing import Any
 
+import ansible
 from ansible import constants
 from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleError
@@ -56,6 +59,9 @@ DEAD = "A worker was found in a dead state"
 #: Seconds for workers that are not needed any more to end.
 _LAST = 2.0
 _DONE = _ENOUGH = b""
+#: Modules of plugins that templates call; and where Ansible's own are.
+_TEMPLATES = re.compile(r"(ansible\.plugins|ansible_collections\.\w+\.\w+\.plugins)\.(filter|test|lookup)\.")
+_ANSIBLE = str(Path(ansible.__file__).parent) + os.sep
 
 
 def install() -> Pool:
@@ -110,9 +116,10 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         self.line.close()
         self._pool.leave_to_parent()
         task, self._task_vars = self._task, _own(dict(self.variables))
+        before = _surroundings()
         while True:
             self._serve(task)
-            if _has_been_left_something():
+            if _has_been_left_something() or _surroundings() != before or has_foreign_templates():
                 return
             try:
                 self._own_end.send_bytes(_DONE)
@@ -357,6 +364,24 @@ def _has_been_left_something() -> bool:
     """A module gave up waiting for something that goes on: in a process of its own it would end with that."""
     others = (one for one in threading.enumerate() if one is not threading.main_thread())
     return any(one.name not in _HARMLESS for one in others)
+
+
+def _surroundings() -> tuple[dict[str, str], str]:
+    """What of a process a plugin may change for those that come after it."""
+    return dict(os.environ), str(Path.cwd())
+
+
+def has_foreign_templates() -> bool:
+    """Whether a filter, test or lookup is loaded that is neither Ansible's nor ours: what it keeps for one host, as a
+    login, must not be there for the next."""
+    return any(_is_foreign(name, module) for name, module in list(sys.modules.items()))
+
+
+def _is_foreign(name: str, module: Any) -> bool:
+    kind = _TEMPLATES.match(name)
+    if kind is None or name.startswith(("ansible_collections.ansible.builtin.", f"ansible_collections.{OURS}")):
+        return False
+    return not str(getattr(module, "__file__", None) or _ANSIBLE).startswith(_ANSIBLE)
 
 
 def _before(owner: Any, method: str, first: Callable[[], None]) -> None:

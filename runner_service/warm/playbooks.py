@@ -17,6 +17,7 @@ import secrets
 import shutil
 import signal
 import sys
+import sysconfig
 import tempfile
 import time
 import warnings
@@ -63,6 +64,7 @@ class Preloaded:
     program = str(Path(sys.executable).with_name("ansible-playbook"))
 
     def __init__(self) -> None:
+        began = time.time_ns()
         self._said = _load()
         self._workers = importlib.import_module(f"{__package__}.kept_workers").install()
         self.settings = frozen(os.environ)
@@ -70,6 +72,8 @@ class Preloaded:
         self._files = {file: _changed_at(file) for file in _sources()}
         if self._config[0]:
             self._files[self._config[0]] = self._config[1]
+        #: A file was replaced while it was loaded, or after: which of both is in memory nobody can tell.
+        self._is_mixed = any(changed >= began for file, changed in self._files.items() if changed and _is_file(file))
         gc.collect()
         gc.freeze()
 
@@ -79,9 +83,9 @@ class Preloaded:
         return self._config[0]
 
     def is_stale(self) -> bool:
-        """Whether what was loaded has changed since: a plugin, a collection, Ansible, the configuration; or what there
-        is to load."""
-        return any(_changed_at(file) != changed_at for file, changed_at in self._files.items())
+        """Whether what was loaded has changed since it began to be loaded: a plugin, a collection, a package, the
+        configuration; or what there is to load."""
+        return self._is_mixed or any(_changed_at(file) != changed_at for file, changed_at in self._files.items())
 
     def become(self, request: Request) -> bool:
         """Make this forked process what the request describes, but for its standard streams. False: the run wants
@@ -199,15 +203,21 @@ def _size(file: str) -> int:
 
 
 def _changed_at(file: str) -> int | None:
+    """By the time that nobody sets: what is unpacked may have any time of modification."""
     try:
-        return Path(file).stat().st_mtime_ns
+        return Path(file).stat().st_ctime_ns
     except OSError:
         return None
 
 
+def _is_file(file: str) -> bool:
+    """Directories change when Python keeps in them what it has compiled."""
+    return Path(file).is_file()
+
+
 def _sources() -> set[str]:
     """Files that were loaded from elsewhere than this Python, and Ansible's version; directories where one could be
-    that would have been loaded."""
+    that would have been loaded; and those of this Python's packages, which change when one is installed."""
     constants: Any = importlib.import_module("ansible.constants")
     loader: Any = importlib.import_module("ansible.plugins.loader")
     files = {file for module in list(sys.modules.values()) if (file := getattr(module, "__file__", None))}
@@ -216,7 +226,8 @@ def _sources() -> set[str]:
     collections = [Path(path).expanduser() / "ansible_collections" for path in constants.COLLECTIONS_PATHS]
     searched = {str(path) for kind in (*_KINDS, *_PLUGINS) for path in getattr(loader, kind).config or ()}
     namespaces = {str(path / name) for path in collections for name in ("", "millwright")}
-    return own | searched | namespaces | {importlib.import_module("ansible.release").__file__ or ""}
+    packages = {sysconfig.get_path(kind) for kind in ("purelib", "platlib")}
+    return own | searched | namespaces | packages | {importlib.import_module("ansible.release").__file__ or ""}
 
 
 class _fresh_state:  # noqa: N801  # used like a function

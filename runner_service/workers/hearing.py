@@ -65,10 +65,11 @@ class Hearing:
     def _heard(self, job: Heard, kind: str, told: Mapping[str, Any]) -> None:
         if not job.listening.begun:
             job.began_at, job.since = datetime.now(UTC), time.monotonic()
+        was_begun = job.listening.begun
         job.listening.hear(kind, told)
-        if not self._any_begun and job.listening.begun:
+        if job.listening.begun and not was_begun:
             self._any_begun = True
-            self._ear.begun()
+            self._ear.begun(job.work)
         if job.listening.is_over:
             self._tell(job, outcome_of(job.listening, tried(job.work), job.secrets))
 

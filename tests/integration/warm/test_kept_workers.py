@@ -273,3 +273,34 @@ def test_equal_dicts_in_another_order_are_others(warm: Warm) -> None:
     kept, fresh = both_ways(warm, play("linear", flags, debug("{{ flags.keys() | join(',') }}")), "--forks=1")
     assert kept == fresh
     assert "y,x" in kept[1]
+
+
+REMEMBERING = """
+import os
+
+SEEN = []
+
+def remember(host):
+    SEEN.append(host)
+    return f"{SEEN} {os.environ.setdefault('FIRST', host)}"
+
+class FilterModule:
+    def filters(self):
+        return {"remember": remember}
+"""
+
+
+@pytest.mark.parametrize("module", ["ansible.builtin.debug", "millwright.virt.vm_info"])
+def test_what_a_plugin_of_the_playbooks_keeps_for_one_host_is_not_there_for_the_next(warm: Warm, module: str) -> None:
+    """As a login that a lookup caches."""
+    inventory(warm)
+    (warm.directory / "filter_plugins").mkdir()
+    warm.write("filter_plugins/remembering.py", REMEMBERING)
+    kept_by = "{{ inventory_hostname | remember }}"
+    tasks = {
+        "ansible.builtin.debug": (debug(kept_by),),
+        "millwright.virt.vm_info": ({"millwright.virt.vm_info": {"name": kept_by}, "diff": True}, debug("{{ 1 }}")),
+    }
+    kept, fresh = both_ways(warm, play("linear", *tasks[module]), "--forks=1", "-vvv")
+    assert kept[1].count("['e']") == fresh[1].count("['e']") > 0
+    assert "'a', 'b'" not in kept[1]

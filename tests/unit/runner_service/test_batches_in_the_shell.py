@@ -76,7 +76,7 @@ class Track:
         course = Course(batch, ear.cancelled, ear.ended, ear)
         self.courses.append(course)
         if self.begins:
-            ear.begun()
+            ear.begun(batch.works[0])
         course.over.wait(30)
 
     def course(self, number: int) -> Course:
@@ -229,7 +229,7 @@ def test_no_more_runs_are_at_their_start_than_the_machine_has_time_for(track: Tr
     track.course(1)
     track.settled()
     assert len(track.courses) == 2, "as many as the rules say, though all lanes are free"
-    second.ear.begun()
+    second.ear.begun(second.batch.works[0])
     third = track.of("v2.configure")
     second.end("v1.configure")
     track.settled()
@@ -314,6 +314,7 @@ def test_who_is_cancelled_does_not_take_the_others_of_its_run_along_before_they_
     track: Track, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runs, "STOP_PATIENCE", 60.0)
+    monkeypatch.setattr(runs, "TURN_PATIENCE", 60.0)
     busy = known_to_be_short(track)
     wanted = {name: vm_request(name, open_sessions=1) for name in ("a", "b", "c")}
     for one in wanted.values():
@@ -327,6 +328,8 @@ def test_who_is_cancelled_does_not_take_the_others_of_its_run_along_before_they_
     batch.end("a.configure")
     assert not batch.stopped(), "so may c"
     monkeypatch.setattr(runs, "STOP_PATIENCE", 0.0)
+    assert not batch.stopped(), "its turn has not come: nothing of it has to be stopped"
+    batch.ear.begun(batch.batch.works[1])
     track.until(batch.stopped, "its patience has an end")
     batch.end("c.configure", UNSEEN)
     batch.end("b.configure", UNSEEN)
@@ -341,6 +344,26 @@ def test_who_is_cancelled_does_not_take_the_others_of_its_run_along_before_they_
 
     track.until(goes_on, "its end")
     assert track.events_of("c.configure") == ["START", "DONE"], "although no job has more than one try here"
+
+
+def test_who_is_cancelled_before_its_turn_waits_for_the_others_for_a_bounded_time(
+    track: Track, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "STOP_PATIENCE", 0.0)
+    monkeypatch.setattr(runs, "TURN_PATIENCE", 60.0)
+    busy = known_to_be_short(track)
+    wanted = {name: vm_request(name, open_sessions=1) for name in ("a", "b")}
+    for one in wanted.values():
+        track.take(one)
+    track.settled()
+    busy.end("busy.configure")
+    hanging = track.course(2)
+    assert hanging.jobs == ["a.configure", "b.configure"]
+    track.orchestrator.told(Cancel(request_id=wanted["b"].id))
+    track.settled()
+    assert not hanging.stopped()
+    monkeypatch.setattr(runs, "TURN_PATIENCE", 0.0)
+    track.until(hanging.stopped, "a hangs, and b's owner has waited long enough")
 
 
 def test_undoings_whose_turn_did_not_come_are_done_all_the_same(track: Track) -> None:

@@ -30,12 +30,12 @@ class Batch:
         self.works = {name: work(name) for name in "abc"}
         self.names = {asked.job.id: name for name, asked in self.works.items()}
         self.told: list[tuple[str, Outcome]] = []
-        self.begun = 0
+        self.begun: list[str] = []
         self.ear = Ear(cancelled=lambda: False, ended=self.tell, begun=self.begin)
         self.hearing = Hearing(list(self.works.values()), lambda _work: ("hunter2",), TASK, self.ear)
 
-    def begin(self) -> None:
-        self.begun += 1
+    def begin(self, asked: Work) -> None:
+        self.begun.append(self.names[asked.job.id])
 
     def tell(self, asked: Work, outcome: Outcome) -> None:
         self.told.append((self.names[asked.job.id], outcome))
@@ -56,10 +56,10 @@ class Batch:
 
 def test_each_end_is_told_when_it_is_heard() -> None:
     batch = Batch()
-    assert batch.begun == 0
+    assert batch.begun == []
     batch.hear("runner_on_start", "a")
     batch.hear("runner_on_start", "b")
-    assert (batch.told, batch.begun) == ([], 1)
+    assert (batch.told, batch.begun) == ([], ["a", "b"])
     batch.hear("runner_on_ok", "b", changed=True)
     assert batch.codes == {"b": None}
     batch.hear("runner_on_failed", "a", code="driver.busy", msg="busy")
