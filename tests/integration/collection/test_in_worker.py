@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import types
@@ -130,6 +131,13 @@ def test_the_worker_says_what_the_ordinary_way_says(tmp_path: Path):
     [
         pytest.param({"environment": {"MILLWRIGHT_X": "1"}}, {}, id="environment"),
         pytest.param({"async": 60, "poll": 1}, {}, id="async"),
+        # Nobody else is asked for a password.
+        pytest.param(
+            {"become": True, "become_method": "su"},
+            {},
+            id="become",
+            marks=pytest.mark.skipif(os.getuid() != 0 or not shutil.which("su"), reason="only root becomes root"),
+        ),
         pytest.param({}, {"ansible_python_interpreter": "{{ playbook_dir }}/python"}, id="another Python"),
         pytest.param({}, {"millwright_in_worker": False}, id="asked not to"),
     ],
