@@ -14,7 +14,13 @@ from pika.adapters.blocking_connection import BlockingChannel, BlockingConnectio
 from pika.exceptions import ChannelClosedByBroker
 
 from runner_service.contract.messages import TaskRequest, Update
-from runner_service.contract.topology import AGAIN_HEADER, REQUESTS_EXCHANGE, UPDATES_EXCHANGE, Topology
+from runner_service.contract.topology import (
+    AGAIN_HEADER,
+    ATTEMPTS_HEADER,
+    REQUESTS_EXCHANGE,
+    UPDATES_EXCHANGE,
+    Topology,
+)
 
 from ..services import cancelling, deadletters, outbox
 from . import broker
@@ -72,11 +78,12 @@ class Outbound:
         headers = {AGAIN_HEADER: True} if request.again else None
         self._send(request.topology, REQUESTS_EXCHANGE, queue, request.body, headers)
 
-    def _republish(self, topology: Topology, message: TaskRequest | Update, body: bytes) -> None:
+    def _republish(self, topology: Topology, message: TaskRequest | Update, body: bytes, attempts: int) -> None:
         """A request may have been begun before it was given up."""
         if isinstance(message, TaskRequest):
             queue = topology.in_queue_for(message.hypervisor.id)
-            self._send(topology, REQUESTS_EXCHANGE, queue, body, {AGAIN_HEADER: True})
+            headers = {AGAIN_HEADER: True, ATTEMPTS_HEADER: attempts}
+            self._send(topology, REQUESTS_EXCHANGE, queue, body, headers)
         else:
             self._send(topology, UPDATES_EXCHANGE, topology.out_queue, body)
 

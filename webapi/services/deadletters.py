@@ -45,9 +45,9 @@ class Kind(StrEnum):
     UPDATE = "update"
 
 
-#: Sends a message, read and as it came, to where it was going; returns when the broker has confirmed it, or raises
-#: Rejected.
-Republish = Callable[[Topology, TaskRequest | Update, bytes], None]
+#: Sends a message, read and as it came, to where it was going, with how often runners were handed it before; returns
+#: when the broker has confirmed it, or raises Rejected.
+Republish = Callable[[Topology, TaskRequest | Update, bytes, int], None]
 
 
 # -- what comes in
@@ -260,9 +260,16 @@ def _requeue(letter: DeadLetter, republish: Republish) -> None:
         letter.requeue_asked_at = None
         return
     try:
-        republish(datacenter.topology, message, letter.body.encode())
+        republish(datacenter.topology, message, letter.body.encode(), _attempts_of(message))
     except Rejected as error:
         letter.requeue_asked_at = None
         letter.reason = _short(f"{letter.reason}; sent again, the broker rejected it: {error}")
     else:
         db.session.delete(letter)
+
+
+def _attempts_of(message: TaskRequest | Update) -> int:
+    """Of a request that has not ended: whoever is handed it now is not one of those that had it before."""
+    if not isinstance(message, TaskRequest):
+        return 0
+    return db.session.scalar(select(Request.attempt).filter_by(id=message.id)) or 0

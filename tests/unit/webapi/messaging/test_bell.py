@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import sqlalchemy
 
 from tests.webapi_world import World
 from webapi.database import db
@@ -36,6 +37,15 @@ def test_whoever_asks_for_work_cancels_it_or_ends_it_rings_once_that_is_committe
     ear.clear()
     world.carry_out(task)
     assert ear.wait(10)
+
+
+def test_a_transaction_asks_once_where_the_bell_is_however_often_it_is_to_ring(world: World):
+    asked: list[str] = []
+    sqlalchemy.event.listen(db.engine, "before_cursor_execute", lambda *got: asked.append(got[2]))
+    for _ in range(3):
+        doorbell.ring_after_commit()
+    db.session.commit()
+    assert len([text for text in asked if "bell" in text]) == 1
 
 
 def test_what_is_rolled_back_rings_nobody(world: World, bell: Bell):

@@ -13,7 +13,7 @@ from runner_service.contract.topology import Topology
 from tests.webapi_world import Runner, World, jobs_of, small
 from webapi.database import db, utc_now
 from webapi.models import DeadLetter
-from webapi.services import deadletters, endings
+from webapi.services import deadletters, endings, updates
 from webapi.services.outbox import Rejected
 
 
@@ -40,7 +40,7 @@ def _refusal(world: World, letter_id: str) -> tuple[str, str]:
 
 def _sent_again() -> list[tuple[object, bytes]]:
     sent: list[tuple[object, bytes]] = []
-    deadletters.requeue_pending(lambda _topology, message, body: sent.append((message, body)))
+    deadletters.requeue_pending(lambda _topology, message, body, _attempts: sent.append((message, body)))
     return sent
 
 
@@ -322,6 +322,22 @@ def test_a_relay_that_dies_while_it_sends_again_does_so_once_more(world: World, 
     with pytest.raises(SystemExit):
         deadletters.requeue_pending(die)
     assert len(_sent_again()) == 1
+
+
+def test_one_of_a_request_that_has_not_ended_goes_to_a_runner_whose_question_is_answered(
+    world: World, deploy: dict, topology: Topology
+):
+    """Older attempts than the last one that the API heard of get no word, for ever."""
+    third = world.runner(deploy, attempt=3)
+    third.say(third.root, Event.START)
+    world.post(f"/deadletters/{_kept(topology, third.request.encode())}/requeue")
+    told: list[int] = []
+    deadletters.requeue_pending(lambda *got: told.append(got[3]))
+    assert told == [3]
+    next_one = world.runner(deploy, attempt=told[0] + 1)
+    [word] = updates.apply(next_one.update(next_one.root.id, Event.AGAIN))
+    assert word is not None
+    assert word.go
 
 
 def test_a_dead_letter_is_dropped(world: World, topology: Topology):
