@@ -15,7 +15,7 @@ from itertools import count
 
 import pika
 from pika.adapters.blocking_connection import BlockingChannel
-from pika.exceptions import AMQPError, ChannelClosed
+from pika.exceptions import AMQPChannelError, AMQPError, ChannelClosed
 
 from ..contract.control import Control
 from ..contract.topology import CONTROL_EXCHANGE, Topology
@@ -177,7 +177,7 @@ class Session:
             heard()
         for partition, (_, channel) in self._channels.items():
             if not channel.is_open:
-                raise ChannelClosed(0, f"the channel of partition {partition} is closed")
+                raise why_closed(channel, partition)
 
     def _on_request(
         self, partition: int, serial: int, _channel: BlockingChannel, method: pika.spec.Basic.Deliver,
@@ -193,3 +193,18 @@ class Session:
         message: Control | None = control_of(body)
         if message is not None:
             self._reception.listener.told(message)
+
+
+def why_closed(channel: BlockingChannel, partition: int) -> ChannelClosed:
+    """What the broker said when it closed the channel."""
+    try:
+        channel.basic_qos()
+        code, text = 0, "nobody said why"
+    except AMQPChannelError as error:
+        code, text = getattr(error, "reply_code", 0), getattr(error, "reply_text", repr(error))
+    if "delivery acknowledgement" in text and "timed out" in text:
+        log.error(
+            "the broker takes requests back that are not done within its consumer_timeout, and what runs is done "
+            "again: give it a longer one than the longest operation takes (docs/settings.md)"
+        )
+    return ChannelClosed(code, f"the channel of partition {partition} was closed: {text}")

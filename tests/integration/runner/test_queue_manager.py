@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 import httpx
 import pika
 import pytest
+from pika.exceptions import ChannelClosedByBroker
 
 from runner_service.contract.control import Cancel, Control, Heartbeat, RunnerStatus, encode_control
 from runner_service.contract.messages import Update
@@ -22,9 +23,10 @@ from runner_service.contract.topology import (
     REQUESTS_EXCHANGE,
     partition_of,
 )
-from runner_service.ports import Delivery
+from runner_service.ports import Delivery, Tag
 from runner_service.queue_manager import QueueManager
 from runner_service.queue_manager.connection import Amqp
+from runner_service.queue_manager.consumer import why_closed
 from runner_service.queue_manager.reception import RENEW_AFTER
 from tests.integration.runner.conftest import Api
 from tests.proxy import CuttableProxy
@@ -187,6 +189,30 @@ def test_a_heartbeat_is_heard_by_every_runner_of_the_datacenter_and_a_status_by_
     assert status not in heard.messages
     wait_until(lambda: api.read() is not None and api.runners.get("runner-1") == status, 30, "the status")
     other.close(5)
+
+
+@pytest.mark.parametrize(
+    ("said", "level"),
+    [("delivery acknowledgement on channel 3 timed out. Timeout value used: 1800000 ms", "ERROR"), ("unknown tag", "")],
+)
+def test_why_a_channel_was_closed_is_told(said: str, level: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Closed:
+        """A channel that the broker has closed: whatever is asked of it raises its reason."""
+
+        def basic_qos(self) -> None:
+            raise ChannelClosedByBroker(406, f"PRECONDITION_FAILED - {said}")
+
+    error = why_closed(Closed(), 2)  # type: ignore[arg-type]  # of a channel it has what is asked
+    assert str(error.args[1]) == f"the channel of partition 2 was closed: PRECONDITION_FAILED - {said}"
+    assert [record.levelname for record in caplog.records] == [level] * bool(level)
+
+
+def test_a_channel_that_the_broker_closes_says_why(line: Line, caplog: pytest.LogCaptureFixture) -> None:
+    def is_told() -> bool:
+        line.manager.acknowledge(Tag(1, 999))
+        return "unknown delivery tag 999" in caplog.text
+
+    wait_until(is_told, 30, "the broker's reason in the log", every=1)
 
 
 def test_who_takes_requests_publishes_nothing_on_that_connection(api: Api, line: Line, broker: Broker) -> None:
