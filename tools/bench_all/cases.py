@@ -41,7 +41,7 @@ class Sizes:
     #: One VM is done so often in each round.
     repeats: int = 10
     hypervisors: int = 20
-    jobs: int = 300
+    jobs: int = 2000
 
 
 def zero_cost(sizes: Sizes, servers: Servers) -> Iterator[Reading]:
@@ -123,14 +123,16 @@ def _memory(tenant: Tenant) -> Iterator[Reading]:
 
 
 def _growth(tenant: Tenant, host: hosts.LibvirtHost, jobs: int) -> Iterator[Reading]:
-    """Of what lives long in a runner; a first cycle loads what is loaded once."""
-    _deploy_and_undeploy(tenant, host, GROWTH_VMS)
+    """Of all processes, and what they use together after work; first cycles load what is loaded once."""
+    for _ in range(3):
+        _deploy_and_undeploy(tenant, host, GROWTH_VMS)
     before, done = _after_a_pause(tenant), 0
     while done < jobs:
         _deploy_and_undeploy(tenant, host, GROWTH_VMS)
         done += GROWTH_VMS * JOBS_OF_A_VM
     after = _after_a_pause(tenant)
-    yield from (Reading(names.growth(part, done), after[part] - before[part], "MB") for part in ("runner-0", "warm"))
+    yield Reading(names.AFTER_WORK, sum(after.values()), "MB")
+    yield from (Reading(names.growth(part, done), after[part] - before[part], "MB") for part in before)
 
 
 def _after_a_pause(tenant: Tenant) -> dict[str, float]:

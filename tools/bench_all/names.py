@@ -16,6 +16,7 @@ COMMUNITY = "community.libvirt playbook"
 ALL_TOLD, ONE_CHECKED = "hypervisor_info, of all", "vm in check mode, of one"
 IDEAL = "ideal: work / sessions"
 TOTAL = "all processes of Millwright"
+AFTER_WORK = "all processes, after work"
 
 
 def runners(number: int) -> str:

@@ -83,6 +83,7 @@ TARGETS = (
     Target("crowd: vm in check mode beside 1,000 VMs, s", median(names.CROWD, names.ONE_CHECKED), 0.1),
     Target("vcenter: hypervisor_info of 1,000 VMs, s", median(names.VCENTER, names.ALL_TOLD), 1.0),
     Target("idle: memory of all processes, MB", median(names.IDLE, names.TOTAL, "MB"), 350),
+    Target("idle: memory of all processes after work, MB", median(names.IDLE, names.AFTER_WORK, "MB"), 350),
     Target("idle: growth of the worst process, MB", median(names.IDLE, "growth over *", "MB"), NOISE_MB),
 )  # fmt: skip
 
