@@ -77,7 +77,8 @@ def test_every_target_can_be_judged_by_what_the_cases_measure() -> None:
         row(names.MANY, names.IDEAL, 4.0), row(names.MANY, names.runners(1), 5.0),
         row(names.CROWD, names.ALL_TOLD, 0.9), row(names.CROWD, names.ONE_CHECKED, 0.01),
         row(names.VCENTER, names.ALL_TOLD, 0.9),
-        row(names.IDLE, names.TOTAL, 350, "MB"), row(names.IDLE, names.AFTER_WORK, 350, "MB"), row(names.IDLE, names.growth("warm", 300), 1.0, "MB"),
+        row(names.IDLE, names.TOTAL, 350, "MB"), row(names.IDLE, names.AFTER_WORK, 350, "MB"),
+        row(names.IDLE, names.growth("warm", 300), 1.0, "MB"),
     ]  # fmt: skip
     told = list(verdicts(rows))
     assert len(told) == len(TARGETS)
