@@ -322,6 +322,21 @@ def test_the_plan_of_an_unconfigure_is_what_it_does(peer: Peer, driver: VmDriver
     assert agreed(plan, ensure_absent(driver, WEB, dry_run=False))
 
 
+def test_a_vm_of_which_a_delete_that_failed_has_taken_disks_is_made_anew(peer: Peer, driver: VmDriver):
+    """Who undid a deploy may have been killed, and the deploy is carried out once more."""
+    disks = [{"name": name, "size_mib": 4, "pool": peer.pool} for name in ("a", "b", "c")]
+    want = definition(peer, disks=disks)
+    driver.create(want)
+    files = peer.files(driver)
+    with peer.failing_delete(driver, want), pytest.raises(DriverError):
+        driver.delete(WEB)
+    plan = ensure_present(driver, want, dry_run=True)
+    done = ensure_present(driver, want, dry_run=False)
+    assert plan.changed is done.changed is (plan.before is not None and plan.before.half_deleted)
+    assert (peer.files(driver), driver.find(WEB).half_deleted) == (files, False)
+    assert not ensure_present(driver, want, dry_run=False).changed
+
+
 def test_a_delete_that_fails_half_way_leaves_a_vm_that_can_be_deleted(peer: Peer, driver: VmDriver):
     want, files = definition(peer, disks=two_disks(peer)), peer.files(driver)
     driver.create(want)

@@ -942,3 +942,47 @@ def test_what_broke_off_with_the_connection_is_done_by_the_next_try(qemu: Libvir
     assert [change.path for change in ensure_present(qemu, more, dry_run=False).changes] == ["disks[data]"]
     qemu.delete(WEB)
     assert qemu.peer.files(qemu) == files
+
+
+def half_delete(driver: LibvirtDriver, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The deletion breaks off when one file is gone."""
+    remove, gone = driver._storage.remove, []
+
+    def removed_once(volume: libvirt.virStorageVol) -> None:
+        if gone:
+            raise Unreachable("no more")
+        gone.append(volume.name())
+        remove(volume)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(driver._storage, "remove", removed_once)
+        with pytest.raises(Unreachable):
+            driver.delete(WEB)
+
+
+def test_a_vm_that_is_half_deleted_is_made_anew(mock: LibvirtDriver, monkeypatch: pytest.MonkeyPatch):
+    """Who undoes may be killed, and what is then wanted is the VM, with its disks."""
+    two = wanted(mock, disks=[{"name": name, "size_mib": 8, "pool": mock.peer.pool} for name in ("a", "b")])
+    mock.create(two)
+    assert not mock.find(WEB).half_deleted
+    half_delete(mock, monkeypatch)
+    assert mock.find(WEB).half_deleted
+    assert [vm.half_deleted for vm in mock.list_vms() if vm.name == "web"] == [True]
+    with pytest.raises(Conflict, match="half deleted"):
+        ensure_present(mock, two, dry_run=True, create=False)
+    assert ensure_present(mock, two, dry_run=True).changed
+    done = ensure_present(mock, two, dry_run=False)
+    assert (done.changed, done.after.half_deleted, set(done.after.disk_use)) == (True, False, {"a", "b"})
+    assert not ensure_present(mock, two, dry_run=False).changed
+
+
+def test_a_vm_whose_removal_failed_before_any_file_was_gone_is_what_it_was(mock: LibvirtDriver, monkeypatch):
+    mock.create(wanted(mock, disks=[{"name": "a", "size_mib": 8, "pool": mock.peer.pool}]))
+
+    def fail(_volume: libvirt.virStorageVol) -> None:
+        raise Unreachable("nothing goes")
+
+    with monkeypatch.context() as patched, pytest.raises(Unreachable):
+        patched.setattr(mock._storage, "remove", fail)
+        mock.delete(WEB)
+    assert not mock.find(WEB).half_deleted, "it has all its disks, with what they hold"

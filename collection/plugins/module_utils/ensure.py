@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
-from .drivers.errors import InvalidTransition, Unsupported, VmNotFound, deciding, seeing
+from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound, deciding, seeing
 from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
 from .vm.changes import Change, merged
 from .vm.definition import Firmware, VmDefinition
@@ -66,6 +66,10 @@ def ensure_present(
         found = driver.find(ref)
         if found is None and not create:
             raise VmNotFound(f"{ref} is not at the hypervisor, so it cannot be reconfigured")
+        if found is not None and found.half_deleted and not create:
+            raise Conflict(f"{ref} is half deleted, so it cannot be reconfigured: have it made anew, or remove it")
+    if found is not None and found.half_deleted:
+        return _make_anew(driver, found, want, dry_run=dry_run)
     if found is None:
         return _create(driver, want, dry_run=dry_run)
     return _update(driver, found, want, allowed, dry_run=dry_run)
@@ -77,10 +81,25 @@ def _create(driver: VmDriver, want: VmDefinition, *, dry_run: bool) -> Result:
         driver.check(want)
         residue = driver.residue(ref)
     if dry_run:
-        planned = ObservedVm(name=want.name, uuid=want.identity, power=PowerState.OFF, managed=True, definition=want)
-        return Result(changed=True, before=None, after=planned, removed=residue)
+        return Result(changed=True, before=None, after=_planned(want), removed=residue)
     driver.create(want)
     return Result(changed=True, before=None, after=_read_back(driver, ref), removed=residue)
+
+
+def _planned(want: VmDefinition) -> ObservedVm:
+    return ObservedVm(name=want.name, uuid=want.identity, power=PowerState.OFF, managed=True, definition=want)
+
+
+def _make_anew(driver: VmDriver, found: ObservedVm, want: VmDefinition, *, dry_run: bool) -> Result:
+    """What was to be deleted, and had begun to be, is deleted first: what its disks held is gone already."""
+    ref = VmRef(name=found.name, uuid=found.uuid)
+    with deciding():
+        driver.check_delete(ref)
+        driver.check(want, updating=ref)
+    if not dry_run:
+        driver.delete(ref)
+        return replace(_create(driver, want, dry_run=False), before=found)
+    return Result(changed=True, before=found, after=_planned(want))
 
 
 def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Allowed, *, dry_run: bool) -> Result:

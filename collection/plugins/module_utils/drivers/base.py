@@ -96,6 +96,8 @@ class ObservedVm:
     serial_log: str | None = None
     #: What its disks take at the hypervisor now, in MiB, by their names; those that the hypervisor can tell of.
     disk_use: Mapping[str, int] = field(default_factory=dict)
+    #: It was being deleted, and that broke off when some of its disks had gone. Whoever wants it has it made anew.
+    half_deleted: bool = False
     #: In what the guest that runs differs from ``definition``, which is what its next start has: ``before`` is of the
     #: definition. Of one VM alone, from drivers that can tell.
     live: tuple[Change, ...] = ()

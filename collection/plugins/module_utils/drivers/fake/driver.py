@@ -244,7 +244,7 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
         return ObservedVm(
             disk_use={disk.name: world.size_of(disk) for disk in definition.disks} if definition else {},
             name=machine.name, uuid=machine.uuid, power=machine.power, managed=machine.managed,
-            definition=definition,
+            definition=definition, half_deleted=world.is_half_deleted(machine),
             serial_log=str(self._store.directory / serial_log_of(machine.uuid)) if _logs(machine) else None,
         )  # fmt: skip
 

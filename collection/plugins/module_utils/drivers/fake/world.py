@@ -39,6 +39,8 @@ class Machine:
     power: PowerState = PowerState.OFF
     definition: dict[str, Any] | None = None
     memory_mib: int = 64
+    #: Its removal has begun.
+    removing: bool = False
     #: In the order in which they were taken; see snapshots.py.
     snapshots: list[dict[str, Any]] = field(default_factory=list)
 
@@ -95,7 +97,16 @@ class World:
         for pool_name, pool in sorted(self.pools.items()):
             yield from ((pool_name, name) for name in sorted(pool.volumes) if name.startswith(f"{identity}-"))
 
+    def is_half_deleted(self, machine: Machine) -> bool:
+        """Its removal has begun, and of its disks some are gone."""
+        if not (machine.removing and machine.definition):
+            return False
+        wanted = {volume_of(machine.uuid, disk) for disk in VmDefinition.from_dict(machine.definition).disks}
+        return not wanted <= {name for _pool, name in self.files_of(machine.uuid)}
+
     def remove_files_of(self, identity: str, most: int | None = None) -> None:
+        if machine := self.machines.get(identity):
+            machine.removing = True
         for pool, name in list(self.files_of(identity))[:most]:
             del self.pools[pool].volumes[name]
 

@@ -38,6 +38,11 @@ class Domain:
     def managed(self) -> bool:
         return self.root.find(f"metadata/{KEPT}") is not None
 
+    @property
+    def is_being_removed(self) -> bool:
+        """Somebody has begun to remove it, and did not come to the end."""
+        return self.root.find(f"metadata/{{{names.REMOVING_NAMESPACE}}}removing") is not None
+
     @cached_property
     def kept(self) -> VmDefinition | None:
         """The definition in the metadata; None if there is none that can be read. A newer one may say more."""

@@ -12,7 +12,7 @@ from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
 from ..base import VmRef
 from ..errors import Conflict
-from . import planning, power
+from . import names, planning, power
 from .capturing import Capturing
 from .connection import is_test
 from .devices import Domain
@@ -120,8 +120,17 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
     def _remove_whole(self, domain: libvirt.virDomain) -> None:
         """One that somebody else removes meanwhile is removed."""
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
+        unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._mark_removing(domain))
         self._storage.remove_owned(domain.UUIDString())
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
+
+    def _mark_removing(self, domain: libvirt.virDomain) -> None:
+        """If this breaks off, whoever wants the VM later is to know that its disks are gone for that reason."""
+        if Domain(domain.XMLDesc(INACTIVE)).files:
+            domain.setMetadata(
+                libvirt.VIR_DOMAIN_METADATA_ELEMENT, "<removing/>", names.REMOVING_PREFIX, names.REMOVING_NAMESPACE,
+                libvirt.VIR_DOMAIN_AFFECT_CONFIG,
+            )  # fmt: skip
 
     def check_delete(self, ref: VmRef) -> None:
         with self._looking(f"checking whether {ref} can be deleted"):

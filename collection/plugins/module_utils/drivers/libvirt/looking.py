@@ -123,6 +123,7 @@ class Looking:
         told = Domain(domain.XMLDesc(INACTIVE))
         state = overview.power(domain) if overview else power.power_of(domain)
         definition = self._definition_of(domain, told, overview)
+        use = disk_use(told, definition, overview or self._storage) if definition else {}
         return ObservedVm(
             name=domain.name(),
             uuid=domain.UUIDString(),
@@ -131,7 +132,10 @@ class Looking:
             definition=definition,
             addresses=self._addresses(domain, told, overview) if state is PowerState.ON else (),
             serial_log=told.serial_log,
-            disk_use=disk_use(told, definition, overview or self._storage) if definition else {},
+            disk_use=use,
+            half_deleted=told.is_being_removed and any(disk.name not in use for disk in definition.disks)
+            if definition
+            else False,
             live=self._live(domain, told, definition) if definition and told.managed and not overview else (),
         )
 
