@@ -56,6 +56,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "runner_service/warm/playbooks": {"runner_service/warm", "ansible"},
     "runner_service/warm/kept_workers": {"runner_service/warm", "ansible"},
     "runner_service/warm/differences": {"ansible"},
+    "runner_service/warm/fitness": {"ansible"},
     # click is the command line's; nacl opens what the API sealed; prometheus_client shows the runner's figures.
     "runner_service": {"runner_service", VM, "click", "nacl", "prometheus_client"},
     "webapi/messaging": {"webapi", CONTRACT, VM, "pika", "sqlalchemy", "flask"},
@@ -136,7 +137,9 @@ def test_only_settings_read_the_environment() -> None:
     # A warm run has the environment of whoever wants it: the shim hands it over.
     services = [file for file in sources() if place_of(file).startswith(("runner_service", "webapi"))]
     readers = [place_of(file) for file in services if "os.environ" in file.read_text() or "getenv" in file.read_text()]
-    handed_over = {f"runner_service/warm/{name}" for name in ("shim", "playbooks", "kept_workers", "commands")}
+    handed_over = {
+        f"runner_service/warm/{name}" for name in ("shim", "playbooks", "kept_workers", "fitness", "commands")
+    }
     assert set(readers) <= {"runner_service/settings", "webapi/settings"} | handed_over
 
 

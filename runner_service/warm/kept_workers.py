@@ -17,19 +17,14 @@ from __future__ import annotations
 import io
 import os
 import pickle
-import re
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from copy import copy
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
-import ansible
-from ansible import constants
 from ansible._internal._task import TaskContext
 from ansible.errors import AnsibleError
 from ansible.executor.process.worker import WorkerProcess
@@ -37,21 +32,16 @@ from ansible.plugins import strategy
 from ansible.utils.multiprocessing import context as processes
 
 from .differences import Difference, difference
+from .fitness import has_been_left_something, has_foreign_templates, may_be_kept, surroundings
+from .journal import Entry, Journal
 
 #: Set to 0: each task of each host has a process of its own, as ever.
 VARIABLE = "MILLWRIGHT_KEEP_WORKERS"
-OURS = "millwright.virt."
-#: Actions of Ansible's own that do nothing but say something.
-PURE = frozenset({"ansible.builtin.debug", "ansible.builtin.assert", "ansible.builtin.fail"})
-#: Keywords with which a task is more than one call of a module on its own host, or is broken off anywhere in it.
-_MORE = ("loop", "loop_with", "delegate_to", "async_val", "debugger", "timeout")
 #: What changes variables while a play runs, and can be told a worker afterwards; and what changes the hosts there are.
 _TOLD = ("set_host_facts", "set_nonpersistent_facts", "set_host_variable", "clear_facts")
 _RENEWS = ("add_dynamic_host", "add_dynamic_group", "refresh_inventory")
 #: Tasks for which idle workers are kept where hosts are at different ones, as with the ``free`` strategy.
 _TASKS = 4
-#: Threads of SDKs that a worker may have when a host is done: others have been left to themselves, and hold something.
-_HARMLESS = frozenset({"libvirt-events"})
 #: Seconds for which who asks whether a worker is busy is kept waiting, at most: Ansible asks without a pause.
 _PAUSE = 0.005
 #: As Ansible says it.
@@ -59,9 +49,6 @@ DEAD = "A worker was found in a dead state"
 #: Seconds for workers that are not needed any more to end.
 _LAST = 2.0
 _DONE = _ENOUGH = b""
-#: Modules of plugins that templates call; and where Ansible's own are.
-_TEMPLATES = re.compile(r"(ansible\.plugins|ansible_collections\.\w+\.\w+\.plugins)\.(filter|test|lookup)\.")
-_ANSIBLE = str(Path(ansible.__file__).parent) + os.sep
 
 
 def install() -> Pool:
@@ -69,10 +56,6 @@ def install() -> Pool:
     pool = Pool()
     strategy.WorkerProcess = pool.worker
     return pool
-
-
-#: A method of the variable manager, and what it was called with.
-Entry = tuple[str, tuple[Any, ...], dict[str, Any]]
 
 
 class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
@@ -116,10 +99,10 @@ class KeptWorker(WorkerProcess):  # type: ignore[misc]  # Ansible has no types
         self.line.close()
         self._pool.leave_to_parent()
         task, self._task_vars = self._task, _own(dict(self.variables))
-        before = _surroundings()
+        before = surroundings()
         while True:
             self._serve(task)
-            if _has_been_left_something() or _surroundings() != before or has_foreign_templates():
+            if has_been_left_something() or surroundings() != before or has_foreign_templates():
                 return
             try:
                 self._own_end.send_bytes(_DONE)
@@ -192,39 +175,6 @@ class Turn:
 
     def close(self) -> None:
         """The worker may be needed yet."""
-
-
-class Journal:
-    """What has changed the variables of a play since a point in time, as far as anybody has still to be told."""
-
-    def __init__(self) -> None:
-        self._entries: list[Entry] = []
-        self._forgotten = 0
-        #: Whether anybody has to be told of what comes.
-        self.is_read: Callable[[], bool] = lambda: True
-
-    @property
-    def length(self) -> int:
-        return self._forgotten + len(self._entries)
-
-    def since(self, length: int) -> list[Entry]:
-        return self._entries[length - self._forgotten :]
-
-    def forget(self, length: int) -> None:
-        """All have been told of as much."""
-        del self._entries[: max(0, length - self._forgotten)]
-        self._forgotten = max(length, self._forgotten)
-
-    def keep(self, owner: Any, method: str) -> None:
-        """From now on, calls of this method are entries."""
-        original = getattr(owner, method)
-
-        def kept(*arguments: Any, **named: Any) -> Any:
-            if self.is_read():
-                self._entries.append((method, arguments, named))
-            return original(*arguments, **named)
-
-        setattr(owner, method, kept)
 
 
 class Pool:
@@ -341,15 +291,6 @@ class Pool:
             worker.line.close()
 
 
-def may_be_kept(task: Any) -> bool:
-    """Whether the task is one call on its own host that leaves nothing behind in its process. Where facts are kept on
-    disk or elsewhere, workers that are told of them would write them there once more, and later."""
-    action = task.resolved_action or ""
-    if constants.CACHE_PLUGIN not in ("memory", "ansible.builtin.memory"):
-        return False
-    return (action.startswith(OURS) or action in PURE) and not any(getattr(task, more, None) for more in _MORE)
-
-
 def _own(variables: dict[str, Any]) -> dict[str, Any]:
     """With facts of its own: Ansible adds to them in its worker, as to which Python a host has."""
     facts = copy(variables.get("ansible_facts"))
@@ -358,30 +299,6 @@ def _own(variables: dict[str, Any]) -> dict[str, Any]:
         if "vars" in variables:
             variables["vars"] = variables["vars"] | {"ansible_facts": facts}
     return variables
-
-
-def _has_been_left_something() -> bool:
-    """A module gave up waiting for something that goes on: in a process of its own it would end with that."""
-    others = (one for one in threading.enumerate() if one is not threading.main_thread())
-    return any(one.name not in _HARMLESS for one in others)
-
-
-def _surroundings() -> tuple[dict[str, str], str]:
-    """What of a process a plugin may change for those that come after it."""
-    return dict(os.environ), str(Path.cwd())
-
-
-def has_foreign_templates() -> bool:
-    """Whether a filter, test or lookup is loaded that is neither Ansible's nor ours: what it keeps for one host, as a
-    login, must not be there for the next."""
-    return any(_is_foreign(name, module) for name, module in list(sys.modules.items()))
-
-
-def _is_foreign(name: str, module: Any) -> bool:
-    kind = _TEMPLATES.match(name)
-    if kind is None or name.startswith(("ansible_collections.ansible.builtin.", f"ansible_collections.{OURS}")):
-        return False
-    return not str(getattr(module, "__file__", None) or _ANSIBLE).startswith(_ANSIBLE)
 
 
 def _before(owner: Any, method: str, first: Callable[[], None]) -> None:

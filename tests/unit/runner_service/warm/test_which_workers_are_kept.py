@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from runner_service.warm import kept_workers
-from runner_service.warm.kept_workers import Journal, may_be_kept
+from runner_service.warm import fitness
+from runner_service.warm.fitness import may_be_kept
+from runner_service.warm.journal import Journal
 
 
 def task(action: str | None, **keywords: Any) -> SimpleNamespace:
@@ -41,7 +42,7 @@ def test_not_for_more_than_one_call_on_the_tasks_own_host(more: dict[str, Any]) 
 
 
 def test_not_where_facts_are_kept_beyond_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kept_workers.constants, "CACHE_PLUGIN", "jsonfile")
+    monkeypatch.setattr(fitness.constants, "CACHE_PLUGIN", "jsonfile")
     assert not may_be_kept(task("millwright.virt.vm"))
 
 
@@ -51,10 +52,10 @@ def test_a_worker_in_which_something_was_left_to_itself_ends(
 ) -> None:
     ours = [threading.main_thread()]
     # Those of whoever runs the tests are not a worker's.
-    monkeypatch.setattr(kept_workers.threading, "enumerate", lambda: ours)
-    assert not kept_workers._has_been_left_something()
+    monkeypatch.setattr(fitness.threading, "enumerate", lambda: ours)
+    assert not fitness.has_been_left_something()
     ours.append(threading.Thread(name=name))
-    assert kept_workers._has_been_left_something() is is_left
+    assert fitness.has_been_left_something() is is_left
 
 
 def test_what_all_have_been_told_of_is_kept_no_longer() -> None:
