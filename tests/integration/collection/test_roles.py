@@ -119,12 +119,38 @@ def test_a_vm_that_was_there_before_stays_when_it_does_not_start(lab: Lab):
     assert lab.power() == {"web": "off"}
 
 
-@pytest.mark.parametrize("wrong", [{"vms": [{"name": "a"}, {"name": "a"}]}, {"hypervisor": None, "vms": "x"}])
-def test_what_is_no_appliance_is_refused_before_anything_is_done(lab: Lab, wrong: dict[str, Any]):
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"vms": [{"name": "a"}, {"name": "a"}]}, "vms: 2 of them are called 'a'"),
+        ({"hypervisor": None, "vms": "x"}, "vms: is required, a list of VMs"),
+        ({"default": {}}, "default: unknown field, did you mean 'defaults'?"),
+        ({"vms": [{"name": "a"}, {"name": "b", "memory_mb": 64}]}, "VM b: memory_mb: unknown field, did you mean"),
+        ({"vms": [{"name": "a"}, {"name": "b", "memory_mib": 1}]}, "VM b: memory_mib: must be at least 16, not 1"),
+        # What is known later only is no fault, and does not hide one.
+        ({"vms": [{"name": "a", "description": "{{ appliance_vm.name }}", "nic": []}]}, "VM a: nic: unknown field"),
+    ],
+)
+def test_what_is_no_appliance_is_refused_before_anything_is_done(lab: Lab, wrong: dict[str, Any], says: str):
     lab.appliance("web", **wrong)
     done = lab.play("appliance_deploy", *SHOP)
-    assert "An appliance has a hypervisor and a list of vms" in " ".join(done.stdout.split())
+    assert says in " ".join(done.stdout.split())
+    assert f"{lab.directory}/shop.yml" in done.stdout
     assert lab.store.operations() == []
+
+
+def test_a_template_of_the_file_may_use_what_is_known_at_its_vm_only(lab: Lab):
+    lab.appliance("web", defaults={**GUEST, "memory_mib": "{{ 64 + appliance_vm.name | length }}"})
+    done = lab.play("appliance_deploy", *SHOP)
+    assert done.returncode == 0, done.stdout
+    assert lab.memory() == {"web": 67}
+
+
+def test_a_mistake_in_the_files_yaml_is_told_with_its_place_and_without_what_stands_there(lab: Lab):
+    (lab.directory / "shop.yml").write_text("name: shop\npassword: canary\n  bad: [\n")
+    done = lab.play("appliance_deploy", *SHOP, "-vvv")
+    assert f"{lab.directory}/shop.yml, line 3, column 6: this is no YAML" in " ".join(done.stdout.split())
+    assert "canary" not in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -149,7 +149,7 @@ def unknown_keys(raw: Mapping[Any, Any], known: list[str], path: str = "") -> It
     for key in raw:
         if key not in known:
             where = f"{path}.{key}" if path else str(key)
-            meant = difflib.get_close_matches(str(key), known, n=1)
+            meant = difflib.get_close_matches(str(key).casefold(), known, n=1)
             hint = f", did you mean {meant[0]!r}?" if meant else ";"
             yield Problem(where, f"unknown field{hint} known are: {', '.join(known)}")
 
