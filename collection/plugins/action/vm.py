@@ -13,6 +13,7 @@ from __future__ import annotations
 import importlib
 import io
 import json
+import os
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -27,6 +28,8 @@ from ansible.vars.clean import remove_internal_keys
 #: How arguments and results are written down for modules that do not ask for another way.
 PROFILE = "legacy"
 MODULES = "ansible_collections.millwright.virt.plugins.modules"
+#: Options that name a file of the host where a module runs.
+PLACES = ("credentials_file", "ca_path", "session_file")
 DRIVERS = "ansible_collections.millwright.virt.plugins.module_utils.drivers.registry"
 
 
@@ -36,6 +39,8 @@ class ActionModule(OrdinaryAction):
 
     def _execute_module(self, *args: Any, task_vars: dict[str, Any] | None = None, **options: Any) -> dict[str, Any]:
         told = task_vars or {}
+        if self._connection.transport == "local":
+            self._task.args = with_places(self._task.args)
         if options.get("wrap_async") or not self._is_here(told):
             return super()._execute_module(*args, task_vars=task_vars, **options)
         name, arguments = self._task.action, self._task.args
@@ -56,6 +61,24 @@ class ActionModule(OrdinaryAction):
 
     def _told(self, told: dict[str, Any], name: str, default: Any) -> Any:
         return self._templar.template(told[name]) if name in told else default
+
+
+def with_places(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, and the environment, with files that are named relative to where Ansible was started in full. An
+    ordinary local module starts where the playbook is, one in the worker where Ansible was: each would take another."""
+    for name in PLACES:
+        variable = f"MILLWRIGHT_{name.upper()}"
+        if _is_relative(os.environ.get(variable)):
+            os.environ[variable] = str(Path.cwd() / os.environ[variable])
+    return {
+        name: str(Path.cwd() / value) if name in PLACES and _is_relative(value) else value
+        for name, value in arguments.items()
+    }
+
+
+def _is_relative(path: Any) -> bool:
+    """Not one that begins with what the module expands (~, $HOME): it may run as somebody else."""
+    return isinstance(path, str) and path != "" and not path.startswith(("/", "~", "$"))
 
 
 def said_by(module_name: str, arguments: dict[str, Any]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def _credentials(path: str) -> dict[str, str]:
         reason = (
             error.strerror if isinstance(error, OSError) else 'it must be JSON: {"username": "...", "password": "..."}'
         )
-        raise AuthenticationFailed(f"the credentials file {path} cannot be used: {reason}") from None
+        raise AuthenticationFailed(f"the credentials file {Path(path).absolute()} cannot be used: {reason}") from None
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def drop_session(path: str) -> None:
 
 
 def _unkeepable(path: str, error: OSError) -> DriverError:
-    return DriverError(f"the session cannot be kept in {path}: {error.strerror}")
+    return DriverError(f"the session cannot be kept in {Path(path).absolute()}: {error.strerror}")
 
 
 def _read(path: str) -> dict[str, Any] | None:

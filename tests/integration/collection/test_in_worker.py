@@ -178,3 +178,26 @@ def test_what_a_module_prints_before_it_exits_is_its_output(module: types.Module
     module.main = main
     assert said_by("odd", {}) == {"stdout": "a note\n", "stderr": "", "rc": 3}
     assert capfd.readouterr() == ("", "")
+
+
+def test_relative_paths_start_where_ansible_was_started_however_the_module_runs(tmp_path: Path):
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "login.json").write_text('{"username": "u", "password": "p"}')
+    asked = {"hypervisor_type": "fake", "url": f"fake://{tmp_path}/lab"}
+    given = {"millwright.virt.vm_info": {**asked, "credentials_file": "login.json"}}
+    missing = {
+        "millwright.virt.vm_info": {**asked, "credentials_file": "nowhere.json"},
+        "register": "told", "failed_when": f"'file {tmp_path}/nowhere.json cannot be used' not in told.msg",
+    }  # fmt: skip
+    by_environment = {"millwright.virt.vm_info": asked}
+    ways = ({}, {"vars": {"millwright_in_worker": False}}, {"environment": {"X": "1"}})
+    tasks = [{**task, **way} for task in (given, missing, by_environment) for way in ways]
+    here = {"ansible_python_interpreter": "{{ ansible_playbook_python }}"}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": here, "tasks": tasks}
+    delegated = [{**task, "delegate_to": "localhost"} for task in (given, missing)]
+    far = {"hosts": "far", "connection": "ssh", "gather_facts": False, "tasks": delegated}
+    (tmp_path / "elsewhere/play.yml").write_text(yaml.safe_dump([play, far]))
+    environment = {"ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections", "MILLWRIGHT_CREDENTIALS_FILE": "login.json"}
+    done = run("ansible-playbook", "-i", "far,", "elsewhere/play.yml", cwd=tmp_path, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
