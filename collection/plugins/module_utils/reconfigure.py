@@ -40,6 +40,11 @@ _HOW_TO_ALLOW = (
     "allow_power_cycle: true lets it be shut down and started again (an option of millwright.virt.vm, also beside a "
     "VM's fields in an appliance's file; with the playbook reconfigure: -e millwright_allow_power_cycle=true)"
 )
+#: Of a guest that does not hear.
+_HOW_TO_FORCE = (
+    "it runs on as it was. To take its power away then: force: true (an option of millwright.virt.vm_power), "
+    "shutdown_force: true (of millwright.virt.vm), -e reconfigure_hard_off=true (with the playbook rolling_reconfigure)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,7 +184,8 @@ def shut_down(driver: VmDriver, ref: VmRef, timeout: int, *, hard: bool) -> None
         return
     try:
         driver.power(ref, PowerAction.SHUTDOWN, timeout)
-    except TimedOut:
+    except TimedOut as error:
         if not hard:
+            error.message += f"; {_HOW_TO_FORCE}"
             raise
         driver.power(ref, PowerAction.OFF, START_TIMEOUT)

@@ -213,7 +213,7 @@ def test_a_guest_that_does_not_shut_down_is_powered_off_only_where_that_is_allow
     assert lab.play("vapp_deploy", "-i", "inventory.yml").returncode == 0
     lab.inventory(memory_mib=128)
     lab.store.tell({"deaf_guests": ["*"]})
-    rolling = ("rolling_reconfigure", "-i", "inventory.yml", "-e", "reconfigure_timeout=1")
+    rolling = ("rolling_reconfigure", "-i", "inventory.yml", "-e", "millwright_timeout=1")
     assert lab.play(*rolling).returncode != 0
     assert lab.memory() == {"a": 64, "b": 64}
     assert lab.power() == {"a": "on", "b": "on"}

@@ -94,7 +94,10 @@ def test_a_guest_that_may_not_lose_its_power_runs_on_as_it_was(run: Run, tmp_pat
     Store(tmp_path).tell({"deaf_guests": ["web"]})
     run("vm_power", state="on")
     wanted = {"memory_mib": 128, "disks": [ROOT], "allow_power_cycle": True, "shutdown_timeout": 0}
-    assert run("vm", **wanted, shutdown_force=False)["code"] == "driver.timed_out"
+    refused = run("vm", **wanted, shutdown_force=False)
+    assert refused["code"] == "driver.timed_out"
+    assert "it runs on as it was. To take its power away" in refused["msg"] and "reconfigure_hard_off" in refused["msg"]
+    assert "force: true (an option of millwright.virt.vm_power)" in run("vm_power", state="shutdown", timeout=0)["msg"]
     now = run("vm_info")["vm"]
     assert (now["power"], now["definition"]["memory_mib"]) == ("on", 64)
     assert run("vm", **wanted)["power_cycled"] is True
