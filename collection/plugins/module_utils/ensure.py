@@ -17,7 +17,7 @@ from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound
 from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
 from .vm.changes import Change, merged
 from .vm.definition import Firmware, VmDefinition
-from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,9 +194,6 @@ def ensure_power(  # noqa: PLR0913  # each is one thing that whoever powers a VM
 def _refuse_power(driver: VmDriver, found: ObservedVm, action: PowerAction, *, force: bool) -> None:
     """Raise what speaks against the action as the VM is now."""
     if found.power not in POWER_FROM[action]:
-        allowed = ", ".join(other.value for other, states in POWER_FROM.items() if found.power in states)
-        raise InvalidTransition(
-            f"VM {found.name!r} is {found.power.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
-        )
+        raise InvalidTransition(refusal(found.name, found.power, action))
     if action is PowerAction.SHUTDOWN and not force and Capability.SHUTDOWN not in driver.capabilities:
         raise Unsupported(f"{driver.hypervisor_type} cannot ask a guest to shut down; use action off")

@@ -189,16 +189,9 @@ from ..module_utils.arguments import ref_of, seconds_of
 from ..module_utils.connection import CONNECTION, failure, open_hypervisor
 from ..module_utils.drivers.errors import VmNotFound
 from ..module_utils.ensure import Result, ensure_power
-from ..module_utils.vm.states import POWER_GOAL, PowerAction, PowerState
+from ..module_utils.vm.states import POWER_GOAL, SAID, PowerState
 
-ACTIONS = {
-    "on": PowerAction.ON,
-    "off": PowerAction.OFF,
-    "shutdown": PowerAction.SHUTDOWN,
-    "paused": PowerAction.PAUSE,
-    "resumed": PowerAction.RESUME,
-    "reset": PowerAction.RESET,
-}
+ACTIONS = {said: action for action, said in SAID.items()}
 OPTIONS = {
     "name": {"type": "str", "required": True},
     "uuid": {"type": "str"},

@@ -54,6 +54,23 @@ POWER_GOAL: dict[PowerAction, PowerState] = {
 }
 
 
+#: The words in which module vm_power asks for an action.
+SAID: dict[PowerAction, str] = {
+    PowerAction.ON: "on",
+    PowerAction.OFF: "off",
+    PowerAction.SHUTDOWN: "shutdown",
+    PowerAction.PAUSE: "paused",
+    PowerAction.RESUME: "resumed",
+    PowerAction.RESET: "reset",
+}
+
+
+def refusal(name: str, now: PowerState, action: PowerAction) -> str:
+    """Why a VM's power state does not allow an action, and what it allows, in words that people can ask for."""
+    allowed = ", ".join(SAID[other] for other, states in POWER_FROM.items() if now in states)
+    return f"VM {name!r} is {now.value} and refuses state {SAID[action]!r}; it allows: {allowed or 'nothing'}"
+
+
 class VmState(StrEnum):
     """State of a VM in the platform. Whether a task holds the VM (*locked*) is a separate fact."""
 

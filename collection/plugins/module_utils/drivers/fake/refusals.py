@@ -9,7 +9,7 @@ from ...vm.changes import Change, same_changes
 from ...vm.changes import changes as compare
 from ...vm.definition import Disk, VmDefinition
 from ...vm.hot import can_be_hot
-from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
 from ..base import VmRef
 from ..errors import (
     Conflict,
@@ -160,4 +160,4 @@ def is_done(machine: Machine, action: PowerAction) -> bool:
 
 def refuse_power(machine: Machine, action: PowerAction) -> None:
     if machine.power not in POWER_FROM[action]:
-        raise InvalidTransition(f"VM {machine.name!r} is {machine.power.value} and cannot {action.value}")
+        raise InvalidTransition(refusal(machine.name, machine.power, action))

@@ -99,7 +99,7 @@ class Capturing(Looking):
     def _capturable(self, ref: VmRef, want: WantedTemplate) -> Capture:
         domain = self._present(ref)
         disk, path = self._disk(domain, want)
-        now = power.power_of(domain)
+        now = power.settled(domain)
         if now is not PowerState.OFF:
             raise InvalidTransition(f"VM {domain.name()!r} is {now.value}; a template is made of it when it is off")
         source = self._storage.by_path(path)

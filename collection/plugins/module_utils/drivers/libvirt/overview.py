@@ -38,7 +38,9 @@ class Overview:
         return listed
 
     def power(self, domain: libvirt.virDomain) -> PowerState:
-        return self._powers.get(domain.UUID()) or power.power_of(domain)
+        listed = self._powers.get(domain.UUID())
+        # A list does not tell those that are being started from those that are paused.
+        return power.power_of(domain) if listed in (None, PowerState.PAUSED) else listed
 
     def autostart(self, domain: libvirt.virDomain) -> bool:
         return domain.UUID() in self._starting

@@ -8,8 +8,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
-from ..errors import InvalidTransition, TimedOut, deciding
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
+from ..errors import Busy, InvalidTransition, TimedOut, deciding
 from .sdk import libvirt
 
 STATES = {
@@ -25,6 +25,10 @@ STATES = {
     libvirt.VIR_DOMAIN_PMSUSPENDED: PowerState.PAUSED,
 }
 
+#: Why libvirt calls a domain paused that is on its way from one state to another: QEMU is there, the guest is not.
+BETWEEN = frozenset({libvirt.VIR_DOMAIN_PAUSED_STARTING_UP, libvirt.VIR_DOMAIN_PAUSED_SHUTTING_DOWN})
+#: Seconds that such a way may take before it is told as it is.
+SETTLE_TIMEOUT = 10
 #: Seconds between two looks at the state: the first, and the longest.
 FIRST_LOOK, LONGEST_LOOK = 0.02, 0.5
 #: A guest that is still booting does not hear the request, so it is repeated after this many seconds.
@@ -32,9 +36,30 @@ ASK_AGAIN = 10
 
 
 def power_of(domain: libvirt.virDomain) -> PowerState:
-    """A guest whose memory libvirt saved, as a host does that shuts down, goes on where it was: it is paused."""
-    state = STATES.get(domain.state(0)[0], PowerState.UNKNOWN)
+    """A guest whose memory libvirt saved, as a host does that shuts down, goes on where it was: it is paused. One that
+    is being started, or ended, is neither paused nor anything else yet."""
+    told, why = domain.state(0)
+    if _is_on_its_way(told, why):
+        return PowerState.UNKNOWN
+    state = STATES.get(told, PowerState.UNKNOWN)
     return PowerState.PAUSED if state is PowerState.OFF and domain.hasManagedSaveImage(0) else state
+
+
+def is_between(domain: libvirt.virDomain) -> bool:
+    """Whether somebody is starting or ending it right now."""
+    return _is_on_its_way(*domain.state(0))
+
+
+def _is_on_its_way(told: int, why: int) -> bool:
+    return told == libvirt.VIR_DOMAIN_PAUSED and why in BETWEEN
+
+
+def settled(domain: libvirt.virDomain) -> PowerState:
+    """Where the domain is once nobody is starting or ending it; UNKNOWN if that takes long."""
+    deadline = time.monotonic() + SETTLE_TIMEOUT
+    while is_between(domain) and time.monotonic() < deadline:
+        time.sleep(FIRST_LOOK)
+    return power_of(domain)
 
 
 def is_saved(domain: libvirt.virDomain) -> bool:
@@ -44,9 +69,9 @@ def is_saved(domain: libvirt.virDomain) -> bool:
 def carry_out(domain: libvirt.virDomain, action: PowerAction, timeout: int) -> None:
     """Do the action and wait, at most ``timeout`` seconds, until the domain is where the action leads.
 
-    Raises InvalidTransition or TimedOut, or libvirt's error.
+    Raises Busy, InvalidTransition or TimedOut, or libvirt's error.
     """
-    now, goal = power_of(domain), POWER_GOAL[action]
+    now, goal = settled(domain), POWER_GOAL[action]
     if now is goal and action is not PowerAction.RESET:
         return
     refuse(domain, now, action)
@@ -60,11 +85,10 @@ def carry_out(domain: libvirt.virDomain, action: PowerAction, timeout: int) -> N
 
 @deciding()
 def refuse(domain: libvirt.virDomain, now: PowerState, action: PowerAction) -> None:
+    if is_between(domain):
+        raise Busy(f"VM {domain.name()!r} is being started or ended by somebody else right now")
     if now not in POWER_FROM[action]:
-        allowed = ", ".join(other.value for other, states in POWER_FROM.items() if now in states)
-        raise InvalidTransition(
-            f"VM {domain.name()!r} is {now.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
-        )
+        raise InvalidTransition(refusal(domain.name(), now, action))
 
 
 def stop(domain: libvirt.virDomain) -> None:
@@ -75,7 +99,7 @@ def stop(domain: libvirt.virDomain) -> None:
 
 def _on(domain: libvirt.virDomain) -> None:
     # A domain that crashed, and is kept for a look at it, has to go before it can start again.
-    if domain.isActive() and power_of(domain) is PowerState.UNKNOWN:
+    if domain.state(0)[0] == libvirt.VIR_DOMAIN_CRASHED and domain.isActive():
         domain.destroy()
     domain.create()
 
@@ -112,7 +136,7 @@ def _ask(domain: libvirt.virDomain, action: PowerAction) -> None:
     try:
         _CALLS[action](domain)
     except libvirt.libvirtError:
-        if action is PowerAction.RESET or power_of(domain) is not POWER_GOAL[action]:
+        if action is PowerAction.RESET or settled(domain) is not POWER_GOAL[action]:
             raise
 
 

@@ -131,7 +131,7 @@ class Reconfiguring(Looking):
     @deciding()
     def _runs_on(self, domain: libvirt.virDomain, now: VmDefinition, changes: tuple[Change, ...]) -> bool:
         """Whether the changes are made while the VM runs."""
-        state = power.power_of(domain)
+        state = power.settled(domain)
         if state is PowerState.OFF:
             return False
         paths = {change.path for change in changes}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState
+from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
 from ..errors import InvalidTransition, TimedOut, deciding
 from .collector import Properties
 from .connection import Session
@@ -54,10 +54,7 @@ def _now(session: Session, vm: Any) -> PowerState:
 @deciding()
 def refuse(name: str, now: PowerState, action: PowerAction) -> None:
     if now not in POWER_FROM[action]:
-        allowed = ", ".join(other.value for other, states in POWER_FROM.items() if now in states)
-        raise InvalidTransition(
-            f"VM {name!r} is {now.value} and cannot {action.value}; it allows: {allowed or 'nothing'}"
-        )
+        raise InvalidTransition(refusal(name, now, action))
 
 
 def _run(session: Session, vm: Any, name: str, action: PowerAction, timeout: float) -> None:
