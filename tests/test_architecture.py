@@ -36,10 +36,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/snapshots",
         "module_utils/drivers/hot", "module_utils/drivers/capture", "module_utils/progress",
     },
+    # alone keeps processes of one host apart, and knows no driver either.
     "module_utils/drivers/libvirt": {
-        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "libvirt", "libvirt_qemu", "pycdlib",
+        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/alone", "libvirt",
+        "libvirt_qemu", "pycdlib",
     },
-    "module_utils/drivers/vsphere": {VM, "module_utils/drivers/base", "module_utils/drivers/errors", "pyVmomi"},
+    "module_utils/drivers/vsphere": {
+        VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/alone", "pyVmomi",
+    },
     "module_utils": {"module_utils", "ansible"},
     "modules": {"module_utils", "ansible"},
     "action": {"module_utils", "ansible"},

@@ -16,11 +16,11 @@ import pytest
 from libvirt_peers import LibvirtPeer, libvirt_mock
 from peers import definition
 
+from ansible_collections.millwright.virt.plugins.module_utils.drivers import alone
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Busy, Conflict, PermissionDenied
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import (
     LibvirtDriver,
-    alone,
     looking,
     names,
 )

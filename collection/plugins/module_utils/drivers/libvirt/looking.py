@@ -14,10 +14,10 @@ from typing import Self
 from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerState
+from ..alone import alone
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
 from . import agent, features, host, live, power
-from .alone import alone
 from .connection import is_local, is_test, open_connection, shown
 from .devices import Domain
 from .faults import asking, unless
@@ -121,7 +121,7 @@ class Looking:
 
     def _read(self, domain: libvirt.virDomain, overview: Overview | None = None) -> ObservedVm:
         told = Domain(domain.XMLDesc(INACTIVE))
-        state = overview.power(domain) if overview else power.power_of(domain)
+        state = overview.power(domain) if overview else power.settled(domain)
         definition = self._definition_of(domain, told, overview)
         use = disk_use(told, definition, overview or self._storage) if definition else {}
         return ObservedVm(

@@ -109,7 +109,7 @@ class Capturing(Looking):
         others = [uuid for uuid in self._vms.namesakes(name) if uuid not in ours]
         if others or Templates(self._session, self._inventory).called(name):
             raise Conflict(f"there is a template or VM {name!r} already")
-        self._refuse_beside(places.folder, name, *([left[0]] if left and ours else []))
+        self._refuse_beside(places.folder, name, identity, *([left[0]] if left and ours else []))
 
     def _disk_of(self, seen: Seen, want: WantedTemplate) -> str:
         """The name of the disk. Raises NotFound."""

@@ -11,7 +11,7 @@ from ...vm.changes import changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
 from ..base import Capability, VmRef
-from ..errors import Conflict
+from ..errors import Busy, Conflict
 from . import power
 from .capturing import Capturing
 from .faults import unless_gone
@@ -19,6 +19,7 @@ from .making import Maker
 from .observation import Seen
 from .planning import Plan
 from .reconfiguring import Reconfiguring
+from .sdk import vmodl
 from .snapshotting import Snapshotting
 
 
@@ -55,7 +56,7 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
         if whole and not self._is_as_wanted(whole, want):
             raise Conflict(f"VM {whole.name!r} has the identity {want.identity} that VM {want.name!r} is to have")
         planner = self._planner
-        self._refuse_beside(planner.places.folder, want.name, *([same[0]] if same else []))
+        self._refuse_beside(planner.places.folder, want.name, want.identity, *([same[0]] if same else []))
         plan = planner.plan(want)
         return None if whole else (plan, Maker(self._session, planner.places, self._vms))
 
@@ -65,14 +66,21 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
 
     def create(self, want: VmDefinition) -> None:
         tried = f"creating VM {want.name!r}"
-        with self._looking(tried):
-            planned = self._plan(want)
-        if planned is None:
-            return
-        plan, maker = planned
-        with self._saying_what_is_left(tried, want.identity):
-            maker.remove_half_made(want.identity)
+        with self._alone(want.identity, tried):
+            with self._looking(tried):
+                planned = self._plan(want)
+            if planned is not None:
+                with self._saying_what_is_left(tried, want.identity):
+                    self._make(want, *planned)
+
+    def _make(self, want: VmDefinition, plan: Plan, maker: Maker) -> None:
+        maker.remove_half_made(want.identity)
+        try:
             maker.make(plan)
+        except vmodl.fault.ManagedObjectNotFound as gone:
+            raise Busy(
+                f"somebody else removed VM {want.name!r} while it was made", detail=str(gone.msg or "")
+            ) from gone
 
     # --- removing ---
 
@@ -81,11 +89,15 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
 
     def delete(self, ref: VmRef) -> None:
         """vSphere removes a VM with its disks in one step, or says what is wrong with the whole of it."""
-        with self._looking(f"deleting {ref}"):
-            found = self._deletable(ref)
-        if found:
-            with self._saying_what_is_left(f"deleting {ref}", found[1].uuid, of_whole=True):
-                unless_gone(lambda: self._maker().remove(*found))
+        tried = f"deleting {ref}"
+        with self._looking(tried):
+            found = self._vms.find(ref)
+        with self._alone(found[1].uuid if found else ref.identity, tried):
+            with self._looking(tried):
+                found = self._deletable(ref)
+            if found:
+                with self._saying_what_is_left(tried, found[1].uuid, of_whole=True):
+                    unless_gone(lambda: self._maker().remove(*found))
 
     def check_delete(self, ref: VmRef) -> None:
         with self._looking(f"checking whether {ref} can be deleted"):

@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any, Self
 
 from ...vm.definition import VmDefinition
+from ..alone import alone
 from ..base import Connection, HostFacts, ObservedVm, VmRef
-from ..errors import Conflict, DriverError, Unsupported, VmNotFound, deciding
+from ..errors import Busy, Conflict, DriverError, Unsupported, VmNotFound, deciding
 from . import host, names
-from .address import shown
+from .address import address_of, shown
 from .connection import Session
 from .faults import asking
 from .files import Files
@@ -57,6 +58,11 @@ class Looking:
         """Like ``_asking``, around what changes nothing."""
         with deciding(), self._asking(tried):
             yield
+
+    def _alone(self, identity: str, tried: str) -> AbstractContextManager[None]:
+        """Around what changes a VM, wherever at this vCenter or host the URL would have it."""
+        address = address_of(self._url)
+        return alone(f"{address.host}:{address.port}", identity, tried)
 
     # --- looking ---
 
@@ -121,7 +127,7 @@ class Looking:
         if others:
             raise Conflict(f"another VM is called {want.name!r}; its uuid is {others[0]}")
 
-    def _refuse_beside(self, folder: Any, name: str, *ours: Any) -> None:
+    def _refuse_beside(self, folder: Any, name: str, identity: str, *ours: Any) -> None:
         """vSphere wants names to be unique in a folder, whatever they are names of. A VM of a vApp is in none."""
         written = names.written(name)
         if len(written) > names.LONGEST:
@@ -130,10 +136,17 @@ class Looking:
             )
         found = self._session.content.searchIndex.FindChild(folder, written) if folder else None
         if found and found not in ours:
+            self._refuse_made_meanwhile(found, name, identity)
             what = "folder" if isinstance(found, vim.Folder) else "template or VM"
             raise Conflict(
                 f"there is a {what} {name!r} ({found._GetMoId()}) already, in the folder where this one is to be"
             )
+
+    def _refuse_made_meanwhile(self, found: Any, name: str, identity: str) -> None:
+        """Who asks again finds it whole, or as what a killed run has left."""
+        made = self._vms.by_uuid(identity)
+        if made and made[0] == found:
+            raise Busy(f"somebody else is making VM {name!r} right now")
 
     def _refuse_foreign(self, seen: Seen, verb: str) -> None:
         if not seen.managed and not seen.half_made:

@@ -49,6 +49,12 @@ class Reconfiguring(Looking):
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         tried = f"changing {ref}"
         with self._looking(tried):
+            identity = self._present(ref)[1].uuid
+        with self._alone(identity, tried):
+            self._update(ref, want, changes, tried)
+
+    def _update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...], tried: str) -> None:
+        with self._looking(tried):
             vm, version, plan = self._plan_changes(ref, want)
             if not plan.differing:
                 return
@@ -122,7 +128,7 @@ class Reconfiguring(Looking):
         self._refuse_foreign(seen, "changed")
         self._refuse_name(replace(want, uuid=seen.uuid))
         if want.name != seen.name:
-            self._refuse_beside(self._folder_of(vm), want.name, vm)
+            self._refuse_beside(self._folder_of(vm), want.name, seen.uuid, vm)
         return vm, *self._planned(vm, want)
 
     def _folder_of(self, vm: Any) -> Any:

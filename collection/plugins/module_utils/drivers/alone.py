@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One process of a user changes a VM at a time: libvirt itself lets any number of them do so at once."""
+"""One process of a user changes a VM at a time: hypervisors themselves let any number of them do so at once."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hashlib import sha256
 from pathlib import Path
 from stat import S_ISDIR
 
-from ..errors import Busy, PermissionDenied, deciding
+from .errors import Busy, PermissionDenied, deciding
 
 #: One place for all processes of a host, whatever directory for temporary files each of them was given.
 PARENT = Path("/tmp")  # noqa: S108  # the directory in it is checked to be ours alone
 
 
 @contextmanager
-def alone(url: str, identity: str, tried: str) -> Iterator[None]:
-    """Raises Busy while another process is in its own such block, for the same VM at the same URL. One that dies is
-    out of it."""
+def alone(place: str, identity: str, tried: str) -> Iterator[None]:
+    """Raises Busy while another process is in its own such block, for the same VM at the same hypervisor, which
+    ``place`` names. One that dies is out of it."""
     with deciding():
-        path = _directory() / sha256(f"{url}\0{identity}".encode()).hexdigest()
+        path = _directory() / sha256(f"{place}\0{identity}".encode()).hexdigest()
         lock = _lock(path)
         if lock is None:
             raise Busy(f"{tried} failed: another process on this host is changing this VM right now")
