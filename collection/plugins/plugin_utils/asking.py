@@ -85,7 +85,11 @@ def _answer(one: _Question, timeout: float) -> Answer:
         reason = "the process that asked it has died"
     finally:
         _end(one)
-    return {"failure": failure(Unreachable(f"reading the VMs of {one.hypervisor.name} failed", detail=reason), set())}
+    return {
+        "failure": failure(
+            Unreachable(f"reading the VMs of {one.hypervisor.name} failed", detail=reason, here=True), set()
+        )
+    }
 
 
 def _end(one: _Question) -> None:

@@ -43,7 +43,7 @@ def _directory() -> Path:
         found = directory.lstat()
     except OSError as error:
         raise PermissionDenied(
-            f"there is no directory {directory} to keep processes apart in", detail=str(error)
+            f"there is no directory {directory} to keep processes apart in", detail=str(error), here=True
         ) from error
     if not S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o077:
         raise PermissionDenied(f"{directory} must be a directory of this user's alone; remove it")

@@ -19,21 +19,22 @@ class DriverError(Exception):
     code = "driver.failed"
     retryable = False
 
-    def __init__(self, message: str, *, detail: str = "", left: tuple[str, ...] = ()):
-        """``message`` says what was tried on what; ``detail`` is the hypervisor's own message; ``left`` names what the
-        failed operation left on the hypervisor (empty: it failed whole)."""
+    def __init__(self, message: str, *, detail: str = "", left: tuple[str, ...] = (), here: bool = False):
+        """``message`` says what was tried on what; ``detail`` is the hypervisor's own message, or with ``here`` what
+        this host says; ``left`` names what the failed operation left on the hypervisor (empty: it failed whole)."""
         super().__init__(message)
         self.message = message
         self.detail = detail
         self.left = left
+        self.here = here
         #: False: the operation was refused before anything was done, so the hypervisor is as it was; see ``deciding``.
         self.begun = True
         #: The VM as it was found, where its change was refused (plain data of an ObservedVm); see ``seeing``.
         self.vm: Mapping[str, Any] | None = None
 
     def __str__(self) -> str:
-        parts = [self.message]
-        if self.detail:
+        parts = [f"{self.message}: {self.detail}" if self.here and self.detail else self.message]
+        if self.detail and not self.here:
             parts.append(f"the hypervisor says: {self.detail}")
         if self.left:
             parts.append(f"left behind: {', '.join(self.left)}")
@@ -122,6 +123,12 @@ class Unsupported(DriverError):
     """This hypervisor, or this driver, cannot do what was asked; the message names the field or operation."""
 
     code = "driver.unsupported"
+
+
+class InvalidUrl(Unsupported):
+    """The hypervisor's URL is none that its driver understands; the message says what is wrong with it."""
+
+    code = "driver.invalid_url"
 
 
 class InsufficientResources(DriverError):

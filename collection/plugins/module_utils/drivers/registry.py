@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -38,6 +39,15 @@ DRIVERS: dict[str, Callable[[Connection], VmDriver]] = {
 }
 
 
+#: Libraries of drivers -> the packages that bring them.
+PACKAGES = {
+    "libvirt": "libvirt-python",
+    "libvirt_qemu": "libvirt-python",
+    "pycdlib": "pycdlib",
+    "pyVmomi": "pyvmomi",
+}
+
+
 def load_all() -> None:
     """Import all drivers, as far as their SDKs are installed here, for who forks processes that will want them."""
     for name in DRIVERS:
@@ -58,8 +68,10 @@ def open_driver(connection: Connection) -> Iterator[VmDriver]:
     try:
         driver = DRIVERS[connection.hypervisor_type](connection)
     except ImportError as error:
+        package = PACKAGES.get(error.name or "", error.name)
         raise Unsupported(
-            f"the driver for {connection.hypervisor_type!r} needs a Python library that is not installed here: {error}"
+            f"the driver for {connection.hypervisor_type!r} needs the Python package {package}, which {sys.executable} "
+            f"lacks: {error}; install it there, as with {sys.executable} -m pip install {package}"
         ) from error
     try:
         yield driver

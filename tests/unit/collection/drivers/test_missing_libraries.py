@@ -29,15 +29,17 @@ except Unsupported as error:
 """
 
 
-@pytest.mark.parametrize("library", ["libvirt", "pycdlib"])
-def test_a_missing_library_is_named_when_a_driver_is_opened(library: str, request: pytest.FixtureRequest):
+@pytest.mark.parametrize(("library", "package"), [("libvirt", "libvirt-python"), ("pycdlib", "pycdlib")])
+def test_a_missing_library_is_told_by_its_package_and_the_python_that_lacks_it(
+    library: str, package: str, request: pytest.FixtureRequest
+):
     code = OPEN_WITHOUT.format(library=library)
     root = request.config.rootpath
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True, timeout=60
     )
     codes, said = done.stdout.splitlines()
-    assert "needs a Python library that is not installed here" in said
-    assert library in said
+    assert f"needs the Python package {package}, which {sys.executable} lacks" in said
+    assert f"pip install {package}" in said
     # No two of libvirt's codes became one.
     assert int(codes) == len(faults.BY_CODE)

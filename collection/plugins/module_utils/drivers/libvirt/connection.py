@@ -12,8 +12,8 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from ..base import Connection
-from ..errors import AuthenticationFailed, Unreachable
-from .faults import translated
+from ..errors import AuthenticationFailed, InvalidUrl, Unreachable
+from .faults import is_mistyped, translated
 from .sdk import libvirt
 
 #: A connection that says nothing for this many seconds is dead; libvirt then fails every call on it.
@@ -67,7 +67,7 @@ def _url(parts: SplitResult) -> str:
 
 
 def open_connection(connection: Connection) -> libvirt.virConnect:
-    """A connection that answered. Raises Unreachable within ``connect_timeout``, or AuthenticationFailed."""
+    """A connection that answered. Raises Unreachable within ``connect_timeout``, InvalidUrl, AuthenticationFailed."""
     _be_quiet()
     if not is_test(connection.url):
         _start_event_loop()
@@ -107,12 +107,13 @@ class _Attempt:
             self.given_up = True
         if self.error is None:
             seconds = self.connection.connect_timeout
-            raise Unreachable(f"{tried} failed", detail=f"no answer within {seconds} seconds")
+            raise Unreachable(f"{tried} failed", detail=f"no answer within {seconds} seconds", here=True)
         ours = translated(tried, self.error)
         if isinstance(ours, AuthenticationFailed):
             raise ours from self.error
         # Whatever else libvirt says, it could not make a connection of this URL.
-        raise Unreachable(ours.message, detail=ours.detail) from self.error
+        kind = InvalidUrl if is_mistyped(self.error) else Unreachable
+        raise kind(ours.message, detail=ours.detail, here=True) from self.error
 
 
 def _open(connection: Connection) -> libvirt.virConnect:

@@ -90,6 +90,16 @@ def translated(tried: str, error: libvirt.libvirtError) -> DriverError:
     return kind_of(error.get_error_domain() or 0, code_of(error), words)(f"{tried} failed", detail=words)
 
 
+#: Of what libvirt says of a URL by codes that say nothing: what stands in it is wrong, and will be tomorrow.
+_MISTYPED = ("URI path", "parse URI", "transport in URL")
+
+
+def is_mistyped(error: libvirt.libvirtError) -> bool:
+    """Whether opening a URL failed because no driver of libvirt's understands it."""
+    words = error.get_error_message() or ""
+    return code_of(error) == libvirt.VIR_ERR_NO_CONNECT or any(known in words for known in _MISTYPED)
+
+
 @contextmanager
 def asking(tried: str) -> Iterator[None]:
     """No error of libvirt leaves the block. ``tried`` says what is tried on what."""

@@ -8,14 +8,17 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from ..errors import Unsupported
+from ..errors import InvalidUrl
 
 DEFAULT_PORT = 443
 #: Digits of a SHA-256 thumbprint.
 THUMBPRINT_DIGITS = 64
+#: What openssl prints before them.
+_OPENSSL = re.compile(r"^\s*sha-?256 fingerprint\s*=", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,20 +53,20 @@ _PLACES = frozenset(field.name for field in fields(Placement))
 
 
 def address_of(url: str) -> Address:
-    """Raises Unsupported for a URL that is not ours."""
+    """Raises InvalidUrl for a URL that is not ours."""
     try:
         return _address(urlsplit(url))
     except ValueError as error:
-        raise Unsupported(f"the URL of the vSphere hypervisor is none: {error}") from None
+        raise InvalidUrl(f"the URL of the vSphere hypervisor is none: {error}") from None
 
 
 def _address(parts: SplitResult) -> Address:
     if parts.scheme != "https" or not parts.hostname or parts.username is not None:
-        raise Unsupported("the URL of a vSphere hypervisor is https://HOST[:PORT]/, without a name and password in it")
+        raise InvalidUrl("the URL of a vSphere hypervisor is https://HOST[:PORT]/, without a name and password in it")
     words = parse_qsl(parts.query, keep_blank_values=True)
     said = dict(words)
     if len(said) < len(words):
-        raise Unsupported("the URL of a vSphere hypervisor says each word behind the question mark once")
+        raise InvalidUrl("the URL of a vSphere hypervisor says each word behind the question mark once")
     thumbprint = _thumbprint(said.pop("thumbprint", None))
     _refuse_unknown(said)
     return Address(
@@ -76,15 +79,18 @@ def _refuse_unknown(said: dict[str, str]) -> None:
         if name not in _PLACES or not value:
             known = ", ".join(sorted(_PLACES | {"thumbprint"}))
             # Not the value: somebody may have put a password here.
-            raise Unsupported(f"the URL of a vSphere hypervisor says {name}=...; it may give values for: {known}")
+            raise InvalidUrl(f"the URL of a vSphere hypervisor says {name}=...; it may give values for: {known}")
 
 
 def _thumbprint(said: str | None) -> str | None:
     if said is None:
         return None
-    digits = said.replace(":", "").lower()
+    digits = _OPENSSL.sub("", said).strip().replace(":", "").lower()
     if len(digits) != THUMBPRINT_DIGITS or not set(digits) <= set("0123456789abcdef"):
-        raise Unsupported("thumbprint in the URL must be the SHA-256 of the certificate: 64 hexadecimal digits")
+        raise InvalidUrl(
+            "thumbprint in the URL must be the SHA-256 of the certificate, 64 hexadecimal digits with or without "
+            "colons, as openssl x509 -noout -sha256 -fingerprint prints it"
+        )
     return digits
 
 

@@ -40,6 +40,10 @@ BROKEN = (OSError, HTTPException, ExpatError, ParseError)
 FAILED = (vmodl.MethodFault, *BROKEN)
 
 
+#: What whoever meets a certificate of an authority that is not known here can do.
+TRUST = "name a file with its authority's certificate as ca_path, or pin the certificate by thumbprint= in the URL"
+
+
 class WrongThumbprint(OSError):
     """Somebody has answered with another certificate than the pinned one."""
 
@@ -163,8 +167,10 @@ def asking(tried: str) -> Iterator[None]:
 def _broken(tried: str, error: Exception) -> DriverError:
     """An answer that breaks off or makes no sense is none."""
     detail = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    kind = Untrusted if isinstance(error, WrongThumbprint | ssl.SSLCertVerificationError) else Unreachable
-    return kind(f"{tried} failed", detail=detail)
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return Untrusted(f"{tried} failed", detail=f"{detail}; {TRUST}", here=True)
+    kind = Untrusted if isinstance(error, WrongThumbprint) else Unreachable
+    return kind(f"{tried} failed", detail=detail, here=True)
 
 
 def unless_gone(call: Callable[[], T]) -> T | None:

@@ -71,4 +71,7 @@ def _load(context: ssl.SSLContext, path: Path) -> None:
     try:
         context.load_verify_locations(**{where: str(path)})
     except OSError as error:
-        raise Untrusted(f"the authorities to trust cannot be read from {path}", detail=str(error)) from error
+        reason = error.strerror or str(error)
+        raise Untrusted(
+            f"the authorities to trust (ca_path) cannot be read from {path}", detail=reason, here=True
+        ) from error

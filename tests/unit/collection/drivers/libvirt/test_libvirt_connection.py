@@ -11,7 +11,7 @@ import time
 import pytest
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Unreachable
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import InvalidUrl, Unreachable
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.connection import (
     is_local,
     is_test,
@@ -62,7 +62,8 @@ def test_the_mock_is_known_by_its_url():
     assert not is_test("qemu:///system")
 
 
-DEAD = ["test:///no/such/node.xml", "nonsense:///system", "qemu+unix:///system?socket=/no/such/socket", "://"]
+DEAD = ["test:///no/such/node.xml", "qemu+unix:///system?socket=/no/such/socket"]
+MISTYPED = ["qemu:///sytem", "qemu+unix:///sytem", "qemv:///system", "nonsense", "qemu+foo:///system", "://"]
 
 
 @pytest.mark.parametrize("url", DEAD)
@@ -75,10 +76,18 @@ def test_a_url_that_leads_nowhere_is_unreachable_in_libvirts_words(url: str, cap
     assert "libvirt" not in "".join(capfd.readouterr())
 
 
+@pytest.mark.parametrize("url", MISTYPED)
+def test_a_url_that_libvirt_does_not_understand_is_no_hypervisor_that_is_away(url: str):
+    with pytest.raises(InvalidUrl) as failure:
+        open_connection(to(url, connect_timeout=5))
+    assert not failure.value.retryable
+    assert str(failure.value) == f"connecting to {url} failed: {failure.value.detail}"
+
+
 def test_a_host_that_swallows_everything_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"qemu+tcp://127.0.0.1:{silent.getsockname()[1]}/system"
         started = time.monotonic()
-        with pytest.raises(Unreachable, match="no answer within 1 seconds"):
+        with pytest.raises(Unreachable, match="failed: no answer within 1 seconds"):
             open_connection(to(url, connect_timeout=1))
         assert time.monotonic() - started < 3

@@ -27,6 +27,11 @@ def test_a_url_says_where_whom_to_trust_and_where_vms_go():
     assert address.placement == Placement(datacenter="DC0", folder="/DC0/vm/a b")
 
 
+@pytest.mark.parametrize("printed", ["sha256 Fingerprint=", "SHA256 Fingerprint=", " sha256%20Fingerprint = "])
+def test_the_line_that_openssl_prints_is_a_thumbprint(printed: str):
+    assert address_of(f"https://vc.example.org/?thumbprint={printed}{PIN}").thumbprint == "ab" * 31 + "cd"
+
+
 def test_a_bare_url_says_nothing_more():
     address = address_of("https://vc.example.org")
     assert (address.port, address.thumbprint, address.placement) == (443, None, Placement())
@@ -48,6 +53,7 @@ def test_a_bare_url_says_nothing_more():
         ("https://vc.example.org/?cluster=", "cluster="),
         ("https://vc.example.org/?thumbprint=abcd", "SHA-256"),
         (f"https://vc.example.org/?thumbprint={'z' * 64}", "SHA-256"),
+        (f"https://vc.example.org/?thumbprint=SHA1 Fingerprint={PIN}", "SHA-256"),
     ],
 )
 def test_a_url_that_is_not_ours_is_refused_and_says_why(url: str, said: str):

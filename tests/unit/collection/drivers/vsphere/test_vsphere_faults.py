@@ -176,6 +176,8 @@ def test_an_answer_that_does_not_come_or_cannot_be_trusted(error: Exception, our
         raise error
     assert (type(raised.value), raised.value.retryable) == (ours, retryable)
     assert type(error).__name__ in raised.value.detail
+    assert "the hypervisor says" not in str(raised.value)
+    assert ("ca_path" in str(raised.value)) is isinstance(error, ssl.SSLCertVerificationError)
 
 
 def test_what_is_gone_is_none_and_other_faults_are_raised():
