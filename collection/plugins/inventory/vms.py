@@ -111,6 +111,8 @@ options:
   filters:
     description:
       - Conditions on the variables of a VM. A VM for which one does not hold is left out.
+      - So is one for which a condition has no answer, as its variables have nothing of that name; if a condition has
+        none for any VM, a warning says why, and with O(strict) the inventory fails.
     type: list
     elements: str
     default: []
@@ -156,7 +158,10 @@ from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
+from ..module_utils.connection import exposed
 from ..plugin_utils.asking import answers
+from ..plugin_utils.files import refuse_unknown, says_plugin
+from ..plugin_utils.filtering import Filters
 from ..plugin_utils.hypervisors import Hypervisor, hypervisors_of
 
 Vm = dict[str, Any]
@@ -168,21 +173,32 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = "millwright.virt.vms"
 
     def verify_file(self, path: str) -> bool:
-        return super().verify_file(path) and path.endswith(("millwright.yml", "millwright.yaml"))
+        there, named = super().verify_file(path), path.endswith(("millwright.yml", "millwright.yaml"))
+        if there and not named and says_plugin(path, self.NAME):
+            self.display.warning(
+                f"{path} is for {self.NAME}, so its name must end in millwright.yml or millwright.yaml"
+            )
+        return there and named
 
     def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:  # noqa: FBT001, FBT002
         """Afterwards the inventory has a group for each hypervisor and a host for each of its VMs. Raises
         AnsibleError if the file is wrong, no hypervisor answered, or one did not and ``on_error`` is ``fail``."""
         super().parse(inventory, loader, path, cache)
-        self._read_config_data(path)
+        refuse_unknown(path, self._read_config_data(path), self.option_definitions)
         self.templar.available_variables = self._vars
         hypervisors = hypervisors_of(self.templar.template(self.get_option("hypervisors")))
         vms = self._vms_of(hypervisors, path, may_read_cache=cache)
         for one in hypervisors:
+            self._warn_of_exposed(one)
             group = self.inventory.add_group(self._sanitize_group_name(one.name))
             self.inventory.set_variable(group, "millwright_hypervisor", one.shown)
         for host, variables in self._hosts(hypervisors, vms):
             self._add(host, variables)
+
+    def _warn_of_exposed(self, one: Hypervisor) -> None:
+        path = one.params["credentials_file"]
+        if path is not None and (warning := exposed(path)):
+            self.display.warning(f"{one.name}: {warning}")
 
     def _vms_of(self, hypervisors: list[Hypervisor], path: str, *, may_read_cache: bool) -> dict[str, list[Vm]]:
         """VMs by the key of their hypervisor. Only answers are kept in the cache, so whoever failed is asked again."""
@@ -215,7 +231,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _hosts(self, hypervisors: list[Hypervisor], vms: dict[str, list[Vm]]) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every VM that the filters let through, under a name that no other has."""
         every = [variables_of(one, vm) for one in hypervisors for vm in vms.get(one.key, [])]
-        wanted = [variables for variables in every if self._is_wanted(variables)]
+        filters = Filters(self.templar, self.get_option("filters"), strict=self.get_option("strict"))
+        wanted = [variables for variables in every if filters.let_through(variables)]
+        for warning in filters.warnings:
+            self.display.warning(warning)
         names = [self._name(variables) for variables in wanted]
         longer = [f"{name}.{told['millwright_hypervisor_name']}" for name, told in zip(names, wanted, strict=True)]
         often, still, taken = Counter(names), Counter(longer), TAKEN | set(self.inventory.groups)
@@ -231,15 +250,6 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for name, long, variables in zip(names, longer, wanted, strict=True):
             unique = long if still[long] == 1 else variables["millwright_uuid"]
             yield (name if often[name] == 1 and name not in taken else unique), variables
-
-    def _is_wanted(self, variables: dict[str, Any]) -> bool:
-        self.templar.available_variables = variables
-        try:
-            return all(self.templar.evaluate_conditional(condition) for condition in self.get_option("filters"))
-        except AnsibleError as error:
-            if self.get_option("strict"):
-                raise AnsibleParserError(f"filters: {variables['millwright_name']}: {error}") from error
-            return False
 
     def _name(self, variables: dict[str, Any]) -> str:
         try:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import env_fallback
+from ansible.module_utils.common.warnings import warn
 
 from .drivers.base import Capability, Connection, VmDriver
 from .drivers.errors import AuthenticationFailed, DriverError, deciding
@@ -42,6 +44,7 @@ CONNECTION: dict[str, dict[str, Any]] = {
 }
 #: Options that say where something is, and nothing about the connection itself.
 _PLACES = ("credentials_file", "session_file", "keep_session")
+_OTHERS_READ = stat.S_IRGRP | stat.S_IROTH
 
 
 def connection_of(params: dict[str, Any]) -> Connection:
@@ -51,8 +54,21 @@ def connection_of(params: dict[str, Any]) -> Connection:
     chosen = {name: params[name] for name in CONNECTION if name not in _PLACES}
     if params["credentials_file"] is not None:
         chosen |= _credentials(params["credentials_file"])
+        if warning := exposed(params["credentials_file"]):
+            warn(warning)
     connection = Connection(**chosen)
     return replace(connection, session=read_session(params["session_file"], connection))
+
+
+def exposed(path: str) -> str | None:
+    """What to warn of where others of this host can read a file with a password; None if they cannot."""
+    try:
+        mode = stat.S_IMODE(Path(path).stat().st_mode)
+    except OSError:
+        return None
+    if not mode & _OTHERS_READ:
+        return None
+    return f"the credentials file {path} can be read by others of this host (mode {mode:04o}); chmod 600 {path}"
 
 
 def _credentials(path: str) -> dict[str, str]:
@@ -138,4 +154,4 @@ def _told(error: Exception) -> dict[str, Any]:
     if isinstance(error, InvalidData):
         problems = [{"path": problem.path, "rule": problem.rule} for problem in error.problems]
         return {**DriverError(str(error)).to_dict(), "code": error.code, "begun": False, "problems": problems}
-    return DriverError(f"unexpected {type(error).__name__}", detail=str(error)).to_dict()
+    return DriverError(f"unexpected {type(error).__name__}", detail=str(error), here=True).to_dict()

@@ -130,6 +130,41 @@ def test_an_expression_that_fails_is_passed_over_or_with_strict_an_error(lab: La
     assert "web" in lab.refusal()
 
 
+def test_a_filter_that_has_an_answer_for_no_vm_is_warned_of(lab: Lab):
+    wrong, right = "name.startswith('w')", "millwright_tags.role == 'web'"
+    lab.write(lab.hypervisor("kvm", "web", "db"), filters=[right, wrong])
+    done = lab.ansible("ansible-inventory", "--list")
+    said = " ".join(done.stderr.split())
+    assert "leaves out every VM" in said
+    assert "startswith" in said
+    assert "'name' is undefined" in said
+    lab.write(lab.hypervisor("kvm2", "web"), filters=[right, "millwright_tags.there_is_none == 'x' or true", "false"])
+    assert right not in lab.ansible("ansible-inventory", "--list").stderr
+
+
+def test_an_option_that_there_is_not_is_refused_with_what_is_meant(lab: Lab):
+    lab.write(lab.hypervisor("kvm", "web"), filter=["millwright_power == 'on'"])
+    assert "there is no option 'filter'; is 'filters' meant?" in lab.refusal()
+    lab.write(lab.hypervisor("kvm2", "web"), cache=False, strict=True, use_extra_vars=True, keyed_groups=[])
+    assert "web" in lab.hosts()
+
+
+def test_a_file_that_is_called_otherwise_says_how_it_must_be_called(lab: Lab):
+    lab.write(lab.hypervisor("kvm", "web"))
+    (lab.directory / "lab.millwright.yml").rename(lab.directory / "lab.yml")
+    command = ("ansible-inventory", "-i", "lab.yml", "--list")
+    done = run(*command, cwd=lab.directory, ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections")
+    assert "its name must end in millwright.yml" in " ".join(done.stderr.split())
+
+
+def test_credentials_that_others_can_read_are_warned_of(lab: Lab):
+    file = lab.directory / "kvm.json"
+    file.write_text(json.dumps({"username": "admin", "password": CANARY}))
+    file.chmod(0o644)
+    lab.write(lab.hypervisor("kvm", "web", credentials_file=str(file)))
+    assert "can be read by others" in " ".join(lab.ansible("ansible-inventory", "--list").stderr.split())
+
+
 def test_the_mock_of_libvirt_gives_its_vm(lab: Lab):
     lab.write({"name": "mock", "type": "libvirt", "url": "test:///default"})
     vm = lab.hosts()["test"]
