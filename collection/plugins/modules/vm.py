@@ -15,10 +15,15 @@ description:
   - Removes a virtual machine together with the disks that were made for it.
   - The same options describe a VM on every hypervisor. What a hypervisor cannot do is refused before anything is done.
   - VMs that Millwright did not make are neither changed nor removed.
+  - The options are the whole definition of the VM. What is left out is not left alone, it is what a VM without it has.
+    So cards that O(nics) does not name are removed from a VM that has them, also if the option is left out, which is
+    warned of; description and tags become empty, and O(cpu), O(boot_order), O(console) and O(autostart) have their
+    defaults again. Disks are removed with O(allow_disk_removal) only. O(uuid), O(memory_max_mib), O(cdrom),
+    O(cloud_init), the size of a disk, and the address of a card are left as they are.
 options:
   state:
     description:
-      - With V(present) the VM is there as the options say. Its power state stays.
+      - With V(present) the VM is there as the options say, all of them. Its power state stays.
         What a VM that is on cannot take while it runs is refused, or done with O(allow_power_cycle).
       - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
         Templates stay, and so does what somebody else attached to the VM, which only the hypervisor's own tools remove.
@@ -216,6 +221,7 @@ from ..module_utils.drivers.base import ObservedVm
 from ..module_utils.ensure import Result, ensure_absent, ensure_present
 from ..module_utils.reconfigure import Allowed
 from ..module_utils.vm.argspec import argument_spec
+from ..module_utils.vm.changes import Change
 from ..module_utils.vm.definition import VmDefinition
 
 
@@ -252,6 +258,14 @@ def said_of_live(vm: ObservedVm) -> str:
     return f"VM {vm.name!r} runs with another {paths} than it is defined with, until it is powered off and on again"
 
 
+def said_of_cards(name: str, lost: list[Change]) -> str:
+    paths = ", ".join(change.path for change in lost)
+    return (
+        f"nics is not given, and what is left out is not left alone: VM {name!r} loses its network cards "
+        f"({paths}). Give nics as the VM has them to keep them, or nics: [] to say that it is to have none"
+    )
+
+
 def main():
     module = AnsibleModule(argument_spec=options(), supports_check_mode=True)
     # Not required_if: that would hide the name of an option that is mistyped, memroy_mib.
@@ -265,6 +279,9 @@ def main():
         module.fail_json(**failure(error, hidden))
     if result.after and result.after.live:
         module.warn(said_of_live(result.after))
+    lost = [change for change in result.changes if change.kind == "nics[]" and change.after is None]
+    if lost and module.params["nics"] is None:
+        module.warn(said_of_cards(result.after.name, lost))
     module.exit_json(**result.to_dict())
 
 

@@ -63,6 +63,18 @@ def test_vm_makes_changes_and_removes(run: Run):
     assert run("vm", name="web", state="absent")["changed"] is False
 
 
+def test_vm_warns_of_cards_that_go_because_nics_is_left_out(run: Run):
+    with_cards = {**SMALL, "nics": [{"name": "front", "network": "default"}]}
+    run("vm", **with_cards)
+    for check in (True, False):
+        lost = run("vm", check=check, **SMALL)
+        assert lost["changed"]
+        assert "loses its network cards (nics[front])" in json.dumps(lost["warnings"])
+    run("vm", **with_cards)
+    assert "warnings" not in run("vm", **{**SMALL, "nics": []})
+    assert "warnings" not in run("vm", **SMALL)
+
+
 def test_vm_in_check_mode_says_the_same_and_does_nothing(run: Run):
     plan = run("vm", check=True, **SMALL)
     assert run("vm_info")["vms"] == []
@@ -294,6 +306,18 @@ def test_credentials_come_from_a_file(run: Run, store: Store, tmp_path: Path, lo
     file = tmp_path / "credentials"
     file.write_text(json.dumps({"username": "admin", "password": PASSWORD}))
     assert "failed" not in run("vm_info", credentials_file=str(file))
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, False), (0o644, True), (0o640, True)])
+def test_a_credentials_file_that_others_can_read_is_warned_of(
+    run: Run, store: Store, tmp_path: Path, login, mode: int, warned: bool
+):
+    file = tmp_path / "credentials"
+    file.write_text(json.dumps({"username": "admin", "password": PASSWORD}))
+    file.chmod(mode)
+    answer = run("vm_info", credentials_file=str(file))
+    assert (f"{file} can be read by others" in json.dumps(answer.get("warnings", []))) is warned
+    assert PASSWORD not in json.dumps(answer)
 
 
 @pytest.mark.parametrize("content", [PASSWORD, "[]", f'{{"password": "{PASSWORD}"}}', None])
