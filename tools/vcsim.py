@@ -13,11 +13,13 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from tools.processes import Background
 from tools.waiting import wait_until
@@ -123,5 +125,14 @@ def _url(process: Background) -> str | None:
     return next((line for line in lines if line.startswith("https://")), None)
 
 
+def become(options: list[str]) -> NoReturn:
+    """A simulator for a person, in the place of this process."""
+    cert, key = certificate()
+    built = str(program())
+    os.execv(built, [built, "-cert", str(cert), "-key", str(key), *options])
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 1:
+        become(sys.argv[1:])
     print(program())
