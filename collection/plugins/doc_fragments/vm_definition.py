@@ -20,11 +20,13 @@ options:
     type: str
   description:
     description:
-      - What the VM is for. Without the option the VM has no description.
+      - What the VM is for.
+      - Without the option the VM has no description.
     type: str
   tags:
     description:
-      - Free labels, kept with the VM. Without the option it has none.
+      - Free labels, kept with the VM.
+      - Without the option it has none.
     type: dict
   cpu:
     description:
@@ -63,8 +65,8 @@ options:
     default: "bios"
   disks:
     description:
-      - Disks, the first one is the boot disk. The list is whole, too, but disks that it leaves out are removed with
-        O(allow_disk_removal) only.
+      - Disks, the first one is the boot disk.
+      - The list is whole. Disks that the VM has and that are not in it are removed, with O(allow_disk_removal) only.
     type: list
     elements: dict
     suboptions:
@@ -114,8 +116,8 @@ options:
         default: "default"
   nics:
     description:
-      - Network cards. The list is whole: a card that the VM has and that is not in it is removed, and without the
-        option all of them are.
+      - Network cards.
+      - The list is whole. A card that the VM has and that is not in it is removed, and without the option all are.
     type: list
     elements: dict
     suboptions:

@@ -30,5 +30,5 @@ def test_a_missing_library_is_named_when_a_driver_is_opened(request: pytest.Fixt
         [sys.executable, "-c", OPEN_WITHOUT],
         cwd=request.config.rootpath, capture_output=True, text=True, check=True, timeout=60,
     )  # fmt: skip
-    assert "needs a Python library that is not installed here" in done.stdout
-    assert "pyVmomi" in done.stdout
+    assert f"needs the Python package pyvmomi, which {sys.executable} lacks" in done.stdout
+    assert "pip install pyvmomi" in done.stdout
