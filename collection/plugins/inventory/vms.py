@@ -158,7 +158,6 @@ from ansible import constants
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 
-from ..module_utils.connection import exposed
 from ..plugin_utils.asking import answers
 from ..plugin_utils.files import refuse_unknown, says_plugin
 from ..plugin_utils.filtering import Filters
@@ -189,16 +188,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         hypervisors = hypervisors_of(self.templar.template(self.get_option("hypervisors")))
         vms = self._vms_of(hypervisors, path, may_read_cache=cache)
         for one in hypervisors:
-            self._warn_of_exposed(one)
             group = self.inventory.add_group(self._sanitize_group_name(one.name))
             self.inventory.set_variable(group, "millwright_hypervisor", one.shown)
         for host, variables in self._hosts(hypervisors, vms):
             self._add(host, variables)
-
-    def _warn_of_exposed(self, one: Hypervisor) -> None:
-        path = one.params["credentials_file"]
-        if path is not None and (warning := exposed(path)):
-            self.display.warning(f"{one.name}: {warning}")
 
     def _vms_of(self, hypervisors: list[Hypervisor], path: str, *, may_read_cache: bool) -> dict[str, list[Vm]]:
         """VMs by the key of their hypervisor. Only answers are kept in the cache, so whoever failed is asked again."""

@@ -54,21 +54,16 @@ def connection_of(params: dict[str, Any]) -> Connection:
     chosen = {name: params[name] for name in CONNECTION if name not in _PLACES}
     if params["credentials_file"] is not None:
         chosen |= _credentials(params["credentials_file"])
-        if warning := exposed(params["credentials_file"]):
-            warn(warning)
+        _warn_if_exposed(params["credentials_file"])
     connection = Connection(**chosen)
     return replace(connection, session=read_session(params["session_file"], connection))
 
 
-def exposed(path: str) -> str | None:
-    """What to warn of where others of this host can read a file with a password; None if they cannot."""
-    try:
-        mode = stat.S_IMODE(Path(path).stat().st_mode)
-    except OSError:
-        return None
-    if not mode & _OTHERS_READ:
-        return None
-    return f"the credentials file {path} can be read by others of this host (mode {mode:04o}); chmod 600 {path}"
+def _warn_if_exposed(path: str) -> None:
+    """A file with a password is for its owner alone."""
+    mode = stat.S_IMODE(Path(path).stat().st_mode)
+    if mode & _OTHERS_READ:
+        warn(f"the credentials file {path} can be read by others of this host (mode {mode:04o}); chmod 600 {path}")
 
 
 def _credentials(path: str) -> dict[str, str]:
