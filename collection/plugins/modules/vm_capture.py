@@ -14,7 +14,11 @@ description:
   - Makes a template of a disk of a VM that is off. The template is whole in itself, also where the disk was only the
     differences to another template, and stays when the VM is removed.
   - A template of this name that was made of this disk of the VM before stays as it is. Anything else that has the name
-    is a conflict (C(driver.conflict)); at vSphere it is taken for the template.
+    is a conflict (C(driver.conflict)); at vSphere it is taken for the template. So a second capture of a VM that has
+    changed since needs another name, or another O(made_for), which refuses to take the old template for done.
+  - No module removes a template, as linked disks may need it. When no VM is made of it any more, it goes by the
+    hypervisor's own tools, at libvirt by C(virsh vol-delete golden.qcow2 --pool default), at vSphere by
+    C(govc vm.destroy golden.qcow2) or I(Delete from Disk).
 options:
   name:
     description:
