@@ -105,12 +105,12 @@ def serve(settings: Settings, worker: JobRunner, alive: Callable[[], None] = lam
     """Take requests and have their jobs run by the worker, until SIGTERM or SIGINT; how many seconds of the grace time
     are left then. ``alive`` is called about every second while the broker is heard of."""
     topology = Topology(settings.datacenter, settings.partitions)
-    queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch)
+    metrics = RunnerMetrics(lambda: orchestrator.status)
+    queues = QueueManager(broker_of(settings.amqp_url), topology, settings.prefetch, metrics.dead_letter)
     rules = OrchestratorRules(
         name=settings.name, max_runs=settings.max_runs, starts=settings.starts, partitions=settings.partitions,
         retry=retry_rule(settings), patience=patience(settings), fence=settings.fence,
     )  # fmt: skip
-    metrics = RunnerMetrics(lambda: orchestrator.status)
     orchestrator = Orchestrator(queues, worker, rules, Companions(alive=alive, metrics=metrics))
     left = stop_on_signals(orchestrator, settings.grace)
     stop_metrics = metrics.serve(settings.metrics_bind) if settings.metrics_bind else None

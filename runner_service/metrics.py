@@ -69,7 +69,11 @@ class RunnerMetrics:
         self._retries = Counter(
             "millwright_job_retries", "Jobs that were tried again.", ["operation"], registry=self.registry
         )
-        self._dead_letters = Counter("millwright_dead_letters", "Requests that were given up.", registry=self.registry)
+        self._dead_letters = Counter(
+            "millwright_dead_letters",
+            "Requests that were given up, and messages that nobody can read.",
+            registry=self.registry,
+        )
         self._waits = Histogram(
             "millwright_queue_wait_seconds", "How long jobs waited for a session.",
             ["operation"], buckets=_WAIT_SECONDS, registry=self.registry,

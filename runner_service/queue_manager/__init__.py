@@ -30,10 +30,14 @@ MAX_REASON = 2_000
 class QueueManager:
     """Takes requests from a datacenter's queues and carries updates back. The orchestrator's Broker."""
 
-    def __init__(self, amqp: Amqp, topology: Topology, prefetch: int):
+    def __init__(
+        self, amqp: Amqp, topology: Topology, prefetch: int, buries: Callable[[], None] = lambda: None
+    ):  # fmt: skip
+        """``buries`` is called, on some thread, for each message that nobody can read."""
         self._amqp = amqp
         self._topology = topology
         self._prefetch = prefetch
+        self._buries = buries
         self._publisher = Publisher(amqp, topology)
         self._speaker = Speaker(amqp, topology)
         self._consumer: Consumer | None = None
@@ -81,6 +85,7 @@ class QueueManager:
 
     def _bury(self, message: Message, reason: str) -> None:
         log.warning("a message was not understood and goes to %s: %s", self._topology.dead_queue, reason)
+        self._buries()
         self._to_the_dead(message.body, message.tag, reason)
 
     def _to_the_dead(self, body: bytes, tag: Tag, reason: str) -> None:

@@ -64,12 +64,16 @@ class Line:
     manager: QueueManager
     heard: Heard
     proxy: CuttableProxy
+    #: One for each message that nobody could read.
+    buried: list[None]
 
 
 @pytest.fixture
 def line(api: Api, amqp_vhost_url: str) -> Iterator[Line]:
     proxy = CuttableProxy(amqp_vhost_url)
-    line = Line(QueueManager(Amqp(proxy.url), api.topology, prefetch=10), Heard(), proxy)
+    buried: list[None] = []
+    manager = QueueManager(Amqp(proxy.url), api.topology, prefetch=10, buries=lambda: buried.append(None))
+    line = Line(manager, Heard(), proxy, buried)
     line.manager.start(line.heard)
     line.manager.consume(frozenset(range(api.topology.partitions)))
     yield line
@@ -145,6 +149,7 @@ def test_rubbish_is_buried_with_its_reason_even_if_the_connection_breaks(api: Ap
     line.proxy.refuse(refusing=False)
     wait_until(lambda: api.read() is api.updates and len(set(api.reasons)) == 2, 30, "two dead letters")
     assert "not JSON" in api.reasons[0]
+    assert len(line.buried) >= 2, "metrics count them; one that comes again is counted again"
     assert line.heard.deliveries == []
 
 
