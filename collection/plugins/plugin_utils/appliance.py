@@ -39,6 +39,15 @@ def syntax_fault(text: str, path: str) -> str:
     """Where and why the text is no YAML, as ``FILE, line 3, column 8: why``; empty if it is. Never what stands there,
     for that may be a secret."""
     try:
+        # libyaml is ten times as fast, and tells less.
+        yaml.compose(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.YAMLError:
+        return _fault_of(text, path)
+    return ""
+
+
+def _fault_of(text: str, path: str) -> str:
+    try:
         yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -48,7 +57,7 @@ def syntax_fault(text: str, path: str) -> str:
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         return f"{path}, line {line}: this is no YAML: a character that it does not allow"
-    return ""
+    return f"{path}: this is no YAML"
 
 
 def _without_quotes(why: str) -> str:

@@ -135,7 +135,7 @@ def test_what_is_no_appliance_is_refused_before_anything_is_done(lab: Lab, wrong
     lab.appliance("web", **wrong)
     done = lab.play("appliance_deploy", *SHOP)
     assert says in " ".join(done.stdout.split())
-    assert f"{lab.directory}/shop.yml" in done.stdout
+    assert f"{lab.directory}/shop.yml: {says.partition(':')[0]}" in " ".join(done.stdout.split())
     assert lab.store.operations() == []
 
 
