@@ -40,6 +40,7 @@ options:
     description:
       - JSON file with C(username) and C(password), for callers that keep secrets out of variables.
         It is used instead of O(username) and O(password).
+        A file that others of the host can read is warned of.
       - A relative path starts where Ansible was started, not beside the playbook, if the module runs at that host.
         So do those of O(ca_path) and O(session_file).
       - Environment variable E(MILLWRIGHT_CREDENTIALS_FILE) is used if it is not given.

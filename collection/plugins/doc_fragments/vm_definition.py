@@ -50,6 +50,7 @@ options:
   memory_mib:
     description:
       - Memory in MiB.
+      - A VM may have more than its host has; whether it gets it is seen when it is powered on.
       - Required with O(state=present).
     type: int
   memory_max_mib:
