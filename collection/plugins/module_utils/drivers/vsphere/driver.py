@@ -11,10 +11,10 @@ from ...vm.changes import changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
 from ..base import Capability, VmRef
-from ..errors import Busy, Conflict
+from ..errors import Busy, Conflict, VmNotFound
 from . import power
 from .capturing import Capturing
-from .faults import unless_gone
+from .faults import kind_of, unless_gone
 from .making import Maker
 from .observation import Seen
 from .planning import Plan
@@ -78,6 +78,8 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
         try:
             maker.make(plan)
         except vmodl.fault.ManagedObjectNotFound as gone:
+            if kind_of(gone) is not VmNotFound:
+                raise
             raise Busy(
                 f"somebody else removed VM {want.name!r} while it was made", detail=str(gone.msg or "")
             ) from gone
