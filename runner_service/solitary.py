@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO
 
 from .contract.messages import TaskRequest
@@ -71,17 +72,18 @@ class SolitaryProcess:
         cancelled: Callable[[], bool],
     ) -> bool:
         assert process.stdin is not None
-        with process.stdin:
-            try:
-                process.stdin.write(encode(errand))
-                process.stdin.flush()
-                self._wait(process, process.stdin, stopped, cancelled)
-            except BrokenPipeError:
-                log.warning("request %s: its process is gone", errand.request.id)
-            finally:
-                if process.poll() is None and stopped():
-                    process.kill()
-            return process.wait() == 0
+        try:
+            process.stdin.write(encode(errand))
+            process.stdin.flush()
+            self._wait(process, process.stdin, stopped, cancelled)
+        except BrokenPipeError:
+            log.warning("request %s: its process is gone", errand.request.id)
+        finally:
+            if process.poll() is None and stopped():
+                process.kill()
+            with suppress(BrokenPipeError):  # what was written and not read goes with it
+                process.stdin.close()
+        return process.wait() == 0
 
     @staticmethod
     def _wait(

@@ -159,10 +159,10 @@ def discover(session: Session, name: str, *, wait: bool) -> None:
 )  # fmt: skip
 @pass_session
 def set_(session: Session, /, name: str, **fields: int | str | None) -> None:
-    """Change how many operations it may run at a time, or whom runners trust.
+    """Change its bound, or whom runners trust.
 
-    Never more run than it has cores. Runners learn of it within seconds; what runs is let run. Work that was asked for
-    before trusts as it did.
+    The bound is how many operations it may run at a time; never more run than it has cores. Runners learn of it within
+    seconds; what runs is let run. Work that was asked for before trusts as it did.
     """
     body = {field: value or None for field, value in fields.items() if value is not None}
     if not body:

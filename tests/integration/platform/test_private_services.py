@@ -6,6 +6,7 @@
 import os
 import signal
 import stat
+import time
 from pathlib import Path
 
 import pika
@@ -65,6 +66,8 @@ def test_servers_that_were_killed_come_back_where_they_were_with_what_they_kept(
             channel.confirm_delivery()
             channel.queue_declare("kept", durable=True)
             channel.basic_publish("", "kept", b"still here", pika.BasicProperties(delivery_mode=2), mandatory=True)
+        # The broker confirms a message, not that it has written down which queues there are.
+        time.sleep(3)
         for name in ("mariadb", "rabbitmq"):
             os.kill(Background(place, name).pid(), signal.SIGKILL)
             wait_until(lambda name=name: Background(place, name).pid() is None, 30, f"the end of {name}")
