@@ -103,8 +103,10 @@ class SolitaryProcess:
 
 
 def say_begun() -> None:
-    """In the process: all that it needs is loaded, and what brings it down from now on is its request."""
+    """In the process: all that it needs is loaded, and what brings it down from now on is its request. Nobody reads
+    more than this word there: what is printed from now on goes where its log goes, and fills no pipe."""
     os.write(1, _BEGUN)
+    os.dup2(2, 1)
 
 
 def _has_begun(process: subprocess.Popen[bytes]) -> bool:

@@ -70,23 +70,23 @@ class Suspects:
             with progress.about():
                 log.error("no process of its own: %s; tried again in %.0f s", error, NEXT_START)
             stop.wait(NEXT_START)
-            self.tell(partial(self._ended, progress, ended=False, strikes=0))
+            self.tell(partial(self._ended, progress, ended=False, is_strike=False))
             return
         except Exception:  # the outermost loop: a defect must not leave the request without an end
             with progress.about():
                 log.exception("cannot be carried out alone")
         if not ended:
             stop.wait(self._fence)
-        self.tell(partial(self._ended, progress, ended=ended, strikes=1))
+        self.tell(partial(self._ended, progress, ended=ended, is_strike=True))
 
-    def _ended(self, progress: Progress, *, ended: bool, strikes: int) -> None:
+    def _ended(self, progress: Progress, *, ended: bool, is_strike: bool) -> None:
         del progress.running[progress.whole.job_id]
         self._lanes.release(progress.whole)
         if ended and not progress.lost:
             self.finish(progress)
         elif progress.parked:
             self.leave(progress)
-        elif not strikes:
+        elif not is_strike:
             self.try_again(progress)
         else:
             self._strike(progress)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from .places import command, roomy
@@ -69,12 +69,14 @@ class _Process:
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], directory: Path):
         ours, theirs = socket.socketpair()
-        with theirs:
+        with theirs, ExitStack() as failed:
+            failed.callback(ours.close)
             self.process = subprocess.Popen(  # noqa: S603  # our own command
                 command("runners", arguments[0], str(theirs.fileno()), *arguments[1:]),
                 env=dict(environment), cwd=directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),), start_new_session=True,
             )  # fmt: skip
+            failed.pop_all()
         self._lifeline = ours
         ours.settimeout(0)
         self.began_at = self._heard_at = time.monotonic()
@@ -162,10 +164,9 @@ class Keeper:
             return
         if not server.is_retired:
             log.warning("the warm Ansible %s; starting another one", "is gone" if server.has_ended else "hangs")
+        self._server = self._start()
         self._failures += not server.has_served
         server.end(patience=0)  # one that hangs does not end by itself
-        self.socket.unlink(missing_ok=True)
-        self._server = self._start()
 
     @property
     def _pause(self) -> float:

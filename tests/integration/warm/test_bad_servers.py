@@ -168,3 +168,21 @@ def test_servers_that_end_before_they_have_served_are_started_less_and_less_ofte
     keeper.close()
     pauses = [later - earlier for earlier, later in itertools.pairwise(started)]
     assert pauses == [0.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0, 60.0]
+
+
+def test_that_no_process_can_be_made_costs_runs_their_speed_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commands = iter([["false"], ["/nowhere/python"], ["/nowhere/python"], ["sleep", "60"]])
+    monkeypatch.setattr(keepers, "command", lambda *_: next(commands))
+    keeper = Keeper(tmp_path / "warm", {})
+    gone = keeper.pid
+    keeper._server.process.wait()
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(2):
+        keeper.alive()
+        assert keeper.pid == gone
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+    keeper.alive()
+    assert keeper.pid != gone, "there is room for one again"
+    keeper.close()

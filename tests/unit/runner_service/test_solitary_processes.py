@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import time
 
 import pytest
 
@@ -19,7 +20,8 @@ BEGUN = "import sys, os; os.write(1, b'begun\\n'); sys.stdin.buffer.readline(); 
 
 
 def carried_out(*command: str) -> bool:
-    return SolitaryProcess(command).carry_out(ERRAND, lambda: False, lambda: False)
+    until = time.monotonic() + 30
+    return SolitaryProcess(command).carry_out(ERRAND, lambda: time.monotonic() > until, lambda: False)
 
 
 def test_one_that_ends_well_has_brought_it_to_its_end() -> None:
@@ -40,3 +42,9 @@ def test_what_it_leaves_running_holds_nobody_up() -> None:
 def test_one_that_never_was_says_nothing_about_it(command: tuple[str, ...]) -> None:
     with pytest.raises(NotStarted):
         carried_out(*command)
+
+
+def test_what_one_prints_after_its_word_fills_no_pipe() -> None:
+    """Nobody reads it, so it would stand still for ever."""
+    printing = "from runner_service.solitary import say_begun; say_begun(); print('x' * 1_000_000); os._exit(0)"
+    assert carried_out(sys.executable, "-c", f"import os, sys; {printing}")
