@@ -6,7 +6,6 @@
 import os
 import signal
 import stat
-import time
 from pathlib import Path
 
 import pika
@@ -57,6 +56,13 @@ def test_only_the_owner_can_read_what_holds_the_password(private_services: servi
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def is_written_down(place: Path, queue: bytes) -> bool:
+    """Whether the queue is in a file of the broker's own database."""
+    files = [file for kind in ("LOG", "DCL", "DCD") for file in (place / "rabbitmq/data").rglob(f"*.{kind}")]
+    assert files
+    return any(queue in file.read_bytes() for file in files)
+
+
 def test_servers_that_were_killed_come_back_where_they_were_with_what_they_kept(tmp_path: Path):
     place = tmp_path / "services"
     first = services.start(place)
@@ -67,7 +73,7 @@ def test_servers_that_were_killed_come_back_where_they_were_with_what_they_kept(
             channel.queue_declare("kept", durable=True)
             channel.basic_publish("", "kept", b"still here", pika.BasicProperties(delivery_mode=2), mandatory=True)
         # The broker confirms a message, not that it has written down which queues there are.
-        time.sleep(3)
+        wait_until(lambda: is_written_down(place, b"kept"), 60, "the queue to be among those that outlive the broker")
         for name in ("mariadb", "rabbitmq"):
             os.kill(Background(place, name).pid(), signal.SIGKILL)
             wait_until(lambda name=name: Background(place, name).pid() is None, 30, f"the end of {name}")
