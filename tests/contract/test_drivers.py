@@ -273,6 +273,14 @@ def test_what_a_killed_create_left_is_removed_with_the_vm(peer: Peer, driver: Vm
     assert (driver.residue(WEB), peer.files(driver)) == ((), files)
 
 
+def test_a_vm_that_is_there_is_no_residue(peer: Peer, driver: VmDriver):
+    driver.create(definition(peer))
+    files = peer.files(driver)
+    assert driver.residue(WEB) == ()
+    driver.remove_residue(WEB)
+    assert (driver.find(WEB).name, peer.files(driver)) == ("web", files)
+
+
 def test_residue_of_one_vm_is_not_anothers(peer: Peer, driver: VmDriver):
     peer.leave_residue(driver, definition(peer, "web-2"))
     assert driver.residue(WEB) == ()

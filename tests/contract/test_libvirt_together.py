@@ -24,6 +24,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt im
     looking,
     names,
 )
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.making import Making
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
@@ -203,6 +204,26 @@ def test_a_marker_speaks_for_its_own_pool(peer, driver):
     add_volume(driver, f"{definition(peer).identity}-data.qcow2", "shared")
     with pytest.raises(Conflict, match=r"of it: [^ ]*-data\.qcow2\."):
         driver.delete(WEB)
+
+
+@pytest.mark.parametrize("memory_mib", [64, 128])
+def test_what_a_create_left_that_was_killed_when_the_vm_was_whole_is_removed(peer, driver, monkeypatch, memory_mib):
+    with monkeypatch.context() as killed:
+        killed.setattr(Making, "finish", lambda _making: None)
+        driver.create(definition(peer, memory_mib=64))
+    left = driver.residue(WEB)
+    add_volume(driver, names.making_volume(definition(peer).identity, ELSEWHERE))
+    files = peer.files(driver)
+    want = definition(peer, memory_mib=memory_mib)
+    plan = ensure_present(driver, want, dry_run=True)
+    assert peer.files(driver) == files
+    done = ensure_present(driver, want, dry_run=False)
+    assert len(left) == 1
+    assert plan.changed and done.changed
+    assert (plan.removed, plan.changes) == (left, done.changes)
+    assert done.removed == left
+    assert (driver.residue(WEB), peer.files(driver)) == ((), files - set(left))
+    assert not ensure_present(driver, want, dry_run=False).changed
 
 
 def test_a_disk_may_be_called_as_a_marker_is(peer, driver):

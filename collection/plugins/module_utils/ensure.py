@@ -107,15 +107,18 @@ def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Al
         plan = plan_changes(driver, found, want, allowed)
         if plan.changes:
             driver.check(want, updating=plan.ref)
+        residue = driver.residue(plan.ref) if found.managed else ()
+    if residue and not dry_run:
+        driver.remove_residue(plan.ref)
     if not plan.changes:
-        return Result(changed=False, before=found, after=found)
+        return Result(changed=bool(residue), before=found, after=found, removed=residue)
     if dry_run:
         after = _as_wanted(found, want, cycles=plan.cycles)
     else:
         plan.apply(driver)
         after = _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
     return Result(
-        changed=True, before=found, after=after, changes=plan.changes,
+        changed=True, before=found, after=after, changes=plan.changes, removed=residue,
         hot=tuple(sorted(plan.hot)), power_cycled=plan.cycles,
     )  # fmt: skip
 

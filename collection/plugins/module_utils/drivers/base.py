@@ -152,9 +152,13 @@ class VmDriver(Protocol):
         """The VM as it is now, or None. By uuid if ``ref`` has one, else by name."""
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
-        """What an operation that was killed left at the hypervisor for this VM although ``find`` gives None:
-        names of disks and files that ``delete`` would remove. Empty when there is nothing, and while a VM of this
-        identity is there, whatever it is called."""
+        """What an operation that was killed left at the hypervisor for this VM: names of disks and files that
+        ``delete`` would remove. Beside a VM that is there, under whatever name, only what is surely nothing of it; for
+        the name that it had before it was renamed, nothing."""
+
+    def remove_residue(self, ref: VmRef) -> None:
+        """Beside a VM that is there, remove what ``residue`` names; of one that is not, ``create`` and ``delete`` do
+        so. Nothing of the VM itself is touched."""
 
     def list_vms(self) -> tuple[ObservedVm, ...]:
         """All VMs, managed or not, by name."""

@@ -49,6 +49,9 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
             there = refusals.find(world, ref) or world.machines.get(ref.identity)
             return () if there else _names(world, ref.identity)
 
+    def remove_residue(self, ref: VmRef) -> None:
+        """Its VMs are there at the moment at which all of them is."""
+
     def list_vms(self) -> tuple[ObservedVm, ...]:
         with self._work("list_vms", "") as work:
             work.happens()

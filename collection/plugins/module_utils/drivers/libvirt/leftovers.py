@@ -5,7 +5,8 @@
 
 A VM has the same identity, and its disks have the same names, at every host; and hosts may share a pool. So a volume
 that bears the identity of a VM that is not here says nothing. While a host makes a VM, a marker of this host's stands
-in each pool in which it makes volumes: where one still stands, they are what was left.
+in each pool in which it makes volumes: where one still stands, they are what was left. One that stands beside a VM that
+is here is all that was left, of a create that was killed at its very end.
 """
 
 from __future__ import annotations
@@ -52,3 +53,10 @@ def leftovers(storage: Storage, identity: str, host: Callable[[], str]) -> Lefto
         else:
             unclear.extend(volume.name() for volume in volumes)
     return Leftovers(ours=tuple(ours), unclear=tuple(sorted(unclear)))
+
+
+def markers(storage: Storage, identity: str, host: Callable[[], str]) -> list[libvirt.virStorageVol]:
+    """The markers of this host."""
+    found = storage.owned(identity)
+    makers = {name: names.making_host(identity, name) for name in found}
+    return [found[name] for name, maker in makers.items() if maker is not None and maker == host()]

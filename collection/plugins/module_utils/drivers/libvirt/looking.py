@@ -21,7 +21,7 @@ from . import agent, features, host, live, power
 from .connection import is_local, is_test, open_connection, shown
 from .devices import Domain
 from .faults import asking, unless
-from .leftovers import Leftovers, leftovers
+from .leftovers import Leftovers, leftovers, markers
 from .making import Making
 from .observation import definition_of, disk_use
 from .overview import Overview
@@ -78,10 +78,22 @@ class Looking:
 
     def residue(self, ref: VmRef) -> tuple[str, ...]:
         with self._asking(f"looking for what is left of {ref}"):
+            domain = self._domain(ref)
+            if domain is not None:
+                return tuple(marker.name() for marker in self._markers(domain.UUIDString()))
             # A VM that was renamed keeps its identity, and its files are not what somebody left.
-            if self._domain(ref) is not None or self._by_uuid(ref.identity) is not None:
-                return ()
-            return self._leftovers(ref.identity).names
+            return () if self._by_uuid(ref.identity) else self._leftovers(ref.identity).names
+
+    def remove_residue(self, ref: VmRef) -> None:
+        tried = f"removing what is left beside {ref}"
+        with self._looking(tried):
+            identity = self._present(ref).UUIDString()
+        with self._alone(identity, tried), self._asking(tried):
+            for marker in self._markers(identity):
+                self._storage.remove(marker)
+
+    def _markers(self, identity: str) -> list[libvirt.virStorageVol]:
+        return markers(self._storage, identity, lambda: self._features.host)
 
     def _leftovers(self, identity: str) -> Leftovers:
         found = leftovers(self._storage, identity, lambda: self._features.host)
