@@ -21,6 +21,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import DRIVERS
+from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerState
 from tools.ansible_checks import COLLECTIONS
 
 pytestmark = pytest.mark.slow
@@ -181,6 +182,97 @@ def test_a_survey_makes_a_vm_and_the_inventory_source_shows_it(tmp_path: Path, s
     assert "web" in told
     [source] = DATA["controller_inventory_sources"]
     assert source["source_path"] == "awx/vms.millwright.yml"
+
+
+def launch(name: str, answers: dict[str, Any], directory: Path, environment: dict[str, str]):
+    """Run a template's playbook as AWX does: a template's own variables are evaluated, and answers never are."""
+    template = TEMPLATES[name]
+    assert set(answers) == {question["variable"] for question in template["survey_spec"]["spec"]}
+
+    class Safely(yaml.SafeDumper):
+        """Writes answers that Ansible does not evaluate."""
+
+    Safely.add_representer(str, lambda dumper, text: dumper.represent_scalar("!unsafe", text))
+    (directory / "own.yml").write_text(yaml.safe_dump(template["extra_vars"]))
+    (directory / "answers.yml").write_text(yaml.dump(answers, Dumper=Safely))
+    return run(
+        "ansible-playbook", ROOT / template["playbook"], "-i", ROOT / "awx/vms.millwright.yml", "--limit", "web",
+        "-e", "@own.yml", "-e", "@answers.yml", cwd=directory,
+        ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections", **environment,
+    )  # fmt: skip
+
+
+CHANGE = {
+    "change_memory_mib": "", "change_cpus": "", "change_disk_mib": "", "change_description": "",
+    "change_power_cycle": "no", "change_timeout": 1,
+}  # fmt: skip
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> tuple[Store, dict[str, str]]:
+    """VM web, which is on, and one that somebody else made, with what a job in AWX gets."""
+    store = Store(tmp_path / "hypervisor")
+    store.directory.mkdir()
+    environment = injected(tmp_path, hypervisor_type="fake", url=f"fake://{store.directory}")
+    answers = {"vm_name": "web", "vm_memory_mib": 64, "vm_template": "/templates/guest.qcow2", "vm_network": "default"}
+    succeed(
+        "ansible-playbook", ROOT / "playbooks/vm_deploy.yml", "-e", json.dumps(answers), cwd=tmp_path,
+        ANSIBLE_COLLECTIONS_PATH=ROOT / ".collections", **environment,
+    )  # fmt: skip
+    return store, environment
+
+
+def test_a_survey_changes_what_it_asks_for_and_nothing_else(tmp_path: Path, there):
+    store, environment = there
+    name = "Millwright - change VMs"
+    description = "a {{ 7 * 7 }}"
+    asked = {**CHANGE, "change_memory_mib": 128, "change_disk_mib": 64, "change_description": description}
+    refused = launch(name, asked, tmp_path, environment)
+    assert "allow_power_cycle" in refused.stdout
+    done = launch(name, {**asked, "change_power_cycle": "yes"}, tmp_path, environment)
+    assert done.returncode == 0, done.stdout
+    [machine] = store.read().machines.values()
+    assert (machine.memory_mib, machine.power.value) == (128, "on")
+    assert machine.definition["description"] == description
+    assert (machine.definition["cpu"]["count"], machine.definition["disks"][0]["size_mib"]) == (1, 64)
+    again = launch(name, CHANGE, tmp_path, environment)
+    assert "changed=0" in again.stdout, again.stdout
+    assert list(store.read().machines.values()) == [machine]
+
+
+def test_a_vm_of_somebody_else_is_not_changed_by_a_survey(tmp_path: Path, there):
+    store, environment = there
+    with store.change() as world:
+        [machine] = world.machines.values()
+        machine.definition = None
+    asked = {**CHANGE, "change_cpus": 2, "change_disk_mib": 64}
+    done = launch("Millwright - change VMs", asked, tmp_path, environment)
+    assert "was not made by Millwright" in " ".join(done.stdout.split())
+
+
+def test_surveys_make_a_template_and_delete_snapshots(tmp_path: Path, there):
+    store, environment = there
+
+    def snapshots() -> list[str]:
+        return [one["name"] for machine in store.read().machines.values() for one in machine.snapshots]
+
+    for snapshot, memory in (("first", "no"), ("second", "yes")):
+        answers = {"snapshot_name": snapshot, "snapshot_memory": memory}
+        assert launch("Millwright - take a snapshot", answers, tmp_path, environment).returncode == 0
+    [machine] = store.read().machines.values()
+    assert [snapshot["power"] for snapshot in machine.snapshots] == ["off", "on"]
+    with store.change() as world:
+        [machine] = world.machines.values()
+        machine.power = PowerState.OFF
+    answers = dict.fromkeys(("template_disk", "template_pool"), "")
+    answers |= {"template_name": "golden", "template_format": "qcow2", "template_snapshot": "first"}
+    done = launch("Millwright - make a template of a VM", answers, tmp_path, environment)
+    assert done.returncode == 0, done.stdout
+    assert "golden.qcow2" in store.read().pools["default"].captured
+    for name, children, left in (("second", "no", ["first"]), ("first", "yes", [])):
+        answers = {"snapshot_name": name, "snapshot_children": children}
+        assert launch("Millwright - delete a snapshot", answers, tmp_path, environment).returncode == 0
+        assert snapshots() == left
 
 
 def told_awx(told: Controller, tmp_path: Path, **more: str):
