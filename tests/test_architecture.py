@@ -51,6 +51,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # of a template whose variables are not there yet.
     "plugin_utils": {"module_utils", "ansible", "yaml", "jinja2"},
     "filter": {"modules/vm", "plugin_utils"},
+    "lookup": {"ansible"},
     "inventory": {"module_utils", "plugin_utils", "ansible"},
     "doc_fragments": set(),
     CONTRACT: {VM},

@@ -69,7 +69,7 @@ def test_documentation_is_whole_and_refers_to_what_is_there(staged: Path):
 def test_there_is_a_page_for_each_module_role_and_plugin(staged: Path, tmp_path: Path):
     pages = tmp_path / "pages"
     passes([ansible_checks.ROOT / "tools/collection_docs.sh", pages], tmp_path)
-    kinds = {"modules": "module", "inventory": "inventory", "filter": "filter"}
+    kinds = {"modules": "module", "inventory": "inventory", "filter": "filter", "lookup": "lookup"}
     wanted = {
         f"{file.stem}_{kind}" for place, kind in kinds.items() for file in (staged / "plugins" / place).glob("*.py")
     }

@@ -280,15 +280,28 @@ def test_a_change_that_cuts_the_guest_off_is_taken_back(lab: Lab):
     assert lab.order("revert_snapshot") == ["a"]
 
 
-def test_vms_that_are_to_be_changed_at_once_are_refused(lab: Lab):
+ROLE = {"role": "millwright.virt.guarded_change"}
+INCLUDED = {"ansible.builtin.include_role": {"name": "millwright.virt.guarded_change"}}
+
+
+@pytest.mark.parametrize(
+    ("play", "says"),
+    [
+        ({"roles": [ROLE]}, "it runs 2 at once, by linear"),
+        ({"roles": [ROLE], "serial": 1, "strategy": "free"}, "it runs 1 at once, by free"),
+        ({"tasks": [{"block": [INCLUDED]}], "serial": 1, "strategy": "{{ pinned }}"}, "by ansible.builtin.host_pinned"),
+    ],
+)
+def test_a_play_that_would_not_take_a_guest_that_is_cut_off_back_is_refused(lab: Lab, play: dict[str, Any], says: str):
     lab.inventory()
     assert lab.play("configure", "-i", "inventory.yml").returncode == 0
     lab.write("change.yml", [CHANGE])
-    play = {"hosts": "lab", "gather_facts": False, "roles": [{"role": "millwright.virt.guarded_change"}]}
-    lab.write("site.yml", [{**play, "vars": {"guarded_change_tasks": "change.yml"}}])
+    variables = {"guarded_change_tasks": "change.yml", "pinned": "ansible.builtin.host_pinned"}
+    lab.write("site.yml", [{"hosts": "lab", "gather_facts": False, "vars": variables, **play}])
     given = {"cwd": lab.directory, "ANSIBLE_COLLECTIONS_PATH": ROOT / ".collections"}
     done = run("ansible-playbook", "site.yml", "-i", "inventory.yml", **given)
-    assert "give the play serial: 1" in " ".join(done.stdout.split())
+    said = " ".join(done.stdout.split())
+    assert "give the play serial: 1, and strategy: linear" in said and says in said
     assert lab.order("create_snapshot") == []
 
 
