@@ -260,5 +260,7 @@ def test_a_run_can_be_put_aside_and_taken_up_again(person: Person) -> None:
     assert "PLAY RECAP" not in terminal.said.rpartition("free 2")[2]
     terminal.type("fg\n")
     terminal.read_until("PLAY RECAP")
+    # What is typed before the shell has its terminal back may be thrown away.
+    terminal.type_until("echo back $((2 + 2))\n", "back 4")
     terminal.type("exit\n")
-    assert terminal.end() == 0
+    assert terminal.end() == 0, terminal.said
