@@ -431,6 +431,24 @@ def test_a_serial_log_leaves_with_its_older_parts(qemu: LibvirtDriver):
 
 @pytest.mark.qemu
 @pytest.mark.slow
+def test_a_serial_log_that_is_wanted_again_goes_on_and_leaves_with_the_vm(qemu: LibvirtDriver):
+    files, want = qemu.peer.files(qemu), wanted(qemu, console={"serial_log": True})
+    quiet = wanted(qemu)
+    qemu.create(want)
+    log = Path(qemu.find(WEB).serial_log)
+    log.write_text("said before")
+    Path(f"{log}.0").write_text("said long ago")
+    ensure_present(qemu, quiet, dry_run=False)
+    assert qemu.find(WEB).serial_log is None
+    ensure_present(qemu, want, dry_run=False)
+    assert (qemu.find(WEB).serial_log, log.read_text()) == (str(log), "said before")
+    ensure_present(qemu, quiet, dry_run=False)
+    qemu.delete(WEB)
+    assert qemu.peer.files(qemu) == files
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
 def test_a_guest_whose_memory_is_saved_is_paused(qemu: LibvirtDriver):
     before = wanted(qemu, memory_max_mib=128)
     qemu.create(before)

@@ -66,6 +66,8 @@ OTHERS = {
     "card's address": lambda peer: ({"nics": [front(peer, mac="52:54:00:12:34:56")]}, ["nics[front].mac"]),
     "no card": lambda peer: ({"nics": []}, ["nics[front]"]),
     "boot order": lambda peer: ({"boot_order": ["network", "disk"]}, ["boot_order"]),
+    "screen": lambda peer: ({"console": {"graphics": "vnc"}}, ["console.graphics"]),
+    "serial log": lambda peer: ({"console": {"graphics": "none", "serial_log": True}}, ["console.serial_log"]),
     "limits": lambda peer: ({"cpu": {"max_count": 4}, "memory_max_mib": 128}, ["cpu.max_count", "memory_max_mib"]),
     "all at once": lambda peer: (
         {"disks": [root(peer, size_mib=peer.template_mib + 1), data(peer, bus="scsi")], "nics": [], "memory_mib": 96},
@@ -147,6 +149,28 @@ def test_processors_are_added_up_to_the_limit_while_the_vm_runs(peer: Peer, driv
     for count in (4, 2):
         with pytest.raises(InvalidTransition, match=r"cpu\.count.*allow_power_cycle"):
             ensure_present(driver, definition(peer, disks=[root(peer)], cpu={"count": count}), dry_run=False)
+
+
+def test_a_screen_and_a_serial_log_go_and_come_with_a_power_cycle(peer: Peer, driver: VmDriver):
+    if "console.graphics" not in driver.changeable:
+        pytest.skip("no consoles here")
+    logs, files = "console.serial_log" in driver.changeable, peer.files(driver)
+    console = {"graphics": "vnc", "serial_log": logs}
+    made(peer, driver, PowerState.ON, console=console)
+    paths = {"console.graphics", "console.serial_log"} if logs else {"console.graphics"}
+    both, none = (definition(peer, disks=[root(peer)], console=how) for how in (console, {"graphics": "none"}))
+    for want in (none, both):
+        with pytest.raises(InvalidTransition, match=r"console\.graphics.*allow_power_cycle"):
+            ensure_present(driver, want, dry_run=False)
+        plan = ensure_present(driver, want, dry_run=True, allowed=CYCLE)
+        done = ensure_present(driver, want, dry_run=False, allowed=CYCLE)
+        assert agree(plan, done)
+        assert ({change.path for change in done.changes}, done.power_cycled) == (paths, True)
+        assert (done.after.serial_log is not None, done.after.live) == (want.console.serial_log, ())
+        assert not ensure_present(driver, want, dry_run=False).changed
+    ensure_present(driver, none, dry_run=False, allowed=CYCLE)
+    driver.delete(WEB)
+    assert peer.files(driver) == files
 
 
 def test_a_drive_without_a_disc_is_none_and_takes_no_change(peer: Peer, driver: VmDriver):
@@ -256,7 +280,9 @@ def test_of_two_who_change_a_vm_at_once_one_wins_and_the_other_is_told(peer: Pee
 def test_a_change_that_fails_leaves_the_vm_as_it_was(peer: Peer, driver: VmDriver, power: PowerState):
     made(peer, driver, power)
     before, files = driver.find(WEB), peer.files(driver)
-    want = definition(peer, disks=[root(peer), data(peer)], description="new", memory_mib=96)
+    logs = "console.serial_log" in driver.changeable
+    console = {"graphics": "none", "serial_log": logs}
+    want = definition(peer, disks=[root(peer), data(peer)], description="new", memory_mib=96, console=console)
     with peer.failing_update(driver, want), pytest.raises(DriverError) as failed:
         ensure_present(driver, want, dry_run=False, allowed=CYCLE)
     assert failed.value.begun

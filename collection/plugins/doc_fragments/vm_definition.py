@@ -183,6 +183,7 @@ options:
   console:
     description:
       - Ways to the guest's screen and serial line.
+      - A VM that is on takes a change of them with a power cycle.
     type: dict
     suboptions:
       graphics:
@@ -194,6 +195,7 @@ options:
       serial_log:
         description:
           - Keep what the guest writes to its first serial port beside its disks.
+          - What was kept stays when this is taken back, and goes with the VM.
         type: bool
         default: false
   autostart:

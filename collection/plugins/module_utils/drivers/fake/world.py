@@ -113,17 +113,22 @@ class World:
     def add_files_of(self, want: VmDefinition) -> None:
         for disk in want.disks:
             self.pools[disk.pool].volumes[volume_of(want.identity, disk)] = self.size_of(disk)
-        home = self.pools[want.disks[0].pool if want.disks else min(self.pools)]
+        home = self._home_of(want)
         if want.cloud_init is not None:
             home.volumes[f"{want.identity}-cloud-init.iso"] = 1
         if want.console.serial_log:
             home.volumes[serial_log_of(want.identity)] = 1
+
+    def _home_of(self, want: VmDefinition) -> Pool:
+        return self.pools[want.disks[0].pool if want.disks else min(self.pools)]
 
     def make(self, machine: Machine, want: VmDefinition, fields: set[str]) -> None:
         """The machine has these fields of its definition as wanted, and the files that go with them."""
         after = merged(VmDefinition.from_dict(machine.definition), want).to_keep()
         machine.name, machine.memory_mib = want.name, want.memory_mib
         machine.definition = {**(machine.definition or {}), **{name: after[name] for name in fields}}
+        if "console" in fields and want.console.serial_log:
+            self._home_of(want).volumes[serial_log_of(machine.uuid)] = 1
         if "disks" in fields:
             self._make_disks(machine.uuid, VmDefinition.from_dict(machine.definition).disks)
 

@@ -35,6 +35,8 @@ class ChangePlan:
     #: The drive gets ``disc``, or is empty without one; else it stays as it is.
     changes_disc: bool
     disc: Source | None
+    #: Where a serial log is to be kept that there is not yet.
+    log_home: libvirt.virStoragePool | None
 
     @property
     def new_nics(self) -> frozenset[str]:
@@ -67,6 +69,7 @@ def plan_changes(
         lost_nics=tuple(nic.name for nic in now.nics if nic.name not in {nic.name for nic in want.nics}),
         changes_disc=changes_disc,
         disc=planning.find_cdrom(want, storage, []) if changes_disc else None,
+        log_home=planning.home_of(want, storage) if want.console.serial_log and not now.console.serial_log else None,
     )
 
 

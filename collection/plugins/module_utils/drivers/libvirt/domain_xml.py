@@ -140,11 +140,11 @@ def _add_devices(devices: Element, want: VmDefinition, media: Media) -> None:
         _add_seed(devices, bus, media.seed, next(free[TARGETS[bus]]))
     for nic in want.nics:
         add_nic(devices, nic)
-    _add_serial(devices, media.serial_log)
+    add_serial(devices, media.serial_log)
     if len(want.name[: names.SOCKET_CHARACTERS].encode()) <= names.MAX_AGENT_BYTES:
         _add_agent_channel(devices)
     if want.console.graphics is Graphics.VNC:
-        SubElement(SubElement(devices, "graphics", type="vnc"), "listen", type="none")
+        add_screen(devices)
 
 
 def add_disk(devices: Element, disk: Disk, source: Source, target: str) -> None:
@@ -209,10 +209,23 @@ def add_nic(devices: Element, nic: Nic) -> None:
     SubElement(node, "alias", name=names.NIC + nic.name)
 
 
-def _add_serial(devices: Element, log: str | None) -> None:
-    serial = SubElement(devices, "serial", type="pty")
-    if log:
-        SubElement(serial, "log", file=log, append="on")
+def add_serial(devices: Element, log: str | None) -> None:
+    set_log(SubElement(devices, "serial", type="pty"), log)
+
+
+def set_log(line: Element, log: str | None) -> None:
+    """What is written to the line is appended to the file, and kept nowhere without one."""
+    old = line.find("log")
+    if old is not None and old.get("file") != log:
+        line.remove(old)
+        old = None
+    if log and old is None:
+        SubElement(line, "log", file=log, append="on")
+
+
+def add_screen(devices: Element) -> None:
+    """libvirt adds the graphics card that belongs to it."""
+    SubElement(SubElement(devices, "graphics", type="vnc"), "listen", type="none")
 
 
 def _add_agent_channel(devices: Element) -> None:

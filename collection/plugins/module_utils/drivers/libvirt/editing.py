@@ -8,7 +8,7 @@ from __future__ import annotations
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from ...vm.definition import BootDevice, Disk, DiskBus, Nic, VmDefinition
+from ...vm.definition import BootDevice, Disk, DiskBus, Graphics, Nic, VmDefinition
 from . import names
 from .devices import Domain, cdrom_node, disk_nodes, nic_nodes
 from .domain_xml import (
@@ -19,12 +19,15 @@ from .domain_xml import (
     add_cdrom,
     add_disk,
     add_nic,
+    add_screen,
+    add_serial,
     add_text,
     kept_text,
     letters,
     only,
     put_in,
     set_cpu,
+    set_log,
     set_memory,
 )
 
@@ -117,3 +120,19 @@ class Editor:
             return self._devices.findall("disk")[-1]
         put_in(drive, source)
         return drive
+
+    def show(self, graphics: Graphics) -> None:
+        """With the screen or without. A graphics card that is there stays: guests may have been set up for it."""
+        screens = self._devices.findall("graphics[@type='vnc']")
+        if graphics is Graphics.VNC and not screens:
+            add_screen(self._devices)
+        for screen in screens if graphics is Graphics.NONE else ():
+            self._devices.remove(screen)
+
+    def log_to(self, path: str | None) -> None:
+        """What comes by the first serial line; libvirt shows that one as a console, too."""
+        lines = self._devices.findall("serial")[:1] + self._devices.findall("console/target[@type='serial']/..")[:1]
+        for line in lines:
+            set_log(line, path)
+        if path and not lines:
+            add_serial(self._devices, path)

@@ -85,12 +85,13 @@ class Making:
         return self._storage.source_of(volume)
 
     def _serial_log(self, want: VmDefinition, plan: Plan) -> str | None:
+        return self.serial_log(plan.home) if want.console.serial_log and plan.home else None
+
+    def serial_log(self, home: libvirt.virStoragePool) -> str:
         """An empty volume, so that libvirt knows the file and removes it; what logs the line appends to it."""
-        if not want.console.serial_log or plan.home is None:
-            return None
         name = names.serial_volume(self._identity)
-        self._volume(plan.home, volume_xml(name, "raw", 0))
-        return str(directory_of(plan.home) / name)
+        self._volume(home, volume_xml(name, "raw", 0))
+        return str(directory_of(home) / name)
 
     def _nvram(self, want: VmDefinition, plan: Plan) -> str | None:
         """libvirt makes the file of the firmware's template when the VM starts, and removes it with the domain."""

@@ -71,8 +71,12 @@ def plan(want: VmDefinition, storage: Storage) -> Plan:
     refuse_too_large(disks)
     home = disks[0].pool if disks else None
     if home is None and (want.cloud_init or want.console.serial_log):
-        home = storage.pool(DEFAULT_POOL)
+        home = home_of(want, storage)
     return Plan(disks=disks, cdrom=find_cdrom(want, storage, [planned.pool for planned in disks]), home=home)
+
+
+def home_of(want: VmDefinition, storage: Storage) -> libvirt.virStoragePool:
+    return storage.pool(want.disks[0].pool if want.disks else DEFAULT_POOL)
 
 
 def planned_disk(disk: Disk, storage: Storage) -> PlannedDisk:

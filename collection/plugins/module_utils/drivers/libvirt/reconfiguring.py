@@ -30,10 +30,11 @@ from .storage import MIB
 WHOLE = INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 
 
-BY_QEMU_ALONE = frozenset({"disks[].size_mib", "cpu.max_count", "memory_max_mib"})
+BY_QEMU_ALONE = frozenset({"disks[].size_mib", "cpu.max_count", "memory_max_mib", "console.serial_log"})
 CHANGEABLE = BY_QEMU_ALONE | {
     "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib", "disks[]", "nics[]",
     "nics[].network", "nics[].bridge", "nics[].mac", "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
+    "console.graphics",
 }  # fmt: skip
 
 
@@ -43,7 +44,7 @@ class Reconfiguring(Looking):
 
     @property
     def changeable(self) -> frozenset[str]:
-        """The mock has volumes of a fixed size, and guests that have no limits to grow to."""
+        """The mock has volumes of a fixed size, and guests that have no limits to grow to and say nothing."""
         return CHANGEABLE - BY_QEMU_ALONE if is_test(self._url) else CHANGEABLE
 
     def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it
@@ -81,7 +82,7 @@ class Reconfiguring(Looking):
                             self._keep(domain, want)
                             self._set_autostart(domain, plan)
                     else:
-                        self._define(domain, plan, made)
+                        self._define(domain, plan, made, self._log_of(domain, plan, making))
                         self._rename(domain, want.name)
                         self._set_autostart(domain, plan)
         with self._saying_what_is_left(tried, lambda: self._volumes_of(domain, plan.removed)):
@@ -148,7 +149,19 @@ class Reconfiguring(Looking):
                 self._connection.defineXML(plan.before)
             raise
 
-    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source]) -> None:
+    def _log_of(self, domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> str | None:
+        """Path of the serial log that the VM is to have. One that was written before goes on: it is the VM's, and goes
+        with it. What there is of it by now libvirt is to know, so that it can remove it then."""
+        told = Domain(plan.before).serial_log
+        if told and not plan.want.console.serial_log:
+            self._storage.refresh_around(told)
+            return None
+        if plan.log_home is None:
+            return told
+        before = self._storage.owned(domain.UUIDString()).get(names.serial_volume(domain.UUIDString()))
+        return before.path() if before else making.serial_log(plan.log_home)
+
+    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source], log: str | None) -> None:
         editor = Editor(plan.before, plan.now)
         for planned in plan.added:
             editor.add_disk(planned.disk, made[planned.disk.name])
@@ -162,6 +175,8 @@ class Reconfiguring(Looking):
             editor.put_disc(plan.disc)
         if plan.want.boot_order != plan.now.boot_order:
             editor.boot_from(plan.want.boot_order)
+        editor.show(plan.want.console.graphics)
+        editor.log_to(log)
         editor.keep(kept_after(Domain(plan.before).kept or plan.want, plan.want))
         self._connection.defineXML(editor.xml)
         for disk in plan.grown:
