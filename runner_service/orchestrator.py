@@ -21,7 +21,7 @@ from functools import partial
 from .cancelling import Cancelling
 from .companions import Companions
 from .context import Context, OrchestratorRules
-from .contract.control import Cancel, Control, Heartbeat, RunnerStatus, Sessions, TenantSessions, Word
+from .contract.control import Cancel, Control, Drop, Heartbeat, RunnerStatus, Sessions, TenantSessions, Word
 from .core import steps
 from .core.leaving import Move
 from .core.orchestrator import after, begin
@@ -145,18 +145,23 @@ class Orchestrator:
     def _told(self, message: Control) -> None:
         match message:
             case Word():
-                for bound in (message.sessions, message.tenant):
-                    if bound is not None:
-                        self._told(bound)
-                self._intake.answered(message)
+                self._answered(message)
             case Cancel(request_id=request_id):
                 self._cancelling.cancel(request_id)
+            case Drop(request_id=request_id):
+                self._settlement.drop(request_id)
             case Sessions():
                 self._bound(message)
             case TenantSessions(tenant=tenant, open_sessions=sessions):
                 self._lanes.set_tenant_sessions(tenant, sessions)
             case Heartbeat():
                 self._membership.heard(message)
+
+    def _answered(self, word: Word) -> None:
+        for bound in (word.sessions, word.tenant):
+            if bound is not None:
+                self._told(bound)
+        self._intake.answered(word)
 
     def _bound(self, told: Sessions) -> None:
         """It holds for requests, too, that were made before it was told."""

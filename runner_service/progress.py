@@ -63,6 +63,8 @@ class Progress:
         self.lost = False
         #: A defect of ours that it met: nothing more is started for it, and it is given up once nothing of it runs.
         self.defect: str | None = None
+        #: It has ended without us: nothing more is started for it, and it is acknowledged once nothing of it runs.
+        self.dropped = False
         #: The request as it came again before the runs of this one had ended.
         self.successors: list[Delivery] = []
         #: How often the API was asked for its word.
@@ -103,7 +105,7 @@ class Progress:
     @property
     def is_void(self) -> bool:
         """What its runs say counts nothing."""
-        return self.lost or self.defect is not None
+        return self.lost or self.dropped or self.defect is not None
 
     def errand(self) -> Errand:
         """What a process of its own is given."""

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
 
-from .contract.control import MAX_WAITING_NAMED, Heartbeat, LaneStatus, RunnerStatus, WaitingJob, WaitsFor
+from .contract.control import (
+    MAX_HELD_NAMED,
+    MAX_WAITING_NAMED,
+    Heartbeat,
+    LaneStatus,
+    RunnerStatus,
+    WaitingJob,
+    WaitsFor,
+)
 from .core.claims import Claims
 from .core.lanes import Lanes
 from .intake import Requests
@@ -68,6 +76,7 @@ class Reporter:
             stopping=stopping, partitions=tuple(sorted(view.membership.consumed)),
             draining=tuple(sorted(view.membership.draining)), max_runs=self._max_runs, running=view.lanes.running,
             requests=len(view.requests), waiting=sum(lane.waiting for lane in lanes),
+            holds=tuple(progress.id for progress in islice(view.requests, MAX_HELD_NAMED)),
             lanes=tuple(
                 LaneStatus(
                     hypervisor_id=lane.hypervisor_id, sessions=lane.sessions, in_use=lane.in_use, waiting=lane.waiting

@@ -42,6 +42,17 @@ class Settlement:
             self._broker.acknowledge(tag)
         self._forget(progress)
 
+    def drop(self, request_id: str) -> None:
+        """It has ended without us, and whoever ended it knows that nobody can tell what was done of it."""
+        progress = self._requests.get(request_id)
+        if progress is None or progress.is_void:
+            return
+        with progress.about():
+            log.warning("has ended without us: what runs of it is stopped, and not undone")
+        progress.dropped = True
+        progress.stop_runs()
+        self.park([progress])
+
     # -- defects ------------------------------------------------------------------------------------------------------
 
     def refuse(self, delivery: Delivery, error: Exception) -> None:
@@ -95,6 +106,9 @@ class Settlement:
     def leave_if_idle(self, progress: Progress) -> None:
         """If it is parked, and nothing of it runs any more, it is forgotten, and comes again, unless it is given up."""
         if not progress.parked or progress.running or not self._requests.knows(progress):
+            return
+        if progress.dropped and not progress.lost:
+            self.finish(progress)
             return
         if progress.defect is not None and not progress.lost:
             self.give_up(progress, progress.defect)

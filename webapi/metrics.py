@@ -21,6 +21,7 @@ from runner_service.contract.states import FINAL_TASK_STATES, TaskState
 
 from .database import db, utc_now
 from .models import Datacenter, DeadLetter, Job, Relay, Request, Runner, Task, VirtualMachine
+from .services import missing
 from .services.runners import GONE_AFTER
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
@@ -53,6 +54,8 @@ def _requests() -> Iterator[GaugeMetricFamily]:
         select(func.count()).select_from(Request).join(Task, Task.id == Request.task_id)
         .where(Task.state.in_(_OPEN), Request.outcome.is_(None), Request.published_at.is_not(None))
     )  # fmt: skip
+    lost = select(func.count()).select_from(Request).where(*missing.lost())
+    yield _one("millwright_lost_requests", "Requests whose message no runner and no queue has any more.", lost)
     yield _one("millwright_outbox_requests", "Requests that wait to be published.", waiting)
     yield _one("millwright_open_requests", "Requests that were published and have not ended.", open_ones)
 

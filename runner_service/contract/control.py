@@ -60,6 +60,14 @@ class Cancel:
     request_id: str = rule("The request.", pattern=_ID)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Drop:
+    """A request has ended without the runner that works on it: stop what runs of it, undo nothing, acknowledge it and
+    say nothing more. Harmless for one that nobody holds."""
+
+    request_id: str = rule("The request.", pattern=_ID)
+
+
 class WaitsFor(StrEnum):
     """What a job that could run waits for."""
 
@@ -99,6 +107,8 @@ class LaneStatus:
 
 #: How many waiting jobs a status names; lanes share them evenly, as far as they need them.
 MAX_WAITING_NAMED = 2_000
+#: How many requests that it holds a status names.
+MAX_HELD_NAMED = 5_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,16 +136,17 @@ class RunnerStatus:
     max_runs: int = rule("How many playbooks it runs at once.", 1)
     running: int = rule("How many run.", 0)
     requests: int = rule("How many requests it holds.", 0)
+    holds: tuple[str, ...] = rule("Their ids; those of fewer requests than it holds: nobody knows which others.", ())
     waiting: int = rule("How many jobs wait for a session.", 0)
     lanes: tuple[LaneStatus, ...] = rule("Lanes in which something runs or waits.", ())
     jobs: tuple[WaitingJob, ...] = rule("Jobs that wait, the first of each lane.", ())
 
 
-Control = Word | Cancel | Sessions | TenantSessions | Heartbeat | RunnerStatus
+Control = Word | Cancel | Drop | Sessions | TenantSessions | Heartbeat | RunnerStatus
 
 _KINDS: dict[str, type[Any]] = {
-    "word": Word, "cancel": Cancel, "sessions": Sessions, "tenant_sessions": TenantSessions, "heartbeat": Heartbeat,
-    "runner_status": RunnerStatus,
+    "word": Word, "cancel": Cancel, "drop": Drop, "sessions": Sessions, "tenant_sessions": TenantSessions,
+    "heartbeat": Heartbeat, "runner_status": RunnerStatus,
 }  # fmt: skip
 _NAMES = {kind: name for name, kind in _KINDS.items()}
 

@@ -11,7 +11,7 @@ import click
 
 from webapi.cli.client import Json
 from webapi.cli.lookup import TASK, find
-from webapi.cli.noun import limit_option, noun, wait_option
+from webapi.cli.noun import limit_option, noun, wait_option, yes_option
 from webapi.cli.output import Columns, clock, field, short_id
 from webapi.cli.picture import duration
 from webapi.cli.session import CANCELLED, Session, how_to_watch, pass_session
@@ -95,3 +95,32 @@ def cancel(session: Session, id: str, *, wait: bool) -> None:
         session.made(asked, f"Task {asked['id']} was cancelled.")
     else:
         session.made(asked, f"Task {asked['id']} is being cancelled. {how_to_watch(asked['id'])}")
+
+
+@task.command()
+@click.argument("id")
+@click.option("--force", is_flag=True, help="Also where nobody can tell whether the message is lost.")
+@yes_option
+@pass_session
+def abandon(session: Session, id: str, *, force: bool, yes: bool) -> None:
+    """End a task that no runner will ever end, as its message is lost.
+
+    A message is lost for good when its queue was purged or deleted, or the broker came back from a backup; "task show"
+    says so when no runner and no queue has had it for two minutes. The task, or one VM's part of it, fails; nothing is
+    taken back. VMs that were being worked on are UNKNOWN: "vm refresh" looks what they are. With --force a runner that
+    has it in hand is told to drop it where it stands; cancel it instead if a runner can still end it.
+    """
+    found = find(session.client, TASK, id)
+    if not yes:
+        click.confirm(f"{_WARNING[force]} Abandon task {found['id']}?", abort=True, err=True)
+    asked = session.client.post(TASK.one(found["id"], "abandon"), {"force": force})
+    if asked["ended_at"]:
+        session.made(asked, f"Task {asked['id']} was abandoned.")
+    else:
+        session.made(asked, f"What is lost of task {asked['id']} is being abandoned. {how_to_watch(asked['id'])}")
+
+
+_WARNING = {
+    False: "What was done of it stays as it is.",
+    True: "A runner may be at work on it: it stops where it is, and what was done stays as it is.",
+}

@@ -11,15 +11,15 @@ from collections.abc import Callable
 
 from pika.adapters.blocking_connection import BlockingChannel, BlockingConnection
 
-from runner_service.contract.control import Cancel, Sessions, TenantSessions
-from runner_service.contract.topology import CONTROL_EXCHANGE
+from runner_service.contract.control import Cancel, Drop, Sessions, TenantSessions
+from runner_service.contract.topology import CONTROL_EXCHANGE, Topology
 
-from ..services import cancelling, sessions
+from ..services import abandoning, cancelling, sessions
 from . import broker
 
 #: How often it looks although nobody has rung.
 _PAUSE_SECONDS = 1.0
-#: How often a runner is told to stop a request that has not ended.
+#: How often a runner is told to stop a request that has not ended, or to drop one that was ended without it.
 CANCEL_AGAIN_SECONDS = 2.0
 #: How often bounds are looked at, and how often they are told although they have not changed.
 _LOOK_AT_BOUNDS_SECONDS = 1.0
@@ -35,28 +35,31 @@ class Telling:
         # Without confirms: nobody may be listening.
         self._channel: BlockingChannel = connection.channel()
         self._channel.exchange_declare(CONTROL_EXCHANGE, exchange_type="direct", durable=True)
-        #: When a cancel was told last, by request.
-        self._cancels: dict[str, float] = {}
+        #: What was told last, to stop or to drop, and when, by request.
+        self._told: dict[Cancel | Drop, float] = {}
         self._bounds = Bounds()
 
     def run(self, stopping: Callable[[], bool]) -> None:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             self._ear.clear()
-            self._tell_cancels(time.monotonic())
+            self._tell_ends(time.monotonic())
             for topology, message in self._bounds.due(time.monotonic()):
                 broker.tell(self._channel, topology, message)
             self._ear.wait(_PAUSE_SECONDS)
             self._connection.process_data_events(0)
 
-    def _tell_cancels(self, now: float) -> None:
-        asked = cancelling.open_requests()
-        told = {request_id: self._cancels[request_id] for request_id in asked if request_id in self._cancels}
-        for request_id, topology in asked.items():
-            if now - told.get(request_id, -CANCEL_AGAIN_SECONDS) >= CANCEL_AGAIN_SECONDS:
-                broker.tell(self._channel, topology, Cancel(request_id=request_id))
-                told[request_id] = now
-        self._cancels = told
+    def _tell_ends(self, now: float) -> None:
+        asked: dict[Cancel | Drop, Topology] = {
+            **{Cancel(request_id=request_id): there for request_id, there in cancelling.open_requests().items()},
+            **{Drop(request_id=request_id): there for request_id, there in abandoning.to_drop().items()},
+        }
+        told = {message: self._told[message] for message in asked if message in self._told}
+        for message, topology in asked.items():
+            if now - told.get(message, -CANCEL_AGAIN_SECONDS) >= CANCEL_AGAIN_SECONDS:
+                broker.tell(self._channel, topology, message)
+                told[message] = now
+        self._told = told
 
 
 class Bounds:

@@ -22,7 +22,7 @@ from runner_service.contract.topology import Topology
 from .. import logs
 from ..database import DATABASE_GONE
 from ..models import DeadLetter
-from ..services import deadletters, outbox, sessions, updates
+from ..services import deadletters, missing, outbox, sessions, updates
 from . import broker
 from .statuses import Statuses
 
@@ -31,6 +31,8 @@ _PREFETCH = 100
 _TOGETHER = 20
 
 _LOOK_FOR_DATACENTERS_SECONDS = 1.0
+#: How often requests are looked for that nobody has.
+_LOOK_FOR_MISSING_SECONDS = 5.0
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +57,7 @@ class Inbound:
         self._channel.basic_qos(prefetch_count=_PREFETCH)
         self._consumed: set[str] = set()
         self._statuses = Statuses()
+        self._looked = 0.0
         #: Updates in the order in which they came.
         self._waiting: list[_Delivery] = []
 
@@ -64,7 +67,20 @@ class Inbound:
             self._consume_new_datacenters()
             self._tell_bounds(self._statuses.write_down())
             self._work_until(time.monotonic() + _LOOK_FOR_DATACENTERS_SECONDS, stopping)
+            self._look_for_missing()
             updates.tell_that_all_is_applied()
+
+    def _look_for_missing(self) -> None:
+        """What nobody holds may be in a queue yet, or its end be told by an update that has not come."""
+        if time.monotonic() - self._looked < _LOOK_FOR_MISSING_SECONDS:
+            return
+        self._looked = time.monotonic()
+        unheld = [each for each in missing.unheld() if each.topology.datacenter_id in self._consumed]
+        gone = [each.request_ids for each in unheld if not self._waits_in(each.queue, each.topology.out_queue)]
+        missing.write_down(frozenset().union(*gone))
+
+    def _waits_in(self, *queues: str) -> bool:
+        return any(self._channel.queue_declare(queue, passive=True).method.message_count for queue in queues)
 
     def _tell_bounds(self, datacenter_ids: set[str]) -> None:
         """A runner that comes, or comes back, has missed what the others were told."""

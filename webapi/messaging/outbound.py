@@ -1,7 +1,7 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Publishes what waits in the outbox, and ends what was cancelled while it waited."""
+"""Publishes what waits in the outbox, and ends what was cancelled while it waited, or abandoned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from runner_service.contract.topology import (
     Topology,
 )
 
-from ..services import cancelling, deadletters, outbox
+from ..services import abandoning, cancelling, deadletters, outbox
 from . import broker
 
 #: How often it looks although nobody has rung.
@@ -53,7 +53,7 @@ class Outbound:
         """Raises what the broker or the database raise when they are gone."""
         while not stopping():
             self._ear.clear()
-            ended = cancelling.end_unpublished()
+            ended = cancelling.end_unpublished() + abandoning.end_abandoned()
             published = self._is_due() and outbox.publish_pending(self._publish, self._window, self._address)
             if not (ended or published):
                 self._ear.wait(_IDLE_SECONDS)

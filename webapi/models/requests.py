@@ -31,6 +31,7 @@ class Request(Base):
         Index(None, "task_id"),
         Index(None, "hypervisor_id"),
         Index(None, "cancel_asked_at"),
+        Index(None, "abandoned_at"),
     )
 
     #: The order of publication within a line.
@@ -51,6 +52,11 @@ class Request(Base):
     published_at: Mapped[datetime | None]
     #: Somebody asked to cancel it; runners are told so again and again until it has an outcome.
     cancel_asked_at: Mapped[datetime | None]
+    #: Since when, without a break, no runner and no queue has had it (services.missing).
+    missing_since: Mapped[datetime | None]
+    #: Somebody ended it without a runner, and who and when.
+    abandoned_by: Mapped[str | None] = mapped_column(String(255))
+    abandoned_at: Mapped[datetime | None]
     #: How often a runner broke off after it had begun to carry it out.
     crashes: Mapped[int] = mapped_column(default=0)
     #: The newest attempt that has begun to carry it out.

@@ -10,8 +10,8 @@ from typing import Any
 from ..auth import asker
 from ..models import Task
 from ..schemas.base import page_of
-from ..schemas.tasks import TaskList, TaskSchema, TaskSummarySchema
-from ..services import cancelling, tasks
+from ..schemas.tasks import AbandonInput, TaskList, TaskSchema, TaskSummarySchema
+from ..services import abandoning, cancelling, tasks
 from ..services.paging import Page
 from .answers import Accepted, accepted
 from .strict import Blueprint
@@ -39,3 +39,12 @@ def get_task(task_id: str) -> Task:
 def cancel_task(task_id: str) -> Accepted:
     """Stop a task, or one VM's part of it. What it did is taken back; parts that have ended stay."""
     return accepted(cancelling.cancel(task_id, asker()))
+
+
+@blueprint.post("/<task_id>/abandon")
+@blueprint.arguments(AbandonInput)
+@blueprint.response(202, TaskSchema)
+def abandon_task(wanted: dict[str, Any], task_id: str) -> Accepted:
+    """End a task, or one VM's part of it, that no runner will ever end, because its message is lost. Nothing is taken
+    back: VMs that were being worked on are UNKNOWN afterwards."""
+    return accepted(abandoning.abandon(task_id, asker(), **wanted))

@@ -18,7 +18,7 @@ from runner_service.contract.states import JobState, RollbackState, TaskState
 from ..models import Job, TaskType
 from ..models.tasks import OwnerType
 from ..services.places import Before
-from .base import ListArguments, moment_field
+from .base import Input, ListArguments, moment_field, permit_field
 
 
 class WaitSchema(Schema):
@@ -105,3 +105,7 @@ class TaskList(ListArguments):
     state = fields.Enum(TaskState, by_value=True)
     type = fields.Enum(TaskType, by_value=True)
     owner_id = fields.String()
+
+
+class AbandonInput(Input):
+    force = permit_field("Also where nobody can tell whether the message is lost, or a runner has it in hand.")

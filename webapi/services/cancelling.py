@@ -37,13 +37,9 @@ def cancel(task_id: str, by: str) -> Task:
 @transaction
 def _ask(task_id: str, by: str) -> list[int]:
     """Mark it, and give the numbers of its requests. They are locked before tasks, as by updates."""
-    numbers = _lock_requests_of(rows.find(Task, task_id))
+    numbers = lock_requests_of(rows.find(Task, task_id))
     task = rows.lock(Task, task_id)
-    if task.ended:
-        raise Refused(
-            f"task {task.id} has ended already: it is {task.state}", code="task.ended", task_id=task.id,
-            state=task.state,
-        )  # fmt: skip
+    refuse_ended(task)
     _mark(task, by)
     still_open = (Request.number.in_(numbers), Request.outcome.is_(None), Request.cancel_asked_at.is_(None))
     db.session.execute(update(Request).where(*still_open).values(cancel_asked_at=utc_now()))
@@ -51,8 +47,17 @@ def _ask(task_id: str, by: str) -> list[int]:
     return numbers
 
 
-def _lock_requests_of(task: Task) -> list[int]:
-    """Without reading their bodies."""
+def refuse_ended(task: Task) -> None:
+    """Raises Refused for a task, whose row is locked, that has ended."""
+    if task.ended:
+        raise Refused(
+            f"task {task.id} has ended already: it is {task.state}", code="task.ended", task_id=task.id,
+            state=task.state,
+        )  # fmt: skip
+
+
+def lock_requests_of(task: Task) -> list[int]:
+    """Lock the requests of a task, or of one VM's part of it, without reading their bodies; give their numbers."""
     jobs = select(Job.request_id).filter_by(root_id=task.root_id)
     if task.parent_id is not None:
         jobs = jobs.filter_by(task_id=task.id)

@@ -55,10 +55,11 @@ def end_requests_of(hypervisor_id: str, reason: str) -> None:
             fail(request, reason)
 
 
-def fail(request: Request, reason: str) -> None:
-    """End a request, whose row is locked, as failed. Part of the caller's transaction."""
-    error = {"code": "request.dead", "message": reason, "left": []}
-    _fail_parts(request, error)
+def fail(request: Request, reason: str, *, code: str = "request.dead", in_hand: bool = False) -> None:
+    """End a request, whose row is locked, as failed. ``in_hand``: a runner may work on it, whatever it has said of
+    that. Part of the caller's transaction."""
+    error = {"code": code, "message": reason, "left": []}
+    _fail_parts(request, error, in_hand=in_hand)
     endings.end_request(request, Event.ERROR, utc_now(), error)
 
 

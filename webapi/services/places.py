@@ -11,6 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.orm import defer
 
 from runner_service.contract.control import LaneStatus, WaitingJob, WaitsFor
 from runner_service.contract.messages import Mode
@@ -19,7 +20,7 @@ from runner_service.contract.topology import partition_of
 
 from ..database import db
 from ..models import Datacenter, Hypervisor, Job, Request, Runner, Task
-from . import runners
+from . import missing, runners
 
 
 class Before(StrEnum):
@@ -35,6 +36,8 @@ class Before(StrEnum):
     RUNNER = "runner"
     #: Its runner, which has not begun to speak of it.
     QUEUE = "queue"
+    #: A message that is lost (services.missing): nobody will ever end it.
+    LOST = "lost"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +62,8 @@ class Waiting:
     #: The partition of its hypervisor.
     partition: int
     published: bool
+    #: No runner and no queue has its request any more.
+    lost: bool
     #: A job before it in its chain has not ended.
     behind_another: bool
 
@@ -91,6 +96,8 @@ def wait_of(job: Waiting, said: Said) -> Wait:
         return _as_runners_say(job, said.jobs[job.id], said.lanes.get(job.hypervisor_id))
     if job.behind_another:
         return Wait(what=Before.TURN, text="the job before it")
+    if job.lost:
+        return Wait(what=Before.LOST, text=_LOST)
     if not job.published:
         return Wait(what=Before.RELAY, text="its turn to be published by a relay")
     if job.partition in said.draining:
@@ -109,6 +116,9 @@ _TEXTS: dict[WaitsFor, str] = {
     WaitsFor.FENCE: "the end of what a runner that was cut off may still be doing",
     WaitsFor.ALONE: "all other work of its runner to end, as it is carried out alone",
 }
+
+
+_LOST = "a message that is lost: no runner has it, nor its queue; `millwright task abandon` ends it"
 
 
 def _as_runners_say(job: Waiting, waiting: WaitingJob, lane: LaneStatus | None) -> Wait:
@@ -133,13 +143,13 @@ def look(tasks: Sequence[Task]) -> None:
     if not jobs:
         return
     behind = {job.id for task in tasks if task.mode is Mode.SEQUENTIAL for job in _behind_others(task.jobs)}
-    published = _published({job.request_id for job in jobs})
+    requests = _requests({job.request_id for job in jobs})
     datacenters = _datacenters({job.hypervisor_id for job in jobs})
     said = _said({datacenter.id for datacenter in datacenters.values()})
     for job in jobs:
-        datacenter = datacenters.get(job.hypervisor_id)
-        if datacenter and (job.state is JobState.PENDING or job.id in said[datacenter.id].jobs):
-            waiting = _waiting(job, datacenter, published=job.request_id in published, behind=job.id in behind)
+        datacenter, request = datacenters.get(job.hypervisor_id), requests.get(job.request_id)
+        if datacenter and request and (_is_idle(job, request) or job.id in said[datacenter.id].jobs):
+            waiting = _waiting(job, datacenter, request, behind=job.id in behind)
             job.waits_for = wait_of(waiting, said[datacenter.id]).shown()
 
 
@@ -155,16 +165,22 @@ def _behind_others(jobs: Sequence[Job]) -> list[Job]:
     return list(jobs[first + 1 :])
 
 
-def _waiting(job: Job, datacenter: Datacenter, *, published: bool, behind: bool) -> Waiting:
+def _is_idle(job: Job, request: Request) -> bool:
+    return job.state is JobState.PENDING or (not job.ended and missing.is_lost(request))
+
+
+def _waiting(job: Job, datacenter: Datacenter, request: Request, *, behind: bool) -> Waiting:
     return Waiting(
         id=job.id, hypervisor_id=job.hypervisor_id, hypervisor_name=job.hypervisor_name,
-        partition=partition_of(job.hypervisor_id, datacenter.partitions), published=published, behind_another=behind,
+        partition=partition_of(job.hypervisor_id, datacenter.partitions), published=request.published_at is not None,
+        lost=missing.is_lost(request), behind_another=behind,
     )  # fmt: skip
 
 
-def _published(request_ids: set[str]) -> set[str]:
-    gone_out = select(Request.id).where(Request.id.in_(request_ids), Request.published_at.is_not(None))
-    return set(db.session.scalars(gone_out))
+def _requests(request_ids: set[str]) -> dict[str, Request]:
+    """Without their bodies."""
+    asked = select(Request).where(Request.id.in_(request_ids)).options(defer(Request.body))
+    return {request.id: request for request in db.session.scalars(asked)}
 
 
 def _datacenters(hypervisor_ids: set[str]) -> dict[str, Datacenter]:

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import select
 
 from ansible_collections.millwright.virt.plugins.module_utils.vm.schema import plain
-from runner_service.contract.control import Word
+from runner_service.contract.control import Drop, Word
 from runner_service.contract.messages import InvalidMessage, Update
 from runner_service.contract.operations import ON_SNAPSHOTS, Operation
 from runner_service.contract.states import Event, IllegalTransition, TaskState
@@ -33,9 +33,10 @@ class Inapplicable(InvalidMessage):
 
 
 @transaction
-def apply(*together: Update) -> list[Word | None]:
-    """Take updates over, in this order and in one transaction; give for each the word that its runner asks for, if it
-    does. Repeated and older updates, and those about what has ended, change nothing.
+def apply(*together: Update) -> list[Word | Drop | None]:
+    """Take updates over, in this order and in one transaction; give for each what its runner is to be told: the word
+    that it asks for, or to drop what has ended. Repeated and older updates, and those about what has ended, change
+    nothing.
 
     Raises Inapplicable if one of them can never be applied; then none is.
     """
@@ -58,16 +59,18 @@ def tell_that_all_is_applied() -> None:
         row.seen_at = utc_now()
 
 
-def _apply(update: Update, request: Request | None, job: Job | None) -> Word | None:
+def _apply(update: Update, request: Request | None, job: Job | None) -> Word | Drop | None:
     """``job``: the one that it is about, if it is about a job."""
     if update.event is Event.AGAIN:
         _end_if_all_parts_have(request, update)
         return words.answer(request, update)
     if request is None:
         raise Inapplicable(f"there is no request {update.request_id}")
-    if request.outcome or (update.attempt, update.sequence) <= (request.attempt, request.sequence):
+    if request.outcome:
+        return Drop(request_id=request.id)
+    if (update.attempt, update.sequence) <= (request.attempt, request.sequence):
         return None
-    request.attempt, request.sequence = update.attempt, update.sequence
+    request.attempt, request.sequence, request.missing_since = update.attempt, update.sequence, None
     # A runner that hands a request back in good order has not broken off.
     request.begun_attempt = 0 if update.event is Event.BACK else update.attempt
     # Whoever answers has got it, even if the relay died before it could write that down.

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from itertools import count
 from typing import Any
 
@@ -20,6 +21,7 @@ from sqlalchemy.exc import OperationalError
 from runner_service.contract.control import (
     Cancel,
     Control,
+    Drop,
     RunnerStatus,
     Sessions,
     TenantSessions,
@@ -43,11 +45,11 @@ from runner_service.contract.topology import (
 from tests.waiting import wait_until
 from tests.webapi_world import Json, Runner, World, jobs_of, small
 from webapi.database import db, utc_now
-from webapi.messaging import broker
+from webapi.messaging import broker, inbound
 from webapi.messaging.relay import Relay
 from webapi.models import Relay as RelayRow
 from webapi.models import Request
-from webapi.services import cancelling, failing, forcing, outbox, updates
+from webapi.services import cancelling, failing, forcing, missing, outbox, updates
 
 DEADLINE = 30
 
@@ -77,8 +79,9 @@ class Site:
         self._taken: list[tuple[dict, bytes]] = []
         #: Of the request that was taken last.
         self.headers: dict = {}
-        for queue in self.topology.in_queues:
-            self.channel.basic_consume(queue, self._take, auto_ack=True)
+        self._consumers = [
+            self.channel.basic_consume(queue, self._take, auto_ack=True) for queue in self.topology.in_queues
+        ]
         #: What the API has told all runners.
         self.told: list[Control] = []
         mine = self.channel.queue_declare("", exclusive=True).method.queue
@@ -117,6 +120,11 @@ class Site:
     def send_dead(self, body: bytes, reason: str) -> None:
         properties = pika.BasicProperties(headers={REASON_HEADER: reason})
         self.channel.basic_publish(DEAD_EXCHANGE, self.topology.dead_queue, body, properties, mandatory=True)
+
+    def take_no_more(self) -> None:
+        """What comes from now on stays in its queue."""
+        for tag in self._consumers:
+            self.channel.basic_cancel(tag)
 
     def close(self) -> None:
         self._connection.close()
@@ -544,6 +552,51 @@ def test_what_runners_say_is_shown_and_gives_waiting_jobs_their_places(
         assert (waits()["for"], waits()["place"]) == ("session", 4)
     assert world.get("/deadletters")["items"] == []
     assert site.channel.queue_declare(site.topology.status_queue, passive=True).method.message_count == 0
+
+
+def test_a_request_whose_queue_was_purged_is_found_to_be_lost_and_can_be_abandoned(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(missing, "_YOUNG", timedelta(0))
+    monkeypatch.setattr(missing, "LOST_AFTER", timedelta(seconds=1))
+    monkeypatch.setattr(inbound, "_LOOK_FOR_MISSING_SECONDS", 0.1)
+    sequence, looks, write_down = count(1), [], missing.write_down
+
+    def written(request_ids: frozenset[str]) -> None:
+        looks.append(request_ids)
+        write_down(request_ids)
+
+    def abandoned() -> bool:
+        """A runner lives that has nothing."""
+        site.speak(_status(sequence=next(sequence), partitions=(0, 1, 2, 3)))
+        return world.ask("POST", f"/tasks/{task['id']}/abandon").status_code == 202
+
+    monkeypatch.setattr(missing, "write_down", written)
+    site.take_no_more()
+    with running(world, amqp_vhost_url):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        [request] = world.requests(task)
+        queue = site.topology.in_queue_for(request.hypervisor.id)
+        wait_until(
+            lambda: site.channel.queue_declare(queue, passive=True).method.message_count, DEADLINE, "the request"
+        )
+        wait_until(lambda: _unheld(world) or abandoned(), DEADLINE, "a runner that does not hold it")
+        looked = len(looks)
+        wait_until(lambda: abandoned() or len(looks) > looked + 5, DEADLINE, "some looks")
+        assert set(looks) == {frozenset()}
+        site.channel.queue_purge(queue)
+        wait_until(abandoned, DEADLINE, "it to be lost")
+        assert _ended(world, task)["error"]["code"] == "request.abandoned"
+        drop = Drop(request_id=request.id)
+        site.hear(lambda message: message == drop)
+        RemoteRunner(request, site.send_update).say(request.task, Event.START)
+        site.hear(lambda message: message == drop, times=site.told.count(drop) + 1)
+    assert world.get(f"/virtualappliances/{shop['id']}")["vms"][0]["locked_by"] is None
+
+
+def _unheld(world: World) -> bool:
+    with world.app.app_context():
+        return bool(missing.unheld())
 
 
 def test_two_relays_that_meet_a_new_runner_at_once_both_go_on(world: World, site: Site, amqp_vhost_url: str):

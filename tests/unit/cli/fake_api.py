@@ -147,13 +147,19 @@ class FakeApi:
         self.rows[collection][id].update(body)
         return self.get(collection, id)
 
-    def cancel(self, task: Json) -> Json:
+    def cancel(self, task: Json, state: str = "CANCELLED") -> Json:
         """As if no runner had heard of it, or all of them stopped at once."""
         if task["ended_at"]:
             raise Refusal(409, "task.ended", f"task {task['id']} has ended already: it is {task['state']}")
         self.steps[task["id"]].clear()
-        fake_tasks.cancel(task, self.rows["vms"])
+        fake_tasks.end_early(task, self.rows["vms"], state)
         return task
+
+    def abandon(self, task: Json, *, force: bool) -> Json:
+        """As if a runner had none of it in hand yet."""
+        if not (task["ended_at"] or force):
+            raise Refusal(409, "task.not_lost", f"task {task['id']} is not to be abandoned: cancel it")
+        return self.cancel(task, state="FINISHED_UNSUCCESSFULLY")
 
     def delete(self, collection: str, row: Json) -> None:
         for vm in [row] if collection == "vms" else self.vms_of(row["id"]):
@@ -169,7 +175,7 @@ class FakeApi:
         if collection == "deadletters":
             return fake_traces.requeue(row)
         if collection == "tasks":
-            return self.cancel(row)
+            return self.abandon(row, **body) if action == "abandon" else self.cancel(row)
         if collection == "hypervisors":
             return self.task("DISCOVER", "hypervisor", row, [("discover", None)])
         if collection == "virtualappliances":

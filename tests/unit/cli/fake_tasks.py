@@ -76,19 +76,21 @@ def script(task: Json, row: Json) -> Iterator[Step]:
     yield end(task, ok=True, then=lambda: release(row))
 
 
-def cancel(task: Json, vms: dict[str, Json]) -> None:
-    """End what has not ended, and free its VMs."""
+def end_early(task: Json, vms: dict[str, Json], state: str) -> None:
+    """End what has not ended so, and free its VMs."""
     if task["kind"] == "job":
         if not task["ended_at"]:
             task.update(state="ABORTED", ended_at=now())
         return
     for child in task["children"]:
-        cancel(child, vms)
+        end_early(child, vms, state)
     if not task["ended_at"]:
-        task.update(state="CANCELLED", ended_at=now(), cancel_asked_by="admin", cancel_asked_at=now())
+        task.update(state=state, ended_at=now())
+        if state == "CANCELLED":
+            task.update(cancel_asked_by="admin", cancel_asked_at=now())
         if task["owner"]["type"] == "vm":
             vm = vms[task["owner"]["id"]]
-            become(vm, "NOT_ALLOCATED")
+            become(vm, "NOT_ALLOCATED" if state == "CANCELLED" else "UNKNOWN")
             release(vm)
 
 

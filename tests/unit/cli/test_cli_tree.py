@@ -146,7 +146,20 @@ def test_who_cancels_and_does_not_wait_learns_what_has_become_of_it(ok, as_json,
     api.holds = True
     started = as_json("vapp", "deploy", "shop", "--no-wait")
     with monkeypatch.context() as patch:
-        patch.setattr(fake_tasks, "cancel", lambda *_: None)
+        patch.setattr(fake_tasks, "end_early", lambda *_: None)
         said = ok("task", "cancel", started["id"], "--no-wait")
     assert said == f"Task {started['id']} is being cancelled. Watch it:\n  millwright task watch {started['id']}\n"
     assert ok("task", "cancel", started["id"], "--no-wait") == f"Task {started['id']} was cancelled.\n"
+
+
+def test_a_task_is_abandoned_only_by_who_says_so_and_force_says_what_it_means(ok, as_json, millwright, shop, api):
+    api.holds = True
+    started = as_json("vapp", "deploy", "shop", "--no-wait")
+    refused = millwright("task", "abandon", started["id"], "--yes")
+    assert (refused.exit_code, "[task.not_lost]" in refused.stderr) == (1, True)
+    asked = millwright("task", "abandon", started["id"], "--force")
+    assert (asked.exit_code, "A runner may be at work on it" in asked.stderr) == (1, True)
+    assert as_json("task", "show", started["id"])["ended_at"] is None
+    assert ok("task", "abandon", started["id"][:8], "--force", "--yes") == f"Task {started['id']} was abandoned.\n"
+    assert as_json("task", "show", started["id"])["state"] == "FINISHED_UNSUCCESSFULLY"
+    assert "[task.ended]" in millwright("task", "abandon", started["id"], "--yes").stderr

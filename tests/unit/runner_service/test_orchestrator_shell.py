@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from runner_service import membership, orchestrator, suspects
+from runner_service import membership, orchestrator, reporting, suspects
 from runner_service.companions import Companions
-from runner_service.contract.control import Cancel, Heartbeat, Sessions, TenantSessions, WaitingJob, Word
+from runner_service.contract.control import Cancel, Drop, Heartbeat, Sessions, TenantSessions, WaitingJob, Word
 from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
@@ -275,6 +275,38 @@ def test_a_cancelled_request_is_stopped_and_undone(shop: Shop) -> None:
     assert shop.hypervisor.vms == {}
 
 
+def test_a_request_that_has_ended_without_us_is_stopped_acknowledged_and_not_undone(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    wanted = request(chain("web", *DEPLOY))
+    tag, other = shop.take(wanted), shop.take(request(chain("db", *DEPLOY)))
+    shop.running(2)
+    said = len(shop.broker.updates)
+    shop.orchestrator.told(Drop(request_id=wanted.id))
+    shop.acknowledged(tag)
+    assert [update for update in shop.broker.updates[said:] if update.request_id == wanted.id] == []
+    later = shop.take(request(Task(id="later", children=(job("web", "unconfigure"),))))
+    shop.hypervisor.gate.set()
+    shop.acknowledged(other, later)
+    assert [ran for ran in shop.hypervisor.ran if ran.endswith(vm_id("web"))] == [
+        f"configure {vm_id('web')}", f"unconfigure {vm_id('web')}",
+    ]  # fmt: skip
+
+
+def test_a_request_that_has_ended_without_us_is_dropped_while_it_waits_for_its_vm_or_for_the_word(shop: Shop) -> None:
+    shop.hypervisor.gate.clear()
+    first = shop.take(request(chain("web", *DEPLOY)))
+    shop.running(1)
+    behind, asking = request(Task(id="l", children=(job("web", "power_off"),))), request(chain("db", *DEPLOY))
+    tags = [shop.take(behind), shop.take(asking, again=True)]
+    for dropped in (behind, asking):
+        shop.orchestrator.told(Drop(request_id=dropped.id))
+    shop.orchestrator.told(Drop(request_id="nobody-knows-it"))
+    shop.acknowledged(*tags)
+    shop.hypervisor.gate.set()
+    shop.acknowledged(first)
+    assert {name: vm["power"] for name, vm in shop.hypervisor.vms.items()} == {vm_id("web"): "on"}
+
+
 @pytest.fixture
 def impatient() -> Iterator[Shop]:
     shop = Shop(patience=Patience(asking=0.05, undoing=0.05))
@@ -466,6 +498,19 @@ def test_a_status_says_what_waits_for_what(shop: Shop) -> None:
 
 def _peer(name: str, *, sequence: int = 1, stopping: bool = False) -> Heartbeat:
     return Heartbeat(runner_id=name, sequence=sequence, stopping=stopping)
+
+
+def test_a_status_names_the_requests_that_a_runner_holds(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reporting, "MAX_HELD_NAMED", 2)
+    shop.hypervisor.gate.clear()
+    wanted = [request(chain(name, *DEPLOY)) for name in ("web", "db", "app")]
+    for each in wanted:
+        shop.take(each)
+    shop.until(lambda: shop.broker.statuses and shop.broker.statuses[-1].requests == 3, "a status with all of them")
+    assert shop.broker.statuses[-1].holds == (wanted[0].id, wanted[1].id)
+    shop.hypervisor.gate.set()
+    shop.until(lambda: shop.broker.statuses[-1].requests == 0, "a status without any")
+    assert shop.broker.statuses[-1].holds == ()
 
 
 def test_a_heartbeat_comes_every_second_and_a_status_when_there_is_something_new(shop: Shop) -> None:
@@ -806,6 +851,16 @@ class Stillborn(Cell):
             self.fails -= 1
             raise NotStarted("no room for a process")
         return super().carry_out(errand, stopped, cancelled)
+
+
+def test_a_suspect_that_has_ended_without_us_is_stopped_and_acknowledged(prison: Shop) -> None:
+    wanted = request(chain("web", *DEPLOY))
+    tag = _suspect(prison, wanted)
+    prison.until(lambda: prison.solitary.inside, "the suspect to be begun")
+    prison.orchestrator.told(Drop(request_id=wanted.id))
+    prison.acknowledged(tag)
+    assert prison.solitary.inside == [wanted.id]
+    assert prison.solitary.cancelled == prison.broker.given_up == []
 
 
 def test_that_no_process_can_be_made_for_a_suspect_is_not_its_fault(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ from webapi.services import outbox, places, runners
 from webapi.services.places import Waiting, said_by, wait_of
 
 JOB = Waiting(
-    id="j1", hypervisor_id="h1", hypervisor_name="kvm1", partition=2, published=True, behind_another=False
+    id="j1", hypervisor_id="h1", hypervisor_name="kvm1", partition=2, published=True, lost=False, behind_another=False
 )  # fmt: skip
 
 
