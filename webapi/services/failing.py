@@ -33,9 +33,9 @@ def give_up(request_id: str, reason: str) -> bool:
 
 
 def lose_sight(request_id: str, order: tuple[int, int] | None, reason: str) -> None:
-    """End a request, of which an update could not be applied, as failed with the reason. Its runner has it in hand and
-    goes on, so what its VMs are, and will be, nobody can tell. What it still says is about what has ended, and changes
-    nothing.
+    """End a request, of which an update could not be applied, as failed with the reason. Its runner has it in hand, so
+    what its VMs are nobody can tell. What it still says is about what has ended: it changes nothing, and is answered by
+    telling it to drop the request.
 
     Not if it has ended, or if the update (``order``: its attempt and sequence) is older than what was applied: it would
     have changed nothing. Part of the caller's transaction."""
