@@ -76,6 +76,35 @@ class LibvirtPeer:
         )
         return domain.UUIDString()
 
+    def attach_foreign(self, driver: LibvirtDriver, want: VmDefinition) -> str:
+        path = self._volume(driver, "theirs.qcow2")
+        self.attach(driver, want, path)
+        return path
+
+    def attach(self, driver: LibvirtDriver, want: VmDefinition, path: str) -> None:
+        self._plug(driver, want.name, path)
+
+    def make_overlay(self, driver: LibvirtDriver, want: VmDefinition, name: str) -> None:
+        pool = driver._connection.storagePoolLookupByName(self.pool)
+        base = pool.storageVolLookupByName(names.disk_volume(want.identity, want.disks[0])).path()
+        self.make_foreign(driver, name)
+        self._plug(driver, name, self._volume(driver, f"{name}.qcow2", base))
+
+    def _volume(self, driver: LibvirtDriver, name: str, base: str | None = None) -> str:
+        on = f"<backingStore><path>{base}</path><format type='qcow2'/></backingStore>" if base else ""
+        pool = driver._connection.storagePoolLookupByName(self.pool)
+        xml = f"<volume><name>{name}</name><capacity unit='MiB'>8</capacity><allocation>0</allocation>"
+        return pool.createXML(f"{xml}<target><format type='qcow2'/></target>{on}</volume>").path()
+
+    def _plug(self, driver: LibvirtDriver, name: str, path: str) -> None:
+        """The mock cannot attach a disk."""
+        xml = driver._connection.lookupByName(name).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        disk = (
+            "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>"
+            f"<source file='{path}'/><target dev='vdx' bus='virtio'/></disk>"
+        )
+        driver._connection.defineXML(xml.replace("</devices>", f"{disk}</devices>"))
+
     def leave_residue(self, driver: LibvirtDriver, want: VmDefinition) -> None:
         pool = driver._connection.storagePoolLookupByName(self.pool)
         identity = identity_of(want.name)

@@ -20,7 +20,7 @@ from vsphere_peers import vsphere
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection, VmDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.world import Machine
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.world import Machine, volume_of
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
 
@@ -53,6 +53,15 @@ class Peer(Protocol):
 
     def make_foreign(self, driver: VmDriver, name: str) -> str:
         """A VM that is off and that Millwright did not make; gives its uuid."""
+
+    def attach_foreign(self, driver: VmDriver, want: VmDefinition) -> str:
+        """Somebody makes a disk and attaches it to the VM, which is off; gives its path."""
+
+    def attach(self, driver: VmDriver, want: VmDefinition, path: str) -> None:
+        """Somebody attaches a disk that is there to the VM, which is off."""
+
+    def make_overlay(self, driver: VmDriver, want: VmDefinition, name: str) -> None:
+        """Somebody makes a VM of this name with a disk that stands on the first one of ``want``."""
 
     def leave_residue(self, driver: VmDriver, want: VmDefinition) -> None:
         """What ``create(want)`` leaves when it is killed after its first disk."""
@@ -106,6 +115,23 @@ class FakePeer:
         with self._store.change() as world:
             world.machines[identity] = Machine(name=name, uuid=identity)
         return identity
+
+    def attach_foreign(self, driver: VmDriver, want: VmDefinition) -> str:
+        with self._store.change() as world:
+            world.pools[self.pool].volumes["theirs.qcow2"] = 4
+        self.attach(driver, want, f"{self.pool}/theirs.qcow2")
+        return f"{self.pool}/theirs.qcow2"
+
+    def attach(self, driver: VmDriver, want: VmDefinition, path: str) -> None:
+        with self._store.change() as world:
+            world.machines[want.identity].attached.append(path)
+
+    def make_overlay(self, driver: VmDriver, want: VmDefinition, name: str) -> None:
+        overlay, uuid = f"{self.pool}/{name}.qcow2", self.make_foreign(driver, name)
+        with self._store.change() as world:
+            world.pools[self.pool].volumes[f"{name}.qcow2"] = 1
+            world.overlays[overlay] = f"{self.pool}/{volume_of(want.identity, want.disks[0])}"
+            world.machines[uuid].attached.append(overlay)
 
     def leave_residue(self, driver: VmDriver, want: VmDefinition) -> None:
         with self._store.change() as world:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from pyVmomi import vim
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Connection
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere import VsphereDriver, names
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.connection import Session
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.devices import Board
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.devices import Board, disks_of
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.inventory import Inventory
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.kept import options
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.vsphere.placement import Places
@@ -63,6 +63,44 @@ class VspherePeer:
         identity = str(uuid.uuid4())
         make(driver._session, name, self.pool, instanceUuid=identity)
         return identity
+
+    def attach_foreign(self, driver: VsphereDriver, want: VmDefinition) -> str:
+        """Out of another VM, as all that is in a VM's own directory goes with it."""
+        holder = make(driver._session, "holder", self.pool, disks=1)
+        [disk] = disks_of(driver._vms.read(holder).devices)
+        away = vim.vm.device.VirtualDeviceSpec(operation="remove", device=disk)
+        task = holder.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=[away]))
+        driver._session.waiter.finish(task, PATIENCE, "taking a disk out")
+        self.attach(driver, want, disk.backing.fileName)
+        return disk.backing.fileName
+
+    def attach(self, driver: VsphereDriver, want: VmDefinition, path: str) -> None:
+        def plug(board: Board) -> None:
+            board.new_disk(Disk(name="x", size_mib=4), driver._places.datastore(self.pool))
+            board.changes[-1].fileOperation = None
+            board.changes[-1].device.backing.fileName = path
+
+        self._plug(driver, want, plug)
+
+    def _plug(self, driver: VsphereDriver, want: VmDefinition, plug: Callable[[Board], object]) -> None:
+        vm, seen = driver._vms.by_uuid(want.identity)
+        board = Board(list(seen.devices))
+        plug(board)
+        task = vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=board.changes))
+        driver._session.waiter.finish(task, PATIENCE, "attaching a disk")
+
+    def make_overlay(self, driver: VsphereDriver, want: VmDefinition, name: str) -> None:
+        """A linked clone: the simulator copies the disks of what it is told to link."""
+        (vm, seen), session = driver._vms.by_uuid(want.identity), driver._session
+        session.waiter.finish(vm.CreateSnapshot_Task("base", "", False, False), PATIENCE, "snapshot")
+        [base] = disks_of(seen.devices)
+        board, datastore = Board([]), driver._places.datastore(self.pool)
+        board.new_disk(Disk(name="x", size_mib=4), datastore)
+        parent = vim.vm.device.VirtualDisk.FlatVer2BackingInfo(fileName=base.backing.fileName, diskMode="persistent")
+        board.changes[-1].device.backing.parent = parent
+        leech = make(session, name, self.pool)
+        task = leech.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=board.changes))
+        session.waiter.finish(task, PATIENCE, "linking a disk")
 
     def leave_residue(self, driver: VsphereDriver, want: VmDefinition) -> None:
         """The VM with its disk, but not yet whole."""

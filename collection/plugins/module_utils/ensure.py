@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
+from .drivers.base import Capability, KeptDisk, ObservedVm, VmDriver, VmRef
 from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound, deciding, seeing
 from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
 from .vm.changes import Change, merged
@@ -32,6 +32,8 @@ class Result:
     changes: tuple[Change, ...] = ()
     #: Leftovers of a killed operation that were removed.
     removed: tuple[str, ...] = field(default=())
+    #: Disks of the VM that stay although it is removed.
+    kept: tuple[KeptDisk, ...] = ()
     #: Paths of the changes that were made while the VM ran.
     hot: tuple[str, ...] = ()
     #: The VM was on, was shut down for the changes, and is on again.
@@ -40,11 +42,13 @@ class Result:
     def to_dict(self) -> dict[str, Any]:
         """The result as modules return it; ``diff`` is in Ansible's form."""
         before, after = (vm.to_dict() if vm else None for vm in (self.before, self.after))
+        kept = [{"path": disk.path, "why": disk.why} for disk in self.kept]
         return {
             "changed": self.changed, "vm": after, "before": before,
             "changes": [change.to_dict() for change in self.changes], "removed": list(self.removed),
+            "kept": kept,
             "hot": list(self.hot), "power_cycled": self.power_cycled,
-            "diff": {"before": _shown(before), "after": _shown(after)},
+            "diff": {"before": _shown(before), "after": {**_shown(after), **({"kept": kept} if kept else {})}},
         }  # fmt: skip
 
 
@@ -94,12 +98,12 @@ def _make_anew(driver: VmDriver, found: ObservedVm, want: VmDefinition, *, dry_r
     """What was to be deleted, and had begun to be, is deleted first: what its disks held is gone already."""
     ref = VmRef(name=found.name, uuid=found.uuid)
     with deciding():
-        driver.check_delete(ref)
+        kept = driver.check_delete(ref)
         driver.check(want, updating=ref)
     if not dry_run:
         driver.delete(ref)
-        return replace(_create(driver, want, dry_run=False), before=found)
-    return Result(changed=True, before=found, after=_planned(want))
+        return replace(_create(driver, want, dry_run=False), before=found, kept=kept)
+    return Result(changed=True, before=found, after=_planned(want), kept=kept)
 
 
 def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Allowed, *, dry_run: bool) -> Result:
@@ -154,15 +158,16 @@ def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:
     return found
 
 
-def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool) -> Result:
-    """Afterwards neither the VM nor a disk that Millwright made for it is at the hypervisor. Raises DriverError."""
+def ensure_absent(driver: VmDriver, ref: VmRef, *, dry_run: bool, foreign_disks: bool = False) -> Result:
+    """Afterwards neither the VM nor a disk that Millwright made for it is at the hypervisor; with ``foreign_disks``
+    neither are its other disks, as far as nobody else may need them. Raises DriverError."""
     with deciding():
-        driver.check_delete(ref)
+        kept = driver.check_delete(ref, foreign_disks=foreign_disks)
         found = driver.find(ref)
         residue = driver.residue(ref) if found is None else ()
     if (found or residue) and not dry_run:
-        driver.delete(ref)
-    return Result(changed=bool(found or residue), before=found, after=None, removed=residue)
+        driver.delete(ref, foreign_disks=foreign_disks)
+    return Result(changed=bool(found or residue), before=found, after=None, removed=residue, kept=kept)
 
 
 def ensure_power(  # noqa: PLR0913  # each is one thing that whoever powers a VM decides

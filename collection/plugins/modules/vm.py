@@ -26,7 +26,9 @@ options:
       - With V(present) the VM is there as the options say, all of them. Its power state stays.
         What a VM that is on cannot take while it runs is refused, or done with O(allow_power_cycle).
       - With V(absent) neither the VM nor a disk that was made for it is there. A running VM is powered off first.
-        Templates stay, and so does what somebody else attached to the VM, which only the hypervisor's own tools remove.
+        Templates stay, and so do disks that somebody else attached to the VM, unless O(remove_foreign_disks=true).
+      - A VM is not removed while a disk of another VM, or any other overlay that the hypervisor knows, stands on a disk
+        that would go (C(driver.conflict), which names it).
       - At libvirt, volumes of a VM that is not there, and that no killed run of this host left, are a conflict that
         names them. They may be disks of the VM at another host that shares the pool.
     type: str
@@ -48,6 +50,15 @@ options:
       - Let disks that O(disks) does not name be removed from a VM that has them, with all that is on them.
         A disk that was not made for the VM is only taken out of it. At libvirt disks and cards that somebody else
         added are called C(foreign-) and their target or address, as in C(foreign-vdb).
+    type: bool
+    default: false
+  remove_foreign_disks:
+    description:
+      - With O(state=absent), remove the VM's disks that were not made for it, too, with all that is on them.
+      - Whatever is said, that is never a disc in a drive, a template, a disk that another VM has, that something else
+        stands on, that is shared, or that the VM may only read. RV(kept) says what stays and why.
+      - A disk that should go and cannot, as it is on network storage, a LUN, or in no storage pool, is refused before
+        anything is removed.
     type: bool
     default: false
   shutdown_timeout:
@@ -98,6 +109,14 @@ EXAMPLES = r"""
     url: qemu:///system
     name: web
     state: absent
+
+- name: No VM, and none of the disks that somebody attached to it and nobody else needs
+  millwright.virt.vm:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    state: absent
+    remove_foreign_disks: true
 """
 
 RETURN = r"""
@@ -172,6 +191,24 @@ removed:
   type: list
   elements: str
   returned: success
+kept:
+  description:
+    - Disks of a VM that is removed, or would be in check mode, that stay at the hypervisor.
+  type: list
+  elements: dict
+  returned: success
+  contains:
+    path:
+      description: Where the disk is, as the hypervisor says it.
+      type: str
+      returned: always
+    why:
+      description: Why it stays.
+      type: str
+      returned: always
+  sample:
+    - path: /var/lib/libvirt/images/archive.qcow2
+      why: Millwright did not make it
 hot:
   description: Paths of the changes that were made while the VM ran.
   type: list
@@ -234,6 +271,7 @@ def options() -> dict[str, dict]:
         "create": {"type": "bool", "default": True},
         "allow_power_cycle": {"type": "bool", "default": False},
         "allow_disk_removal": {"type": "bool", "default": False},
+        "remove_foreign_disks": {"type": "bool", "default": False},
         "shutdown_timeout": {"type": "int", "default": 120},
         "shutdown_force": {"type": "bool", "default": True},
         **CONNECTION,
@@ -242,7 +280,9 @@ def options() -> dict[str, dict]:
 
 def ensure(driver, params: dict, *, dry_run: bool) -> Result:
     if params["state"] == "absent":
-        return ensure_absent(driver, ref_of(params), dry_run=dry_run)
+        return ensure_absent(
+            driver, ref_of(params), dry_run=dry_run, foreign_disks=params["remove_foreign_disks"]
+        )  # fmt: skip
     want = VmDefinition.from_dict({field: params[field] for field in argument_spec()})
     allowed = Allowed(
         power_cycle=params["allow_power_cycle"],

@@ -150,6 +150,11 @@ removed:
   type: list
   elements: str
   returned: success
+kept:
+  description: Always empty; as in M(millwright.virt.vm).
+  type: list
+  elements: dict
+  returned: success
 hot:
   description: Always empty; as in M(millwright.virt.vm).
   type: list

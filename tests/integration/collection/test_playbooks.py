@@ -117,6 +117,17 @@ def test_every_operation_of_one_vm_runs_in_turn(site: Site, store: Store):
     assert powers == ["off", "on", "paused", "on", "on", "off", "on", "off", None]
 
 
+@pytest.mark.parametrize("name", ["unconfigure", "vapp_undeploy"])
+def test_disks_of_others_go_with_a_vm_only_if_that_is_said(site: Site, store: Store, name: str):
+    for flags, left in (((), ["theirs.img"]), (("-e", "millwright_remove_foreign_disks=true"), [])):
+        site.play("configure", {"web": GUEST})
+        with store.change() as world:
+            world.pools["default"].volumes["theirs.img"] = 4
+            next(iter(world.machines.values())).attached.append("default/theirs.img")
+        assert site.play(name, {"web": GUEST}, *flags).returncode == 0
+        assert (machines(store), list(store.read().pools["default"].volumes)) == ({}, left)
+
+
 def test_reconfigure_changes_a_vm_and_makes_none(site: Site, store: Store):
     assert site.play("reconfigure", {"web": GUEST}).returncode != 0
     assert machines(store) == {}

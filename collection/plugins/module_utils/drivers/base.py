@@ -117,6 +117,20 @@ class ObservedVm:
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeptDisk:
+    """A disk of a VM that stays when the VM is removed."""
+
+    #: Where it is, as the hypervisor says it: a file, a block device, what is elsewhere by its address.
+    path: str
+    #: In words for people.
+    why: str
+
+
+#: Why a disk stays if nobody asked that it goes.
+NOT_OURS = "Millwright did not make it"
+
+
+@dataclass(frozen=True, kw_only=True)
 class HostFacts:
     """What a hypervisor says about itself. Memory and space in MiB."""
 
@@ -185,16 +199,20 @@ class VmDriver(Protocol):
         already. Raises InvalidTransition if it is not off, VmNotFound if it is not there, and Conflict if somebody else
         changed it since it was compared: then ``changes`` are not what it takes."""
 
-    def delete(self, ref: VmRef) -> None:
+    def delete(self, ref: VmRef, *, foreign_disks: bool = False) -> None:
         """Remove the VM, the disks and files that Millwright made for it, and residue. A missing VM is a deleted VM; a
-        running one is powered off first. Templates and disks of others are never touched. The name that a VM had before
-        it was renamed is that of a missing VM.
+        running one is powered off first. The name that a VM had before it was renamed is that of a missing VM.
+
+        Disks of others stay. With ``foreign_disks`` they go, too, but for those that somebody else may need: what
+        another VM has, what something stands on, templates, and what the VM may only read. Discs always stay. Raises
+        Conflict, before anything is removed, if a disk of another VM stands on one that would go.
 
         The VM itself goes last: after a failure it is there to be deleted again, and the error's ``left`` names the
         files that are. Files that cannot be reached now are a refusal, before anything is removed."""
 
-    def check_delete(self, ref: VmRef) -> None:
-        """Raise what ``delete(ref)`` would refuse; change nothing."""
+    def check_delete(self, ref: VmRef, *, foreign_disks: bool = False) -> tuple[KeptDisk, ...]:
+        """Raise what ``delete`` with the same arguments would refuse; change nothing. Gives the disks of the VM that
+        stay, by path."""
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         """Carry the action out and wait, at most ``timeout`` seconds, until the VM is in POWER_GOAL[action]. Nothing

@@ -66,6 +66,27 @@ def test_vm_makes_changes_and_removes(run: Run):
     assert run("vm", name="web", state="absent")["changed"] is False
 
 
+def attach(store: Store, name: str) -> str:
+    """Somebody attaches a volume to the only VM."""
+    with store.change() as world:
+        world.pools["default"].volumes[name] = 4
+        next(iter(world.machines.values())).attached.append(f"default/{name}")
+    return f"default/{name}"
+
+
+def test_vm_says_what_stays_of_a_vm_that_it_removes_and_takes_it_if_it_is_told(run: Run, store: Store):
+    run("vm", **SMALL)
+    kept = [{"path": attach(store, "theirs.img"), "why": "Millwright did not make it"}]
+    for check in (True, False):
+        gone = run("vm", name="web", state="absent", check=check)
+        assert (gone["changed"], gone["kept"], gone["diff"]["after"]) == (True, kept, {"kept": kept})
+    assert list(store.read().pools["default"].volumes) == ["theirs.img"]
+    run("vm", **SMALL)
+    attach(store, "theirs.img")
+    gone = run("vm", name="web", state="absent", remove_foreign_disks=True)
+    assert (gone["kept"], gone["diff"]["after"], store.read().pools["default"].volumes) == ([], {}, {})
+
+
 def test_vm_warns_of_cards_that_go_because_nics_is_left_out(run: Run):
     with_cards = {**SMALL, "nics": [{"name": "front", "network": "default"}]}
     run("vm", **with_cards)

@@ -13,12 +13,12 @@ from ...vm.definition import VmDefinition
 from ...vm.snapshots import Snapshot, WantedSnapshot
 from ...vm.states import POWER_GOAL, PowerAction
 from ...vm.templates import Template, WantedTemplate
-from ..base import Capability, HostFacts, ObservedVm, VmRef
+from ..base import Capability, HostFacts, KeptDisk, ObservedVm, VmRef
 from ..capture import CaptureDriver
 from ..errors import DriverError, TimedOut, deciding
 from ..hot import HotDriver
 from ..snapshots import SnapshotDriver
-from . import refusals, snapshots, templates
+from . import foreign, refusals, snapshots, templates
 from .connection import FakeConnection
 from .world import Machine, World, serial_log_of
 
@@ -124,9 +124,9 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
                 refusals.refuse_update(machine, want, changes)
                 world.make(machine, want, {change.path.split(".")[0].split("[")[0] for change in changes})
 
-    def delete(self, ref: VmRef) -> None:
+    def delete(self, ref: VmRef, *, foreign_disks: bool = False) -> None:
         with self._work("delete", ref.name) as work:
-            machine = self._deletable(ref)
+            machine, _kept = self._deletable(ref, foreign_disks=foreign_disks)
             if machine is None and ref.identity in self._store.read().machines:
                 return
             identity = machine.uuid if machine else ref.identity
@@ -138,20 +138,23 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
                     error.left = _names(self._store.read(), identity)
                 raise
             self._remove_files(identity)
-            self._forget(identity)
+            self._forget(identity, foreign_disks=foreign_disks)
 
-    def check_delete(self, ref: VmRef) -> None:
+    def check_delete(self, ref: VmRef, *, foreign_disks: bool = False) -> tuple[KeptDisk, ...]:
         with self._work("check_delete", ref.name) as work, deciding():
             work.happens()
-            self._deletable(ref)
+            return self._deletable(ref, foreign_disks=foreign_disks)[1]
 
     @deciding()
-    def _deletable(self, ref: VmRef) -> Machine | None:
-        """The machine, if there is one, and it may be deleted."""
-        machine = refusals.find(self._store.read(), ref)
-        if machine:
-            refusals.refuse_foreign(machine)
-        return machine
+    def _deletable(self, ref: VmRef, *, foreign_disks: bool) -> tuple[Machine | None, tuple[KeptDisk, ...]]:
+        """The machine, if there is one, and it may be deleted; and what stays of it."""
+        world = self._store.read()
+        machine = refusals.find(world, ref)
+        if machine is None:
+            return None, ()
+        refusals.refuse_foreign(machine)
+        foreign.refuse_overlays(world, machine, foreign_disks=foreign_disks)
+        return machine, foreign.kept(world, machine, foreign_disks=foreign_disks)
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._work(f"power_{action.value}", ref.name) as work:
@@ -228,8 +231,10 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
             with self._store.change() as world:
                 templates.make(world, ref, want)
 
-    def _forget(self, identity: str) -> None:
+    def _forget(self, identity: str, *, foreign_disks: bool) -> None:
         with self._store.change() as world:
+            if machine := world.machines.get(identity):
+                world.remove_attached(foreign.going(world, machine, foreign_disks=foreign_disks))
             world.machines.pop(identity, None)
 
     def _remove_files(self, identity: str, most: int | None = None) -> None:

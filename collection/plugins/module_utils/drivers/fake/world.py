@@ -39,6 +39,8 @@ class Machine:
     power: PowerState = PowerState.OFF
     definition: dict[str, Any] | None = None
     memory_mib: int = 64
+    #: Volumes that somebody else has attached to it, like ``pool/volume``.
+    attached: list[str] = field(default_factory=list)
     #: Its removal has begun.
     removing: bool = False
     #: In the order in which they were taken; see snapshots.py.
@@ -68,6 +70,8 @@ class World:
     pools: dict[str, Pool] = field(default_factory=lambda: {"default": Pool()})
     networks: list[str] = field(default_factory=lambda: ["default"])
     machines: dict[str, Machine] = field(default_factory=dict)
+    #: Volumes that stand on others -> on which, both like ``pool/volume``.
+    overlays: dict[str, str] = field(default_factory=dict)
     #: SHA-256 of the tokens of open sessions, and how many logins there were.
     sessions: list[str] = field(default_factory=list)
     logins: int = 0
@@ -96,6 +100,15 @@ class World:
         """Pool and name of every file that belongs to the VM."""
         for pool_name, pool in sorted(self.pools.items()):
             yield from ((pool_name, name) for name in sorted(pool.volumes) if name.startswith(f"{identity}-"))
+
+    def has(self, place: str) -> bool:
+        """Whether there is a volume at ``pool/volume``."""
+        pool, volume = split(place)
+        return pool in self.pools and volume in self.pools[pool].volumes
+
+    def remove_attached(self, places: list[str]) -> None:
+        for pool, volume in map(split, places):
+            self.pools[pool].volumes.pop(volume, None)
 
     def is_half_deleted(self, machine: Machine) -> bool:
         """Its removal has begun, and of its disks some are gone."""
@@ -146,6 +159,12 @@ class World:
     def size_of_image(self, image: str) -> int:
         """Size in MiB of a template or ISO; 0 if it is not there."""
         return next((size for pattern, size in self.images.items() if fnmatchcase(image, pattern)), 0)
+
+
+def split(place: str) -> tuple[str, str]:
+    """Pool and volume."""
+    pool, _slash, volume = place.partition("/")
+    return pool, volume
 
 
 def serial_log_of(identity: str) -> str:

@@ -71,10 +71,11 @@ def _others(domain: libvirt.virDomain, told: Captured) -> list[Captured]:
 def _all(domain: libvirt.virDomain) -> list[Captured]:
     kind, kept = libvirt.VIR_DOMAIN_METADATA_ELEMENT, libvirt.VIR_DOMAIN_AFFECT_CONFIG
     xml = unless(libvirt.VIR_ERR_NO_DOMAIN_METADATA, lambda: domain.metadata(kind, names.CAPTURES_NAMESPACE, kept))
-    return [] if xml is None else list(_read(ElementTree.fromstring(xml)))  # noqa: S314  # libvirt's
+    return [] if xml is None else list(read(ElementTree.fromstring(xml)))  # noqa: S314  # libvirt's
 
 
-def _read(captures: Element) -> Iterable[Captured]:
+def read(captures: Element) -> Iterable[Captured]:
+    """What the element in the metadata tells."""
     known = {field.name for field in fields(Captured)}
     for node in captures:
         yield Captured(**{name: value for name, value in node.attrib.items() if name in known})

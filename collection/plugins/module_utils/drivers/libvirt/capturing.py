@@ -22,9 +22,11 @@ from .captures import Captured
 from .connection import is_local
 from .devices import Domain, disk_nodes, source_path
 from .faults import translated, unless
+from .images import image_of_file
 from .looking import INACTIVE, Looking
+from .pools import directory_of
 from .sdk import libvirt
-from .storage import MIB, directory_of, image_of_file
+from .storage import MIB
 from .volume_xml import volume_xml
 
 #: Seconds for a copy out of a snapshot.

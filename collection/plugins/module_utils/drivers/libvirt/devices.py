@@ -35,6 +35,10 @@ class Domain:
         return self.root.findtext("uuid", "")
 
     @property
+    def name(self) -> str:
+        return self.root.findtext("name", "")
+
+    @property
     def managed(self) -> bool:
         return self.root.find(f"metadata/{KEPT}") is not None
 
@@ -86,7 +90,7 @@ def firmware_of(root: Element) -> Firmware:
 def disk_nodes(domain: Domain, said: VmDefinition) -> dict[str, Element]:
     """The domain's disks by their names in the definition's words; cloud-init's image is none of them."""
     by_volume = {names.disk_volume(domain.uuid, disk): disk.name for disk in said.disks}
-    disks = [node for node in domain.root.findall("devices/disk[@device='disk']") if not _is_seed(node)]
+    disks = [node for node in domain.root.findall("devices/disk[@device='disk']") if not is_seed(node)]
     nodes = [node for node in disks if source_path(node)]
     ours = [by_volume.get(file_name(node)) or _alias(node, names.DISK) for node in nodes]
     return _by_name(domain, nodes, ours, ("disk", [attribute_of(node, "target", "dev") for node in nodes]))
@@ -117,7 +121,7 @@ def _unlike(name: str, taken: Collection[str | None]) -> str:
     return next(free for free in chain((name,), numbered) if free not in taken)
 
 
-def _is_seed(node: Element) -> bool:
+def is_seed(node: Element) -> bool:
     return node.find(f"alias[@name='{names.SEED}']") is not None
 
 
@@ -140,7 +144,7 @@ def aliased(root: Element) -> dict[str, Element]:
 def cdrom_node(root: Element) -> Element | None:
     """The drive that the definition's ISO image is in."""
     drives = root.findall("devices/disk[@device='cdrom']")
-    return next((node for node in drives if not _is_seed(node)), None)
+    return next((node for node in drives if not is_seed(node)), None)
 
 
 def attribute_of(node: Element, tag: str, attribute: str) -> str | None:

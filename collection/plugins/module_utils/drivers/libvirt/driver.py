@@ -10,7 +10,7 @@ from contextlib import suppress
 from ...vm.changes import changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
-from ..base import VmRef
+from ..base import KeptDisk, VmRef
 from ..errors import Conflict
 from . import names, planning, power
 from .capturing import Capturing
@@ -18,6 +18,7 @@ from .connection import is_test
 from .devices import Domain
 from .domain_xml import domain_xml
 from .faults import unless
+from .foreign import Foreign, foreign, refuse_overlays
 from .leftovers import Leftovers
 from .looking import INACTIVE
 from .making import Making
@@ -101,7 +102,7 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
 
     # --- removing ---
 
-    def delete(self, ref: VmRef) -> None:
+    def delete(self, ref: VmRef, *, foreign_disks: bool = False) -> None:
         """The domain goes last: as long as anything of the VM is there, the VM is there to be deleted again."""
         tried = f"deleting {ref}"
         with self._looking(tried):
@@ -109,19 +110,21 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
             identity = found.UUIDString() if found else ref.identity
         with self._alone(identity, tried):
             with self._looking(tried):
-                domain = self._deletable(ref)
-            with self._saying_what_is_left(tried, lambda: self._files_of(identity)):
+                domain, foreign = self._deletable(ref, foreign_disks=foreign_disks)
+            with self._saying_what_is_left(tried, lambda: self._files_of(identity, foreign.going)):
                 if domain:
-                    self._remove_whole(domain)
+                    self._remove_whole(domain, foreign.going)
                 elif self._by_uuid(identity) is None:
                     for volume in self._leftovers(identity).ours:
                         self._storage.remove(volume)
 
-    def _remove_whole(self, domain: libvirt.virDomain) -> None:
+    def _remove_whole(self, domain: libvirt.virDomain, foreign: tuple[str, ...]) -> None:
         """One that somebody else removes meanwhile is removed."""
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._mark_removing(domain))
         self._storage.remove_owned(domain.UUIDString())
+        for path in foreign:
+            self._storage.remove_file(path)
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
 
     def _mark_removing(self, domain: libvirt.virDomain) -> None:
@@ -132,22 +135,30 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
                 libvirt.VIR_DOMAIN_AFFECT_CONFIG,
             )  # fmt: skip
 
-    def check_delete(self, ref: VmRef) -> None:
+    def check_delete(self, ref: VmRef, *, foreign_disks: bool = False) -> tuple[KeptDisk, ...]:
         with self._looking(f"checking whether {ref} can be deleted"):
-            self._deletable(ref)
+            return self._deletable(ref, foreign_disks=foreign_disks)[1].kept
 
-    def _deletable(self, ref: VmRef) -> libvirt.virDomain | None:
-        """The domain, if there is one, and all of it can be removed."""
+    def _deletable(self, ref: VmRef, *, foreign_disks: bool) -> tuple[libvirt.virDomain | None, Foreign]:
+        """The domain, if there is one, and all of it can be removed; and what is to become of disks of others."""
         domain = self._domain(ref)
         xml = unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(INACTIVE)) if domain else None
-        if xml is None:
+        if domain is None or xml is None:
             if self._by_uuid(ref.identity) is None:
                 self._leftovers(ref.identity).refuse_unclear(ref.name)
-            return None
+            return None, Foreign(kept=())
         told = Domain(xml)
         self._refuse_foreign(domain, told, "deleted")
         self._storage.refuse_out_of_reach(told.files)
-        return domain
+        said = [told, *(Domain(live) for live in [self._running(domain)] if live)]
+        theirs = foreign(said, self._storage, self._connection, remove=foreign_disks)
+        ours = [volume.path() for volume in self._storage.owned(told.uuid).values()]
+        refuse_overlays(told, [*ours, *theirs.going], self._storage, self._connection)
+        return domain, theirs
+
+    def _running(self, domain: libvirt.virDomain) -> str | None:
+        """What is attached to a guest that runs may not be in its configuration."""
+        return unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: domain.XMLDesc(0) if domain.isActive() else None)
 
     def _stop(self, domain: libvirt.virDomain) -> None:
         """Afterwards nothing of it runs, and libvirt knows every part of its log."""
@@ -159,8 +170,8 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
     def _undefine(self, domain: libvirt.virDomain) -> None:
         domain.undefineFlags(_MOCK_TAKES if is_test(self._url) else _QEMU_TAKES)
 
-    def _files_of(self, identity: str) -> tuple[str, ...]:
-        return tuple(self._storage.owned(identity))
+    def _files_of(self, identity: str, foreign: tuple[str, ...] = ()) -> tuple[str, ...]:
+        return (*self._storage.owned(identity), *(path for path in foreign if self._storage.by_path(path)))
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._looking(f"{action.value} of {ref}"):

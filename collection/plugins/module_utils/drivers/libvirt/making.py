@@ -12,8 +12,9 @@ from . import names
 from .cloud_init import seed_image
 from .domain_xml import Media, Source
 from .planning import Plan, PlannedDisk
+from .pools import directory_of, keeps_files
 from .sdk import libvirt
-from .storage import Storage, directory_of, keeps_files
+from .storage import Storage
 from .volume_xml import volume_xml
 
 #: A marker holds nothing; a pool of block devices makes it as small as it can.

@@ -16,8 +16,9 @@ from . import names
 from .domain_xml import Source
 from .faults import unless
 from .features import Features
+from .images import is_disc
 from .sdk import libvirt
-from .storage import MIB, Storage, is_disc
+from .storage import MIB, Storage
 from .volume_xml import Image, volume_xml
 
 #: Pool for the files of a VM that has no disk.

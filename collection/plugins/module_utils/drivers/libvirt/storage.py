@@ -8,20 +8,21 @@ from __future__ import annotations
 import io
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path, PurePosixPath
-from xml.etree import ElementTree
 
 from ..errors import Busy, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import asking, unless
+from .images import image_of_file, is_readable_file
 from .observation import Usage
+from .pools import directory_of, names_in, volume_in, volumes_called, volumes_in
 from .sdk import libvirt
-from .volume_xml import HEADER_BYTES, Image, image_of, image_of_header
+from .volume_xml import HEADER_BYTES, Image, backing_of, image_of, image_of_header
 
 MIB = 1024 * 1024
 
@@ -29,12 +30,8 @@ MIB = 1024 * 1024
 _IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
 #: How many images an error lists, the likeliest first.
 MOST_NAMED = 10
-#: Pools that are directories.
-_OF_FILES = frozenset({"dir", "fs", "netfs"})
 #: A pool is not read again while one of its volumes is being made; seconds to wait for that.
 REFRESH_PATIENCE = 20
-#: Where an image of a disc says what it is (ECMA-119 and ECMA-167), and how.
-DISC_MARK, DISC_MARKS = 16 * 2048 + 1, (b"CD001", b"BEA01")
 
 
 class Storage:
@@ -62,6 +59,28 @@ class Storage:
         """An inactive pool is not started: that may mount things, and is its administrator's to decide."""
         found = unless(libvirt.VIR_ERR_NO_STORAGE_POOL, lambda: self._connection.storagePoolLookupByName(name))
         return f" ({name!r} is defined but inactive; start it with virsh pool-start)" if found else ""
+
+    def active(self, name: str) -> libvirt.virStoragePool | None:
+        """The pool, if there is one of this name that is active."""
+        found = unless(libvirt.VIR_ERR_NO_STORAGE_POOL, lambda: self._connection.storagePoolLookupByName(name))
+        return found if found and found.isActive() else None
+
+    def path_of(self, pool: str, volume: str) -> str | None:
+        """Where a volume is; None if it is not there."""
+        home = self.active(pool)
+        found = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: home.storageVolLookupByName(volume)) if home else None
+        return found.path() if found else None
+
+    def real(self, path: str) -> str:
+        """The path by which files are compared. Links can be followed on this host only."""
+        return os.path.realpath(path) if self._local else os.path.normpath(path)
+
+    def backing_of(self, volume: libvirt.virStorageVol) -> str | None:
+        """Path of what the volume stands on; None also for one that cannot be read, which is no disk of anybody's."""
+        try:
+            return backing_of(volume.XMLDesc(0))
+        except libvirt.libvirtError:
+            return None
 
     def usage(self, path: str) -> Usage | None:
         volume = self.by_path(path)
@@ -93,7 +112,7 @@ class Storage:
         volume = self._volume(name, pools) or self._volume_after_refresh(name, pools)
         if volume is not None:
             return self._image(volume), volume
-        if self._local and name.startswith("/") and _is_readable_file(name):
+        if self._local and name.startswith("/") and is_readable_file(name):
             return image_of_file(Path(name)), None
         where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
         raise NotFound(f"there is no image {name!r} {where}; {_likely(name, self._images(name, pools))}")
@@ -103,7 +122,7 @@ class Storage:
         paths = name.startswith("/")
         found: set[str] = set()
         for pool in self.pools() if paths else pools:
-            images = [volume for volume in _names(pool) if not names.is_of_a_vm(volume)]
+            images = [volume for volume in names_in(pool) if not names.is_of_a_vm(volume)]
             found.update(str(directory_of(pool) / image) if paths else image for image in images)
         return found
 
@@ -111,7 +130,7 @@ class Storage:
         if name.startswith("/"):
             return self.by_path(name)
         for pool in pools:
-            volume = _volume(pool, name)
+            volume = volume_in(pool, name)
             if volume is not None:
                 return volume
         return None
@@ -132,7 +151,7 @@ class Storage:
 
     def _seen(self, volume: libvirt.virStorageVol, image: Image) -> Image | None:
         """None: libvirt hands out no content. That is its mock, and volumes that are no disks for us either."""
-        if self._local and _is_readable_file(image.path):
+        if self._local and is_readable_file(image.path):
             return image_of_file(Path(image.path))
         header = unless(libvirt.VIR_ERR_NO_SUPPORT, partial(self._read, volume, HEADER_BYTES))
         return None if header is None else image_of_header(image.path, header, image.capacity or 0)
@@ -191,12 +210,17 @@ class Storage:
     def volumes(self) -> Iterator[libvirt.virStorageVol]:
         """Those of all active pools."""
         for pool in self.pools():
-            yield from _volumes(pool)
+            yield from volumes_in(pool)
+
+    def volumes_called(self, fits: Callable[[str], bool]) -> Iterator[libvirt.virStorageVol]:
+        """Those of all active pools whose names are so."""
+        for pool in self.pools():
+            yield from volumes_called(pool, fits)
 
     def owned_by_pool(self, identity: str) -> list[list[libvirt.virStorageVol]]:
         """The same, of each pool that has some."""
         start = names.prefix(identity)
-        found = (_volumes_called(pool, start) for pool in self.pools())
+        found = (volumes_called(pool, lambda name: name.startswith(start)) for pool in self.pools())
         return [volumes for volumes in found if volumes]
 
     def refuse_out_of_reach(self, paths: Iterable[str]) -> None:
@@ -216,6 +240,12 @@ class Storage:
     def remove(self, volume: libvirt.virStorageVol) -> None:
         """Afterwards the volume is not there; one that is missing is a removed one."""
         unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: volume.delete(0))
+
+    def remove_file(self, path: str) -> None:
+        """Afterwards the file or block device, which is in a pool, is not there. libvirt may not have seen it yet."""
+        volume = self._volume(path, []) or self._volume_after_refresh(path, [])
+        if volume is not None:
+            self.remove(volume)
 
     def refresh_owned(self, identity: str) -> None:
         """Have libvirt read each pool again that has a volume of the VM."""
@@ -241,37 +271,6 @@ def _finishing(stream: libvirt.virStream) -> Iterator[None]:
         raise
 
 
-def _volumes(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
-    """None of a pool that is stopped while it is listed."""
-    return unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
-
-
-def _names(pool: libvirt.virStoragePool) -> list[str]:
-    """Of its volumes: a fifth of the work that the volumes themselves are. None of a pool that is stopped meanwhile."""
-    return unless(libvirt.VIR_ERR_OPERATION_INVALID, pool.listVolumes) or []
-
-
-def _volumes_called(pool: libvirt.virStoragePool, start: str) -> list[libvirt.virStorageVol]:
-    """Those whose names begin so. A volume may go, and a pool be stopped, while they are looked up."""
-    called = (name for name in _names(pool) if name.startswith(start))
-    found = unless(libvirt.VIR_ERR_OPERATION_INVALID, lambda: [_volume(pool, name) for name in called])
-    return [volume for volume in found or [] if volume is not None]
-
-
-def _volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
-    return unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: pool.storageVolLookupByName(name))
-
-
-def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
-    """Where the pool keeps its volumes."""
-    return PurePosixPath(ElementTree.fromstring(pool.XMLDesc(0)).findtext("target/path", ""))  # noqa: S314  # libvirt's
-
-
-def keeps_files(pool: libvirt.virStoragePool) -> bool:
-    """Whether any file can be put where the pool keeps its volumes."""
-    return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
-
-
 def _likely(name: str, images: set[str]) -> str:
     close = get_close_matches(name, images, MOST_NAMED)
     shown = [*close, *sorted(images - set(close))]
@@ -281,20 +280,3 @@ def _likely(name: str, images: set[str]) -> str:
 
 def _listed(pools: list[libvirt.virStoragePool]) -> str:
     return " or ".join(repr(pool.name()) for pool in pools) or "(there is no pool)"
-
-
-def _is_readable_file(path: str) -> bool:
-    return os.access(path, os.R_OK) and Path(path).is_file()
-
-
-def is_disc(path: str) -> bool:
-    """Whether a file of this host is an image of a disc, as ISO 9660 and UDF mark theirs."""
-    with Path(path).open("rb") as file:
-        file.seek(DISC_MARK)
-        return file.read(5) in DISC_MARKS
-
-
-def image_of_file(path: Path) -> Image:
-    with path.open("rb") as file:
-        header = file.read(HEADER_BYTES)
-    return image_of_header(str(path), header, path.stat().st_size)

@@ -69,6 +69,12 @@ def image_of(xml: str) -> Image:
     )
 
 
+def backing_of(xml: str) -> str | None:
+    """Path of what the volume, which this XML describes, stands on."""
+    volume = ElementTree.fromstring(xml)  # noqa: S314  # libvirt wrote it
+    return volume.findtext("backingStore/path") or None
+
+
 def image_of_header(path: str, header: bytes, size: int) -> Image:
     """The image as its first HEADER_BYTES and its size in bytes tell. What is of no format that is known counts as
     raw; what is of one that is not offered, or cannot be judged, has none."""

@@ -158,6 +158,14 @@ def _fields(item: Element) -> Iterator[tuple[str, Any]]:
             yield wanted[0], wanted[1](child)
 
 
+def _parent(child: Element) -> Any:
+    """What a disk stands on."""
+    below = child.find(f"{{{_NS}}}parent")
+    return SimpleNamespace(
+        fileName=child.findtext(f"{{{_NS}}}fileName"), parent=None if below is None else _parent(below)
+    )
+
+
 def _number(child: Element) -> int:
     return int(child.text or "0")
 
@@ -197,7 +205,7 @@ def _port(child: Element) -> Any:
 
 _FIELDS |= dict.fromkeys(("key", "controllerKey", "unitNumber", "busNumber", "capacityInKB"), _number)
 _FIELDS |= dict.fromkeys(("macAddress", "fileName", "deviceName", "uuid"), lambda child: child.text)
-_FIELDS |= {"thinProvisioned": lambda child: _truth(child.text), "backing": _object, "port": _port}
+_FIELDS |= {"thinProvisioned": lambda child: _truth(child.text), "backing": _object, "port": _port, "parent": _parent}
 _FIELDS |= dict.fromkeys(("datastore", "network"), _reference)
 _UNSET = dict.fromkeys(_FIELDS)
 #: The same by their elements: there are a hundred thousand of them.

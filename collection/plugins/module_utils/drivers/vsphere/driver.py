@@ -10,11 +10,12 @@ from typing import Any
 from ...vm.changes import changes
 from ...vm.definition import VmDefinition
 from ...vm.states import PowerAction
-from ..base import Capability, VmRef
+from ..base import Capability, KeptDisk, VmRef
 from ..errors import Busy, Conflict, VmNotFound
 from . import power
 from .capturing import Capturing
 from .faults import kind_of, unless_gone
+from .foreign import Foreign, foreign
 from .making import Maker
 from .observation import Seen
 from .planning import Plan
@@ -89,28 +90,29 @@ class VsphereDriver(Reconfiguring, Snapshotting, Capturing):
     def _maker(self) -> Maker:
         return Maker(self._session, self._places, self._vms)
 
-    def delete(self, ref: VmRef) -> None:
+    def delete(self, ref: VmRef, *, foreign_disks: bool = False) -> None:
         """vSphere removes a VM with its disks in one step, or says what is wrong with the whole of it."""
         tried = f"deleting {ref}"
         with self._looking(tried):
             found = self._vms.find(ref)
         with self._alone(found[1].uuid if found else ref.identity, tried):
             with self._looking(tried):
-                found = self._deletable(ref)
+                found, theirs = self._deletable(ref, foreign_disks=foreign_disks)
             if found:
                 with self._saying_what_is_left(tried, found[1].uuid, of_whole=True):
-                    unless_gone(lambda: self._maker().remove(*found))
+                    unless_gone(lambda: self._maker().remove(*found, staying=theirs.staying))
 
-    def check_delete(self, ref: VmRef) -> None:
+    def check_delete(self, ref: VmRef, *, foreign_disks: bool = False) -> tuple[KeptDisk, ...]:
         with self._looking(f"checking whether {ref} can be deleted"):
-            self._deletable(ref)
+            return self._deletable(ref, foreign_disks=foreign_disks)[1].kept
 
-    def _deletable(self, ref: VmRef) -> tuple[Any, Seen] | None:
-        """The VM, whole or half made, if there is one and it is ours."""
+    def _deletable(self, ref: VmRef, *, foreign_disks: bool) -> tuple[tuple[Any, Seen] | None, Foreign]:
+        """The VM, whole or half made, if there is one and it is ours; and what is to become of disks of others."""
         found = self._vms.find(ref) or self._vms.half_made(ref)
-        if found:
-            self._refuse_foreign(found[1], "deleted")
-        return found
+        if found is None:
+            return None, Foreign()
+        self._refuse_foreign(found[1], "deleted")
+        return found, foreign(self._session, *found, remove=foreign_disks)
 
     def power(self, ref: VmRef, action: PowerAction, timeout: int) -> None:
         with self._looking(f"{action.value} of {ref}"):

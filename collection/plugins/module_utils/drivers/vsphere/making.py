@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
@@ -104,12 +104,12 @@ class Maker:
         if found and found[1].half_made:
             self.remove(*found)
 
-    def remove(self, vm: Any, seen: Seen) -> None:
-        """Afterwards the VM and its disks are gone; disks that others have attached to it are theirs, and stay."""
+    def remove(self, vm: Any, seen: Seen, staying: Sequence[Any] = ()) -> None:
+        """Afterwards the VM and its disks are gone, but for those that are to stay."""
         power.stop(self._session, vm, seen.name, REMOVE_TIMEOUT)
         tried = f"removing VM {seen.name!r}"
-        if seen.managed and seen.foreign_disks:
-            away = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=one) for one in seen.foreign_disks]
+        if staying:
+            away = [vim.vm.device.VirtualDeviceSpec(operation="remove", device=one) for one in staying]
             self._session.waiter.finish(
                 vm.ReconfigVM_Task(vim.vm.ConfigSpec(deviceChange=away)), CHANGE_TIMEOUT, tried
             )  # fmt: skip

@@ -1,0 +1,48 @@
+# Copyright: (c) 2026, the Millwright developers
+# GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One storage pool: where it is, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import PurePosixPath
+from xml.etree import ElementTree
+
+from .faults import unless
+from .sdk import libvirt
+
+#: Pools that are directories.
+_OF_FILES = frozenset({"dir", "fs", "netfs"})
+
+
+def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
+    """Where the pool keeps its volumes."""
+    return PurePosixPath(ElementTree.fromstring(pool.XMLDesc(0)).findtext("target/path", ""))  # noqa: S314  # libvirt's
+
+
+def keeps_files(pool: libvirt.virStoragePool) -> bool:
+    """Whether any file can be put where the pool keeps its volumes."""
+    return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
+
+
+def volumes_in(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:
+    """None of a pool that is stopped while it is listed."""
+    return unless(libvirt.VIR_ERR_OPERATION_INVALID, partial(pool.listAllVolumes, 0)) or []
+
+
+def names_in(pool: libvirt.virStoragePool) -> list[str]:
+    """Of its volumes: a fifth of the work that the volumes themselves are. None of a pool that is stopped meanwhile."""
+    return unless(libvirt.VIR_ERR_OPERATION_INVALID, pool.listVolumes) or []
+
+
+def volumes_called(pool: libvirt.virStoragePool, fits: Callable[[str], bool]) -> list[libvirt.virStorageVol]:
+    """Those whose names are so. A volume may go, and a pool be stopped, while they are looked up."""
+    called = (name for name in names_in(pool) if fits(name))
+    found = unless(libvirt.VIR_ERR_OPERATION_INVALID, lambda: [volume_in(pool, name) for name in called])
+    return [volume for volume in found or [] if volume is not None]
+
+
+def volume_in(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
+    return unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: pool.storageVolLookupByName(name))
