@@ -26,6 +26,7 @@ NODE = """<node>
     <sockets>2</sockets><cores>4</cores><threads>1</threads></cpu>
   <memory>16777216</memory>
   <network><name>default</name><bridge name='virbr0'/><ip address='192.0.2.1' netmask='255.255.255.0'/></network>
+  <interface type='bridge' name='br0'><bridge><interface type='ethernet' name='eth0'/></bridge></interface>
   <pool type='dir'>
     <name>default</name><capacity>107374182400</capacity><allocation>0</allocation><available>107374182400</available>
     <target><path>/default</path></target>

@@ -34,12 +34,14 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
     Unreachable,
     Unsupported,
 )
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, hotplug, planning
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.bridges import refuse_missing_bridges
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.devices import cdrom_node
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.storage import Storage
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_power, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
+from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
@@ -195,6 +197,80 @@ def test_a_tag_on_a_network_that_takes_none_is_refused(mock: LibvirtDriver):
 
 
 # --- identity, drift and what others change ------------------------------------------------------------------------
+
+
+def on_bridges(*bridges: str) -> dict[str, object]:
+    return {"nics": [{"name": bridge.replace(".", "-"), "bridge": bridge} for bridge in bridges]}
+
+
+def test_a_bridge_that_the_host_has_not_is_named_with_those_that_it_has(mock: LibvirtDriver):
+    known = wanted(mock, **on_bridges("br0"))
+    missing = wanted(mock, **on_bridges("br0", "br7"))
+    says = r"nics\[br7\]\.bridge: the host has no bridge 'br7'; bridges: br0$"
+    for dry_run in (True, False):
+        with pytest.raises(NotFound, match=says) as refused:
+            ensure_present(mock, missing, dry_run=dry_run)
+        assert refused.value.begun is False
+    ensure_present(mock, known, dry_run=False)
+    with pytest.raises(NotFound, match=says):
+        ensure_present(mock, missing, dry_run=False)
+    assert changes(mock.find(WEB).definition, known) == ()
+
+
+def test_without_a_bridge_what_else_could_be_one_is_listed(tmp_path: Path):
+    node = "<node><interface type='ethernet' name='eth3'/><interface type='ethernet' name='vnet0'/></node>"
+    (tmp_path / "node.xml").write_text(node)
+    connection = libvirt.open(f"test://{tmp_path}/node.xml")
+    want = VmDefinition.from_dict({"name": "web", "memory_mib": 64, **on_bridges("br0")})
+    with pytest.raises(NotFound, match=r"no bridges; interfaces: eth3$"):
+        refuse_missing_bridges(want, connection)
+
+
+class CannotTell(RealOne):
+    """A hypervisor that does not say which interfaces its host has."""
+
+    def __init__(self, real: libvirt.virConnect, code: int):
+        super().__init__(real)
+        self._code, self.asked = code, []
+
+    def interfaceLookupByName(self, name: str) -> None:
+        self.asked.append(name)
+        error = libvirt.libvirtError("no")
+        error.err = (self._code, 0, "no")
+        raise error
+
+
+class Device:
+    def XMLDesc(self, _flags: int) -> str:
+        return "<device><capability type='net'><interface>br7</interface></capability></device>"
+
+
+def test_a_bridge_that_nobody_configured_is_known_as_a_device(mock: LibvirtDriver):
+    connection = CannotTell(mock._connection, libvirt.VIR_ERR_NO_INTERFACE)
+    connection.listAllDevices = lambda _flags: [Device()]
+    refuse_missing_bridges(wanted(mock, **on_bridges("br7")), connection)
+    with pytest.raises(NotFound, match="no bridge 'br8'"):
+        refuse_missing_bridges(wanted(mock, **on_bridges("br8")), connection)
+
+
+@pytest.mark.parametrize("code", [libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_ACCESS_DENIED])
+def test_a_host_that_cannot_tell_its_bridges_is_believed_to_have_them(mock: LibvirtDriver, code: int):
+    connection = CannotTell(mock._connection, code)
+    planning.refuse_missing_networks(wanted(mock, **on_bridges("br7", "br8")), connection)
+    assert connection.asked == ["br7", "br8"]
+    planning.refuse_missing_networks(wanted(mock), connection)
+    assert connection.asked == ["br7", "br8"], "without a bridge nobody is asked"
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_bridge_that_was_made_a_moment_ago_is_known_and_one_that_is_not_there_is_not(qemu: LibvirtDriver):
+    bridge = qemu.peer.network
+    qemu.create(wanted(qemu, **on_bridges(bridge)))
+    qemu.power(WEB, PowerAction.ON, 60)
+    assert qemu.find(WEB).definition.nics[0].bridge == bridge
+    with pytest.raises(NotFound, match=f"no bridge 'millwright-none'; bridges: .*{bridge}"):
+        qemu.check(wanted(qemu, name="other", **on_bridges("millwright-none")))
 
 
 def test_the_same_create_twice_is_one_vm(mock: LibvirtDriver):

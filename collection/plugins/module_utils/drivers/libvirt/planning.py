@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from ...vm.definition import Clone, Disk, DiskFormat, VmDefinition
 from ..errors import InsufficientResources, InvalidTemplate, NotFound, Unsupported
 from . import names
+from .bridges import refuse_missing_bridges
 from .domain_xml import Source
 from .faults import unless
 from .features import Features
@@ -157,6 +158,7 @@ def find_cdrom(want: VmDefinition, storage: Storage, homes: list[libvirt.virStor
 
 
 def refuse_missing_networks(want: VmDefinition, connection: libvirt.virConnect) -> None:
+    refuse_missing_bridges(want, connection)
     wanted = [nic for nic in want.nics if nic.network]
     if not wanted:
         return
