@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging.config
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,12 @@ from sqlalchemy.exc import OperationalError
 from . import logs
 from .app import create_app
 from .database import db as tables
+from .database import utc_now
 from .errors import ApiError
 from .orphans import end_with_parent
-from .services import health, tokens
-from .settings import InvalidSetting, Settings, explained
+from .services import health, retention, tokens
+from .services.retention import Counts
+from .settings import MAX_KEEP_DAYS, InvalidSetting, Settings, explained
 
 if TYPE_CHECKING:
     from .messaging.bell import Bell
@@ -118,8 +121,8 @@ def relay() -> None:
 
     settings = Settings.from_environment()
     logging.config.dictConfig(_log_configuration(settings))
-    window, bell = _window(settings), _bell(settings)
-    Relay(_migrated_app(), settings.amqp_url, window=window, bell=bell).run_until_signalled()
+    window, bell, keep = _said_by(settings, "window_size"), _bell(settings), _said_by(settings, "keep")
+    Relay(_migrated_app(), settings.amqp_url, window=window, bell=bell, keep=keep).run_until_signalled()
 
 
 def _bell(settings: Settings) -> Bell:
@@ -132,10 +135,10 @@ def _bell(settings: Settings) -> Bell:
         raise click.ClickException(f"MILLWRIGHT_RELAY_BELL cannot be {settings.relay_bell!r}: {error}") from error
 
 
-def _window(settings: Settings) -> int:
-    """Raises ClickException for what is no number of requests."""
+def _said_by(settings: Settings, name: str) -> Any:
+    """What a setting says. Raises ClickException for what it cannot be."""
     try:
-        return settings.window_size
+        return getattr(settings, name)
     except InvalidSetting as error:
         raise click.ClickException(str(error)) from error
 
@@ -153,6 +156,29 @@ def _with_app(work: Callable[..., Any], **arguments: Any) -> None:
         with _said_in_one_line():
             tables.engine.connect().close()
         work(**arguments)
+
+
+@db.command()
+@click.option("--days", type=click.IntRange(1, MAX_KEEP_DAYS), help="Instead of MILLWRIGHT_KEEP_DAYS.")
+@click.option("--dry-run", is_flag=True, help="Only say how much would go.")
+def prune(days: int | None, *, dry_run: bool) -> None:
+    """Forget what ended long ago, as the relay does by itself: tasks with their jobs, events and dead letters.
+
+    What has not ended stays, and so do VMs. The space is the tables' own again; the database's files stay as large as
+    they are.
+    """
+    keep = timedelta(days=days) if days else _said_by(Settings.from_environment(), "keep")
+    if keep is None:
+        raise click.UsageError("MILLWRIGHT_KEEP_DAYS is 0, so all is kept; give --days")
+    with _migrated_app().app_context():
+        before = utc_now() - keep
+        if dry_run:
+            click.echo(f"Would be forgotten: {retention.count_old(before)}.")
+            return
+        gone = Counts()
+        while some := retention.remove_some(before):
+            gone += some
+        click.echo(f"Forgotten: {gone}.")
 
 
 @db.command()

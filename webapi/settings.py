@@ -8,6 +8,10 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from datetime import timedelta
+
+#: A hundred years, so that there is a date before which all may go.
+MAX_KEEP_DAYS = 36_500
 
 
 class InvalidSetting(ValueError):
@@ -39,6 +43,11 @@ class Settings:
         "Address and port (UDP) at which APIs ring the relay when there is work; port 0: any that is free.",
         "127.0.0.1:0",
     )
+    keep_days: str = setting(
+        "MILLWRIGHT_KEEP_DAYS",
+        "Days for which tasks that have ended, their jobs, events and dead letters are kept; 0: for ever.",
+        "90",
+    )
     log_format: str = setting("MILLWRIGHT_LOG_FORMAT", "text for people, or json: an object a line.", "text")
 
     @property
@@ -47,6 +56,15 @@ class Settings:
         if not (self.window.isascii() and self.window.isdigit() and int(self.window)):
             raise InvalidSetting(f"MILLWRIGHT_WINDOW must be a number from 1, not {self.window!r}")
         return int(self.window)
+
+    @property
+    def keep(self) -> timedelta | None:
+        """None: for ever. Raises InvalidSetting."""
+        if not (self.keep_days.isascii() and self.keep_days.isdigit() and int(self.keep_days) <= MAX_KEEP_DAYS):
+            raise InvalidSetting(
+                f"MILLWRIGHT_KEEP_DAYS must be a number of days to {MAX_KEEP_DAYS}, not {self.keep_days!r}"
+            )
+        return timedelta(days=int(self.keep_days)) if int(self.keep_days) else None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Settings:

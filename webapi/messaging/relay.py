@@ -1,7 +1,8 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The relay process: three threads, each with a connection of its own, that come back whatever goes away."""
+"""The relay process: threads, each with a connection of its own, that come back whatever goes away; one of them needs
+none to the broker."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from datetime import timedelta
 from functools import partial
 from typing import Protocol
 
@@ -26,6 +28,7 @@ from .bell import Bell
 from .control import Telling
 from .inbound import Inbound
 from .outbound import Outbound
+from .pruning import Pruning
 
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -37,23 +40,43 @@ log = logging.getLogger(__name__)
 
 
 class Work(Protocol):
-    """What one connection is for."""
+    """What one connection is for, or that which needs none."""
 
     def run(self, stopping: Callable[[], bool]) -> None: ...
+
+
+#: Begins a work, and ends what it needs with it.
+_Begin = Callable[[], AbstractContextManager[Work]]
 
 
 class Relay:
     """Publishes and applies until it is stopped. Any number may run; one at a time publishes, and one applies."""
 
-    def __init__(self, app: Flask, amqp_url: str, *, window: int = WINDOW, bell: Bell | None = None):
+    def __init__(
+        self,
+        app: Flask,
+        amqp_url: str,
+        *,
+        window: int = WINDOW,
+        bell: Bell | None = None,
+        keep: timedelta | None = None,
+    ):
+        """``keep``: for how long what has ended is kept; None: for ever."""
         self._app = app
         self._amqp_url = amqp_url
         self._stop = threading.Event()
         self._bell = bell or Bell("127.0.0.1:0")
-        outbound = partial(Outbound, window=window, address=self._bell.address, ear=self._bell.ear())
-        works = {"outbound": outbound, "inbound": Inbound, "telling": partial(Telling, ear=self._bell.ear())}
+        works: dict[str, Callable[[BlockingConnection], Work]] = {
+            "outbound": partial(Outbound, window=window, address=self._bell.address, ear=self._bell.ear()),
+            "inbound": Inbound,
+            "telling": partial(Telling, ear=self._bell.ear()),
+        }
+        begins: dict[str, _Begin] = {name: partial(self._connected, work) for name, work in works.items()}
+        if keep:
+            pruning: Work = Pruning(keep, ended=self._stop)
+            begins["pruning"] = lambda: nullcontext(pruning)
         self._threads = [
-            threading.Thread(target=self._keep_on, args=(work,), name=name) for name, work in works.items()
+            threading.Thread(target=self._keep_on, args=(begin,), name=name) for name, begin in begins.items()
         ]
 
     def start(self) -> None:
@@ -77,21 +100,21 @@ class Relay:
         self.stop()
 
     @contextmanager
-    def _connected(self) -> Iterator[BlockingConnection]:
+    def _connected(self, work: Callable[[BlockingConnection], Work]) -> Iterator[Work]:
         connection = broker.connect(self._amqp_url)
         try:
-            yield connection
+            log.info("connected to the broker")
+            yield work(connection)
         finally:
             broker.cut(connection)
 
-    def _keep_on(self, work: Callable[[BlockingConnection], Work]) -> None:
+    def _keep_on(self, begin: _Begin) -> None:
         pause = _FIRST_PAUSE_SECONDS
         while not self._stop.is_set():
             begun = time.monotonic()
             try:
-                with self._connected() as connection, self._app.app_context():
-                    log.info("connected to the broker")
-                    work(connection).run(self._stop.is_set)
+                with self._app.app_context(), begin() as work:
+                    work.run(self._stop.is_set)
             except _GONE as error:
                 log.warning("broker or database gone, trying again in %.1f s: %s", pause, error or type(error).__name__)
             except Exception:  # the outermost loop: a bug must not end the relay in silence

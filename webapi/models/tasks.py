@@ -69,6 +69,7 @@ class Task(Base):
         Index(None, "owner_id"),
         Index(None, "created_at", "id"),
         Index(None, "state", "parent_id"),
+        Index(None, "ended_at"),
     )
 
     id: Mapped[OwnId]

@@ -31,7 +31,8 @@ from runner_service.contract.control import (
     decode_control,
     encode_control,
 )
-from runner_service.contract.messages import Job, Task, TaskRequest, Update
+from runner_service.contract.messages import Job, TaskRequest, Update
+from runner_service.contract.messages import Task as TaskMessage
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.contract.topology import (
@@ -45,11 +46,12 @@ from runner_service.contract.topology import (
 from tests.waiting import wait_until
 from tests.webapi_world import Json, Runner, World, jobs_of, small
 from webapi.database import db, utc_now
-from webapi.messaging import broker, inbound
+from webapi.messaging import broker, inbound, pruning
 from webapi.messaging.relay import Relay
+from webapi.models import Event as EventRow
 from webapi.models import Relay as RelayRow
-from webapi.models import Request
-from webapi.services import cancelling, failing, forcing, missing, outbox, updates
+from webapi.models import Request, Task
+from webapi.services import cancelling, failing, forcing, missing, outbox, retention, updates
 
 DEADLINE = 30
 
@@ -61,7 +63,7 @@ class RemoteRunner(Runner):
         super().__init__(request, attempt)
         self._send = send
 
-    def say(self, node: Job | Task, event: Event, **more: Any):
+    def say(self, node: Job | TaskMessage, event: Event, **more: Any):
         update = self.update(node.id, event, **more)
         self._send(update.encode())
         return update
@@ -131,8 +133,8 @@ class Site:
 
 
 @contextmanager
-def running(world: World, url: str) -> Iterator[Relay]:
-    relay = Relay(world.app, url)
+def running(world: World, url: str, **more: Any) -> Iterator[Relay]:
+    relay = Relay(world.app, url, **more)
     relay.start()
     try:
         yield relay
@@ -636,3 +638,32 @@ def test_a_tenants_bound_that_changes_is_told_at_once_and_a_runner_that_comes_is
         site.speak(_status(sequence=1))
         site.hear(lambda told: told == TenantSessions(tenant=vdc, open_sessions=1), times=2)
         site.hear(lambda told: told == Sessions(hypervisor_id=host, open_sessions=2), times=2)
+
+
+def test_relays_forget_together_what_ended_long_ago_while_work_goes_on(
+    world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(retention, "BATCH", 3)
+    monkeypatch.setattr(pruning, "PAUSE_SECONDS", 0.0)
+    vdc = world.get(f"/virtualdatacenters/{shop['virtualdatacenter_id']}")
+    old = [world.post(f"/virtualappliances/{world.appliance(vdc, small(name))['id']}/deploy") for name in "abcdefgh"]
+    for task in old:
+        world.carry_out(task)
+    then = utc_now() - timedelta(days=100)
+    for model in (Task, EventRow):
+        db.session.execute(update(model).values(created_at=then))
+    db.session.execute(update(Task).values(ended_at=then))
+    db.session.commit()
+    keep = timedelta(days=90)
+    with running(world, amqp_vhost_url, keep=keep), running(world, amqp_vhost_url, keep=keep):
+        task = world.post(f"/virtualappliances/{shop['id']}/deploy")
+        site.next_request()
+        wait_until(lambda: not _count(world, EventRow.created_at == then), DEADLINE, "the last events to be gone")
+        assert _count(world, Task.ended_at.is_not(None)) == 0
+    assert {row["id"] for row in world.get("/tasks")["items"]} == {task["id"]}
+    assert len(world.get("/vms?state=ON")["items"]) == len(old)
+
+
+def _count(world: World, condition: Any) -> int:
+    with world.app.app_context():
+        return len(db.session.execute(select(1).where(condition)).all())

@@ -99,6 +99,28 @@ def test_a_window_that_is_no_number_of_requests_is_refused(run, monkeypatch: pyt
     )
 
 
+@pytest.mark.parametrize("days", ["many", "-1", "1.5", "36501", "²"])
+def test_a_time_to_keep_what_has_ended_that_is_none_is_refused(run, monkeypatch: pytest.MonkeyPatch, days: str):
+    monkeypatch.setenv("MILLWRIGHT_KEEP_DAYS", days)
+    assert run(db, "upgrade").exit_code == 0
+    for command, *arguments in ((relay,), (db, "prune")):
+        result = run(command, *arguments)
+        said = f"Error: MILLWRIGHT_KEEP_DAYS must be a number of days to 36500, not {days!r}\n"
+        assert (result.exit_code, result.output) == (1, said)
+
+
+def test_what_is_forgotten_is_counted_and_a_dry_run_forgets_nothing(run, monkeypatch: pytest.MonkeyPatch):
+    assert run(db, "upgrade").exit_code == 0
+    nothing = "0 tasks, 0 requests, 0 jobs, 0 events, 0 dead letters"
+    assert run(db, "prune", "--dry-run").output == f"Would be forgotten: {nothing}.\n"
+    assert run(db, "prune", "--days", "1").output == f"Forgotten: {nothing}.\n"
+    assert run(db, "prune", "--days", "0").exit_code == 2
+    monkeypatch.setenv("MILLWRIGHT_KEEP_DAYS", "0")
+    kept = run(db, "prune")
+    assert (kept.exit_code, "give --days" in kept.output) == (2, True)
+    assert run(db, "prune", "--days", "1", "--dry-run").exit_code == 0
+
+
 def test_the_history_of_the_tables_needs_no_database(run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DATABASE_URL", "sqlite:////no/such/folder/api.sqlite")
     assert run(db, "history").exit_code == 0
