@@ -1,17 +1,19 @@
 # Copyright: (c) 2026, the Millwright developers
 # GNU General Public License v3.0+ (see COPYING or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a request waits for before it begins: the API's word, the fence, and its VMs. On the orchestrator's thread."""
+"""What a request waits for before it begins: the API's word, the fence, a pause, and its VMs. On the orchestrator's
+thread."""
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 
-from .contract.control import Word
+from .contract.control import PAUSED_AFTER, SUSPECT_AFTER, Word
 from .core.claims import Claims
 from .logs import about
 from .membership import Membership
@@ -24,11 +26,19 @@ log = logging.getLogger(__name__)
 #: Seconds after which the API is asked again for its word; each time twice as long, as far as the second one. An API
 #: that is away must not find a mountain of questions.
 ASK_AGAIN, ASK_AT_LEAST_EVERY = 5.0, 60.0
-#: How often runners may have broken off while they carried a request out, before it is carried out alone.
-SUSPECT_AFTER = 3
-#: Likewise, how often it may have been handed over: what brings its runner down before it could report a START is not
-#: counted. Most that come so often are innocent, and lose nothing by it.
+#: How often a request may have been handed over, before it is carried out alone: what brings its runner down before it
+#: could report a START is not counted. Most that come so often are innocent, and lose nothing by it.
 SUSPECT_AFTER_DELIVERIES = 20
+#: Seconds before a request is begun that broke off so many runners that it may be what brings them down; each time
+#: twice as long, as far as the second one. Nobody knows, so it is never given up for it; but all other work gets on
+#: meanwhile. One that is cancelled, which is seen every so often, waits no more.
+PAUSE, LONGEST_PAUSE, LOOK_EVERY = 5.0, 300.0, 1.0
+
+
+def pause_after(crashes: int) -> float:
+    """Seconds before a request is begun that broke off so many runners."""
+    times = crashes - PAUSED_AFTER
+    return 0.0 if times < 0 else min(LONGEST_PAUSE, PAUSE * 2 ** min(times, 30))
 
 
 class Requests:
@@ -116,6 +126,7 @@ class Intake:
         if progress is None or progress.parked or not progress.needs_word or word.attempt != progress.attempt:
             return
         progress.needs_word, progress.crashes = False, word.crashes
+        progress.paused_until = time.monotonic() + pause_after(word.crashes)
         progress.alone = word.crashes >= SUSPECT_AFTER or progress.attempt > SUSPECT_AFTER_DELIVERIES
         if word.go:
             self._proceed(progress)
@@ -141,6 +152,8 @@ class Intake:
                 self._ask(progress)
             elif (wait := self._membership.fence(progress.partition)) > 0:
                 self._timers.after(wait, partial(self._proceed, progress))
+            elif progress.is_paused:
+                self._timers.after(LOOK_EVERY, partial(self._proceed, progress))
             else:
                 self._claim(progress)
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
@@ -45,6 +46,8 @@ class Progress:
         self.needs_word = delivery.again
         #: How often a runner broke off after it had begun it, as the API says.
         self.crashes = 0
+        #: Until when it is not begun, so that other work gets on if it brings runners down.
+        self.paused_until = 0.0
         #: It may bring down whoever carries it out, and is carried out in a process of its own.
         self.alone = False
         #: Its owner wants it stopped and undone.
@@ -106,6 +109,11 @@ class Progress:
     def is_void(self) -> bool:
         """What its runs say counts nothing."""
         return self.lost or self.dropped or self.defect is not None
+
+    @property
+    def is_paused(self) -> bool:
+        """It is not begun yet. Whoever cancelled it does not wait for that."""
+        return not self.cancelled and time.monotonic() < self.paused_until
 
     def errand(self) -> Errand:
         """What a process of its own is given."""

@@ -117,4 +117,4 @@ def _without_lane(progress: Progress, view: View) -> Iterator[WaitingJob]:
     elif progress.has_claimed:
         yield WaitingJob(job_id=first.id, waits_for=WaitsFor.VM, behind=view.claims.holder(progress.id))
     else:
-        yield WaitingJob(job_id=first.id, waits_for=WaitsFor.FENCE)
+        yield WaitingJob(job_id=first.id, waits_for=WaitsFor.PAUSE if progress.is_paused else WaitsFor.FENCE)

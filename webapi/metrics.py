@@ -17,6 +17,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 from sqlalchemy import Select, func, select
 
+from runner_service.contract.control import SUSPECT_AFTER
 from runner_service.contract.states import FINAL_TASK_STATES, TaskState
 
 from .database import db, utc_now
@@ -56,6 +57,9 @@ def _requests() -> Iterator[GaugeMetricFamily]:
     )  # fmt: skip
     lost = select(func.count()).select_from(Request).where(*missing.lost())
     yield _one("millwright_lost_requests", "Requests whose message no runner and no queue has any more.", lost)
+    suspects = select(func.count()).select_from(Request).where(*missing.OUT, Request.crashes >= SUSPECT_AFTER)
+    told = "Published requests that broke off three runners or more."
+    yield _one("millwright_suspect_requests", told, suspects)
     yield _one("millwright_outbox_requests", "Requests that wait to be published.", waiting)
     yield _one("millwright_open_requests", "Requests that were published and have not ended.", open_ones)
 

@@ -41,6 +41,11 @@ class TenantSessions:
     )
 
 
+#: How often runners may have broken off while they carried a request out, before it is carried out alone; and before it
+#: is begun only after a pause, as it may be what brings them down.
+SUSPECT_AFTER, PAUSED_AFTER = 3, 6
+
+
 @dataclass(frozen=True, kw_only=True)
 class Word:
     """The API's answer to AGAIN: whether the request is to be carried out."""
@@ -81,6 +86,8 @@ class WaitsFor(StrEnum):
     WORD = "word"
     #: The end of what a runner that was cut off may still be doing.
     FENCE = "fence"
+    #: The end of a pause, as many runners broke off while they carried its request out.
+    PAUSE = "pause"
     #: All other work to end. Only runners of earlier versions say so: their suspects had them for themselves.
     ALONE = "alone"
 

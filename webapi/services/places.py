@@ -114,6 +114,7 @@ _TEXTS: dict[WaitsFor, str] = {
     WaitsFor.RETRY: "the time of its next try",
     WaitsFor.WORD: "the API's word, as it may have been begun before",
     WaitsFor.FENCE: "the end of what a runner that was cut off may still be doing",
+    WaitsFor.PAUSE: "the end of a pause, as many runners broke off while they carried it out",
     WaitsFor.ALONE: "all other work of its runner to end, as it is carried out alone",
 }
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from runner_service.contract.control import Word
+from runner_service.contract.control import PAUSED_AFTER, SUSPECT_AFTER, Word
 from runner_service.contract.messages import Update
 
 from ..database import db, utc_now
-from ..models import Job, Request
-from . import endings, sessions
+from ..models import Job, Request, Severity, Task
+from . import endings, events, rows, sessions
 
 
 def answer(request: Request | None, update: Update) -> Word | None:
@@ -49,6 +49,25 @@ def _take_note(request: Request, update: Update) -> None:
         request.crashes += 1
         # One that broke off is counted once, however often is asked.
         request.begun_attempt = 0
+        _tell_of_suspect(request)
+
+
+def _tell_of_suspect(request: Request) -> None:
+    """Nobody can tell one that brings its runners down from one that was there whenever somebody killed them; people
+    may know."""
+    if request.crashes in (SUSPECT_AFTER, PAUSED_AFTER):
+        severity = Severity.WARNING if request.crashes == SUSPECT_AFTER else Severity.ERROR
+        text = (
+            f"{request.crashes} runners broke off while they carried out request {request.id}. {_FROM_NOW_ON[severity]}"
+        )
+        events.tell(severity, rows.find(Task, request.task_id), text)
+
+
+_FROM_NOW_ON = {
+    Severity.WARNING: "It is carried out in a process of its own from now on",
+    Severity.ERROR: "It is begun after ever longer pauses from now on; if it is what brings its runner down, "
+    "`millwright task abandon --force` ends its task",
+}
 
 
 def _word(request: Request | None, update: Update) -> Word:

@@ -13,9 +13,18 @@ from typing import Any
 
 import pytest
 
-from runner_service import membership, orchestrator, reporting, suspects
+from runner_service import intake, membership, orchestrator, reporting, suspects
 from runner_service.companions import Companions
-from runner_service.contract.control import Cancel, Drop, Heartbeat, Sessions, TenantSessions, WaitingJob, Word
+from runner_service.contract.control import (
+    Cancel,
+    Drop,
+    Heartbeat,
+    Sessions,
+    TenantSessions,
+    WaitingJob,
+    WaitsFor,
+    Word,
+)
 from runner_service.contract.messages import ErrorReport, Job, Task, TaskRequest, Update
 from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
@@ -895,6 +904,42 @@ def test_a_request_that_comes_very_often_is_carried_out_alone_although_no_crash_
         assert shop.solitary.errands == []
         shop.acknowledged(_suspect(shop, request(chain("db", *DEPLOY)), crashes=0, attempt=21))
         assert [errand.attempt for errand in shop.solitary.errands] == [21]
+    finally:
+        shop.stop()
+
+
+def test_one_that_broke_very_many_runners_off_is_begun_after_a_pause_and_all_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(intake, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(intake, "PAUSE", 3600.0)
+    monkeypatch.setattr(intake, "LONGEST_PAUSE", 3600.0)
+    shop = Shop(solitary=Coffin(breaks=0))
+    try:
+        suspect = request(chain("web", *DEPLOY))
+        tag = _suspect(shop, suspect, crashes=6)
+        shop.acknowledged(_suspect(shop, request(chain("db", *DEPLOY)), crashes=5))
+        shop.until(lambda: shop.broker.statuses[-1].jobs, "it to be named")
+        assert shop.broker.statuses[-1].jobs == (WaitingJob(job_id="web.configure", waits_for=WaitsFor.PAUSE),)
+        assert tag not in shop.broker.acknowledged
+        shop.orchestrator.told(Cancel(request_id=suspect.id))
+        shop.acknowledged(tag)
+    finally:
+        shop.stop()
+
+
+def test_the_pause_doubles_and_has_an_end() -> None:
+    assert [intake.pause_after(crashes) for crashes in (0, 5, 6, 7, 8, 11, 12, 10_000)] == [
+        0.0, 0.0, 5.0, 10.0, 20.0, 160.0, 300.0, 300.0,
+    ]  # fmt: skip
+
+
+def test_a_pause_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(intake, "PAUSE", 0.05)
+    shop = Shop(solitary=Coffin(breaks=0))
+    try:
+        shop.acknowledged(_suspect(shop, crashes=6))
     finally:
         shop.stop()
 

@@ -14,7 +14,8 @@ from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World
 from webapi.database import transaction
-from webapi.services import failing, updates
+from webapi.metrics import exposition
+from webapi.services import failing, outbox, updates
 
 
 @pytest.fixture
@@ -79,6 +80,22 @@ def test_a_runner_that_broke_off_after_it_had_begun_counts_once(world: World, de
     assert ask(world.runner(deploy, attempt=3)).crashes == 1, "the second had begun nothing"
     begin(world.runner(deploy, attempt=4))
     assert ask(world.runner(deploy, attempt=5)).crashes == 2
+
+
+def test_people_are_told_of_a_request_that_breaks_runner_after_runner_off(world: World, deploy: dict):
+    def told() -> list[tuple[str, str]]:
+        events = world.get("/events")["items"]
+        return [(event["severity"], event["text"]) for event in reversed(events) if "broke off" in event["text"]]
+
+    outbox.publish_pending(lambda _: None)
+    for attempt in range(1, 9):
+        runner = world.runner(deploy, attempt=attempt)
+        ask(runner)
+        assert len(told()) == (attempt > 3) + (attempt > 6)
+        begin(runner)
+    assert [severity for severity, _ in told()] == ["WARNING", "ERROR"]
+    assert "task abandon --force" in told()[1][1]
+    assert "millwright_suspect_requests 1.0" in exposition().decode()
 
 
 def test_a_runner_that_hands_a_request_back_in_good_order_has_not_broken_off(world: World, deploy: dict):
