@@ -85,9 +85,10 @@ class ChangePlan:
         driver.power(self.ref, PowerAction.ON, START_TIMEOUT)
 
     def _go_back(self, driver: VmDriver) -> None:
-        """A VM that does not start as it was wanted gets its old definition back. A disk's content cannot be undone."""
+        """A VM that does not start as it was wanted gets its old definition back. A disk's content cannot be undone,
+        and of a secret nobody here knows what it was."""
         before = self.found.definition
-        if before is None or any(change.kind.startswith("disks") for change in self.changes):
+        if before is None or any(change.secret or change.kind.startswith("disks") for change in self.changes):
             return
         with suppress(DriverError):
             now = driver.find(self.ref)
@@ -164,8 +165,9 @@ def _needs_off(found: ObservedVm, cold: list[str]) -> str:
 
 
 def _refuse_under_snapshots(driver: VmDriver, found: ObservedVm, differing: tuple[Change, ...]) -> None:
-    """A snapshot is of the disks as they are: going back to it would need those that are gone, or were smaller."""
-    disks = [change.path for change in differing if change.kind.startswith("disks")]
+    """A snapshot is of the disks as they are: going back to it would need those that are gone, or were smaller. Data
+    for cloud-init may be in an image that is gone as well."""
+    disks = [change.path for change in differing if change.kind.startswith(("disks", "cloud_init"))]
     if not disks or Capability.SNAPSHOTS not in driver.capabilities:
         return
     there = cast(SnapshotDriver, driver).snapshots(VmRef(name=found.name, uuid=found.uuid))

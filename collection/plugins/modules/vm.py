@@ -20,6 +20,12 @@ description:
     warned of; description and tags become empty, and O(cpu), O(boot_order), O(console) and O(autostart) have their
     defaults again. Disks are removed with O(allow_disk_removal) only. O(uuid), O(memory_max_mib), O(cdrom),
     O(cloud_init), the size of a disk, and the address of a card are left as they are.
+  - "At libvirt O(cloud_init) can be changed: a VM gets a new image in the same drive, or a drive if it has none; while
+    it runs only if its first disk is on C(sata), else with O(allow_power_cycle), and not while it has snapshots. It
+    cannot be taken away. What a guest makes of it is cloud-init's to decide: it reads data again when it starts and
+    finds another C(instance-id) in the meta data than the last time. The one of its own is the VM's identity, which
+    stays; so a guest that has started once ignores other data, unless O(cloud_init.meta_data) says another
+    C(instance-id). Then it is a new instance for cloud-init, which makes new host keys, too."
 options:
   state:
     description:
@@ -102,6 +108,29 @@ EXAMPLES = r"""
       - network: default
     console:
       serial_log: true
+
+- name: Other cloud-init data for a VM that is there, which its guest reads at its next start
+  millwright.virt.vm:
+    hypervisor_type: libvirt
+    url: qemu:///system
+    name: web
+    memory_mib: 1024
+    cpu:
+      count: 2
+    disks:
+      - name: root
+        template: /var/lib/libvirt/images/debian.qcow2
+        size_mib: 10240
+    nics:
+      - network: default
+    console:
+      serial_log: true
+    cloud_init:
+      user_data: "{{ lookup('ansible.builtin.file', 'web-user-data.yml') }}"
+      meta_data: |
+        instance-id: web-2
+        local-hostname: web
+    allow_power_cycle: true
 
 - name: No VM and no disk of it
   millwright.virt.vm:

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
-from .definition import VmDefinition
+from .definition import CloudInit, VmDefinition
+from .fingerprint import fingerprint, is_fingerprint_of
 
 
 def default_meta_data(want: VmDefinition) -> str:
@@ -19,3 +21,27 @@ def default_meta_data(want: VmDefinition) -> str:
 def host_name(name: str) -> str:
     """The VM's name as DNS allows it; "vm" where nothing is left of it."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:63].strip("-") or "vm"
+
+
+def kept_data(kept: CloudInit | None, said: CloudInit | None) -> CloudInit | None:
+    """What a driver keeps of a VM that had ``kept`` and is given ``said``: secrets that are said anew are fingerprints,
+    and what nothing is said of stays."""
+    if said is None:
+        return kept
+    before = kept or CloudInit()
+    return replace(data_after(before, said), user_data=_kept_secret(before.user_data, said.user_data))
+
+
+def data_after(before: CloudInit, said: CloudInit) -> CloudInit:
+    """What nothing is said of stays."""
+    return CloudInit(
+        user_data=before.user_data if said.user_data is None else said.user_data,
+        meta_data=before.meta_data if said.meta_data is None else said.meta_data,
+        network_config=before.network_config if said.network_config is None else said.network_config,
+    )
+
+
+def _kept_secret(kept: str | None, said: str | None) -> str | None:
+    if said is None or said == kept or is_fingerprint_of(kept, said):
+        return kept
+    return fingerprint(said)

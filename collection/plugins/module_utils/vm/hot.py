@@ -11,6 +11,7 @@ from .definition import VmDefinition
 #: Kinds of changes that no guest needs to take part in.
 HOT_KINDS = frozenset({
     "description", "tags", "autostart", "disks[].size_mib", "nics[].network", "nics[].bridge", "cdrom",
+    "cloud_init.user_data", "cloud_init.meta_data", "cloud_init.network_config",
 })  # fmt: skip
 #: Kinds whose parts can be added to a guest that runs. It is not asked to give one up: it may be using it.
 GROWING_KINDS = frozenset({"disks[]", "nics[]"})

@@ -18,6 +18,7 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.base impor
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
     AuthenticationFailed,
     Busy,
+    DriverError,
     InsufficientResources,
     InvalidTemplate,
     TimedOut,
@@ -26,6 +27,9 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake import FakeDriver
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Span, Store, most_at_once
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import open_driver
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
+from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import changes
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction, PowerState
 
@@ -192,6 +196,17 @@ def test_the_guest_speaks_on_its_serial_line(store: Store, driver):
     assert Path(driver.find(WEB).serial_log).read_text() == "web is up\n"
     driver.delete(WEB)
     assert not list(store.directory.glob("*.log"))
+
+
+def test_a_vm_that_does_not_start_with_other_user_data_gets_no_fingerprint_for_data(store: Store, driver):
+    """Nobody here knows the old ones."""
+    driver.create(small(cloud_init={"user_data": "#one"}))
+    driver.power(WEB, PowerAction.ON, 10)
+    store.tell({"failures": [{"operation": "power_on", "times": 1}]})
+    want = small(cloud_init={"user_data": "#two"}, cpu={"count": 2})
+    with pytest.raises(DriverError):
+        ensure_present(driver, want, dry_run=False, allowed=Allowed(power_cycle=True))
+    assert changes(driver.find(WEB).definition, want) == ()
 
 
 def test_user_data_is_not_in_the_state_file(store: Store, driver):

@@ -32,7 +32,8 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
         "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "cpu.max_count", "memory_mib",
         "memory_max_mib", "disks[]", "disks[].size_mib", "nics[]", "nics[].network", "nics[].bridge", "nics[].mac",
         "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
-        "console.graphics", "console.serial_log",
+        "console.graphics", "console.serial_log", "cloud_init", "cloud_init.user_data", "cloud_init.meta_data",
+        "cloud_init.network_config",
     })  # fmt: skip
 
     def find(self, ref: VmRef) -> ObservedVm | None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
 from ...vm.changes import merged
+from ...vm.cloud_data import kept_data
 from ...vm.definition import Disk, VmDefinition
 from ...vm.states import PowerState
 
@@ -137,11 +138,14 @@ class World:
 
     def make(self, machine: Machine, want: VmDefinition, fields: set[str]) -> None:
         """The machine has these fields of its definition as wanted, and the files that go with them."""
-        after = merged(VmDefinition.from_dict(machine.definition), want).to_keep()
+        before = VmDefinition.from_dict(machine.definition)
+        after = replace(merged(before, want), cloud_init=kept_data(before.cloud_init, want.cloud_init)).to_dict()
         machine.name, machine.memory_mib = want.name, want.memory_mib
         machine.definition = {**(machine.definition or {}), **{name: after[name] for name in fields}}
         if "console" in fields and want.console.serial_log:
             self._home_of(want).volumes[serial_log_of(machine.uuid)] = 1
+        if "cloud_init" in fields:
+            self._home_of(want).volumes[f"{machine.uuid}-cloud-init.iso"] = 1
         if "disks" in fields:
             self._make_disks(machine.uuid, VmDefinition.from_dict(machine.definition).disks)
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...vm.changes import changes, merged
+from ...vm.cloud_data import kept_data
 from ...vm.definition import Disk, Nic, VmDefinition
 from ..errors import InsufficientResources
 from . import planning
 from .domain_xml import Source
 from .planning import PlannedDisk
 from .sdk import libvirt
+from .seeding import Reseeding, reseeding
 from .storage import MIB, Storage
 
 
@@ -35,6 +37,8 @@ class ChangePlan:
     #: The drive gets ``disc``, or is empty without one; else it stays as it is.
     changes_disc: bool
     disc: Source | None
+    #: Other data for cloud-init.
+    reseeding: Reseeding | None
     #: Where a serial log is to be kept that there is not yet.
     log_home: libvirt.virStoragePool | None
 
@@ -69,6 +73,7 @@ def plan_changes(
         lost_nics=tuple(nic.name for nic in now.nics if nic.name not in {nic.name for nic in want.nics}),
         changes_disc=changes_disc,
         disc=planning.find_cdrom(want, storage, []) if changes_disc else None,
+        reseeding=reseeding(before, now, want, storage),
         log_home=planning.home_of(want, storage) if want.console.serial_log and not now.console.serial_log else None,
     )
 
@@ -96,7 +101,8 @@ def _whole(old: Nic | None, nic: Nic) -> Nic:
     return nic if old is None else replace(nic, mac=nic.mac or old.mac, vlan=nic.vlan or old.vlan)
 
 
-def kept_after(kept: VmDefinition, want: VmDefinition) -> VmDefinition:
-    """The definition that the domain keeps. What cannot be changed stays: cloud-init's secrets are fingerprints there.
-    What cards are the XML itself tells."""
-    return replace(merged(kept, want), cloud_init=kept.cloud_init, nics=want.nics)
+def kept_after(kept: VmDefinition, plan: ChangePlan) -> VmDefinition:
+    """The definition that the domain keeps. cloud-init's secrets are fingerprints there. What cards are the XML itself
+    tells."""
+    data = kept_data(plan.now.cloud_init, plan.want.cloud_init) if plan.reseeding else kept.cloud_init
+    return replace(merged(kept, plan.want), cloud_init=data, nics=plan.want.nics)

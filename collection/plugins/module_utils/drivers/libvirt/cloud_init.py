@@ -30,12 +30,24 @@ def seed_image(want: VmDefinition, cloud_init: CloudInit) -> bytes:
     return written.getvalue()
 
 
+def user_data_in(image: bytes) -> str | None:
+    """The user data of such an image; None if it is none, or has none."""
+    read, disc = io.BytesIO(), pycdlib.PyCdlib()
+    try:
+        disc.open_fp(io.BytesIO(image))
+        disc.get_file_from_iso_fp(read, joliet_path="/user-data")
+        disc.close()
+        return read.getvalue().decode()
+    except (pycdlib.pycdlibexception.PyCdlibException, ValueError):
+        return None
+
+
 def _files(want: VmDefinition, cloud_init: CloudInit) -> dict[str, str]:
     """cloud-init wants user data and meta data to be there, even if empty."""
     files = {
         "user-data": cloud_init.user_data or "",
         "meta-data": cloud_init.meta_data if cloud_init.meta_data is not None else default_meta_data(want),
     }
-    if cloud_init.network_config is not None:
+    if cloud_init.network_config:
         files["network-config"] = cloud_init.network_config
     return files

@@ -78,7 +78,7 @@ class Domain:
 
     @property
     def has_seed(self) -> bool:
-        return self.root.find(f"devices/disk/alias[@name='{names.SEED}']") is not None
+        return seed_node(self.root) is not None
 
 
 def firmware_of(root: Element) -> Firmware:
@@ -139,6 +139,11 @@ def aliased(root: Element) -> dict[str, Element]:
     nodes = [*root.findall("devices/disk"), *root.findall("devices/interface")]
     told = ((attribute_of(node, "alias", "name"), node) for node in nodes)
     return {alias: node for alias, node in told if alias and alias.startswith((names.DISK, names.NIC))}
+
+
+def seed_node(root: Element) -> Element | None:
+    """The drive that cloud-init's image is in."""
+    return root.find(f"devices/disk/alias[@name='{names.SEED}']/..")
 
 
 def cdrom_node(root: Element) -> Element | None:

@@ -136,8 +136,8 @@ def _add_devices(devices: Element, want: VmDefinition, media: Media) -> None:
     if media.cdrom:
         add_cdrom(devices, names.CDROM, media.cdrom, next(free["sd"]))
     if media.seed:
-        bus = _seed_bus(want)
-        _add_seed(devices, bus, media.seed, next(free[TARGETS[bus]]))
+        bus = seed_bus(want)
+        add_seed(devices, bus, media.seed, next(free[TARGETS[bus]]))
     for nic in want.nics:
         add_nic(devices, nic)
     add_serial(devices, media.serial_log)
@@ -160,12 +160,12 @@ def add_cdrom(devices: Element, alias: str, source: Source | None, target: str) 
     SubElement(node, "alias", name=alias)
 
 
-def _seed_bus(want: VmDefinition) -> DiskBus:
+def seed_bus(want: VmDefinition) -> DiskBus:
     """The bus of the boot disk: the guest can read that one. Kernels made for clouds have no drivers for SATA."""
     return want.disks[0].bus if want.disks else DiskBus.VIRTIO
 
 
-def _add_seed(devices: Element, bus: DiskBus, source: Source, target: str) -> None:
+def add_seed(devices: Element, bus: DiskBus, source: Source, target: str) -> None:
     """A disk that cannot be written, where there is such a thing: on SATA there is not."""
     if bus is DiskBus.SATA:
         add_cdrom(devices, names.SEED, source, target)

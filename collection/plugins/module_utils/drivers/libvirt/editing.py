@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ...vm.definition import BootDevice, Disk, DiskBus, Graphics, Nic, VmDefinition
 from . import names
-from .devices import Domain, cdrom_node, disk_nodes, nic_nodes
+from .devices import Domain, cdrom_node, disk_nodes, nic_nodes, seed_node
 from .domain_xml import (
     BOOT_DEVICES,
     KEPT,
@@ -20,12 +20,14 @@ from .domain_xml import (
     add_disk,
     add_nic,
     add_screen,
+    add_seed,
     add_serial,
     add_text,
     kept_text,
     letters,
     only,
     put_in,
+    seed_bus,
     set_cpu,
     set_log,
     set_memory,
@@ -136,3 +138,13 @@ class Editor:
             set_log(line, path)
         if path and not lines:
             add_serial(self._devices, path)
+
+    def put_seed(self, source: Source, want: VmDefinition) -> Element:
+        """cloud-init's image into its drive, which is added if there is none. Gives the drive's element."""
+        drive = seed_node(self.root)
+        if drive is None:
+            bus = seed_bus(want)
+            add_seed(self._devices, bus, source, self._free_target(bus))
+            return self._devices.findall("disk")[-1]
+        put_in(drive, source)
+        return drive

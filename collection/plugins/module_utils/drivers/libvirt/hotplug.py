@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from xml.etree.ElementTree import Element
 
@@ -16,8 +16,8 @@ from ...vm.hot import can_be_hot
 from ..errors import TimedOut
 from . import names
 from .changing import ChangePlan, part_of
-from .devices import Domain, aliased, cdrom_node, disk_nodes, nic_nodes
-from .domain_xml import Source
+from .devices import Domain, aliased, cdrom_node, disk_nodes, nic_nodes, seed_node
+from .domain_xml import Media
 from .editing import Editor, xml_of
 from .making import Making
 from .sdk import libvirt
@@ -54,6 +54,10 @@ def _fits(told: Domain, change: Change) -> bool:
             return change.before is not None and part_of(change.path) in nic_nodes(told)
         case "cdrom":
             return cdrom_node(told.root) is not None
+        case "cloud_init.user_data" | "cloud_init.meta_data" | "cloud_init.network_config":
+            # On other buses than SATA the drive is a disk, in which nothing can be changed.
+            drive = seed_node(told.root)
+            return drive is not None and drive.get("device") == "cdrom"
     return True
 
 
@@ -81,9 +85,9 @@ def free_ports(root: Element) -> int:
 
 
 @contextmanager
-def changed(domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source], making: Making) -> Iterator[None]:
+def changed(domain: libvirt.virDomain, plan: ChangePlan, made: Media, making: Making) -> Iterator[None]:
     """The guest has the changes in the block: what it may refuse comes first, what cannot be undone last. ``made`` are
-    the added disks.
+    the added disks, and cloud-init's new image.
 
     If the block or a change fails, the guest gets back what it had, as far as it lets go of what it got: ``making`` is
     told of cards that stay, and keeps the volumes of disks that do. The configuration is the caller's to put back.
@@ -94,7 +98,7 @@ def changed(domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Sour
         if plan.want.memory_mib != plan.now.memory_mib:
             undo.callback(_try, domain.setMemoryFlags, plan.now.memory_mib * KIB_PER_MIB, NOW)
             _set_memory(domain, plan.want.memory_mib)
-        for old, new in _replaced(Domain(xml), plan, editor):
+        for old, new in _replaced(Domain(xml), plan, editor, made):
             undo.callback(_try, domain.updateDeviceFlags, old, NOW)
             domain.updateDeviceFlags(new, BOTH)
         if plan.want.cpu.count != plan.now.cpu.count:
@@ -108,7 +112,7 @@ def changed(domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Sour
         undo.pop_all()
 
 
-def _replaced(before: Domain, plan: ChangePlan, editor: Editor) -> Iterator[tuple[str, str]]:
+def _replaced(before: Domain, plan: ChangePlan, editor: Editor, made: Media) -> Iterator[tuple[str, str]]:
     """Cards on another network and the drive with another disc, each with what was in its place."""
     cards, drive = nic_nodes(before), cdrom_node(before.root)
     for nic in plan.nics:
@@ -116,11 +120,14 @@ def _replaced(before: Domain, plan: ChangePlan, editor: Editor) -> Iterator[tupl
             yield xml_of(cards[nic.name]), xml_of(editor.set_nic(nic))
     if plan.changes_disc and drive is not None:
         yield xml_of(drive), xml_of(editor.put_disc(plan.disc))
+    seed = seed_node(before.root)
+    if made.seed and seed is not None:
+        yield xml_of(seed), xml_of(editor.put_seed(made.seed, plan.want))
 
 
-def _added(plan: ChangePlan, editor: Editor, made: Mapping[str, Source]) -> Iterator[str]:
+def _added(plan: ChangePlan, editor: Editor, made: Media) -> Iterator[str]:
     for planned in plan.added:
-        yield xml_of(editor.add_disk(planned.disk, made[planned.disk.name]))
+        yield xml_of(editor.add_disk(planned.disk, made.disks[planned.disk.name]))
     for nic in plan.nics:
         if nic.name in plan.new_nics:
             yield xml_of(editor.set_nic(nic))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from ...vm.definition import Firmware, VmDefinition
+from ...vm.definition import CloudInit, Firmware, VmDefinition
 from . import names
 from .cloud_init import seed_image
 from .domain_xml import Media, Source
@@ -80,8 +80,12 @@ class Making:
     def _seed(self, want: VmDefinition, plan: Plan) -> Source | None:
         if want.cloud_init is None or plan.home is None:
             return None
-        content = seed_image(want, want.cloud_init)
-        volume = self._volume(plan.home, volume_xml(names.seed_volume(self._identity), "raw", len(content)))
+        return self.seed(want, want.cloud_init, plan.home, names.seed_volume(self._identity))
+
+    def seed(self, want: VmDefinition, data: CloudInit, home: libvirt.virStoragePool, name: str) -> Source:
+        """An image of cloud-init's data."""
+        content = seed_image(want, data)
+        volume = self._volume(home, volume_xml(name, "raw", len(content)))
         self._storage.fill(volume, content)
         return self._storage.source_of(volume)
 

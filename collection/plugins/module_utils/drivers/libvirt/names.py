@@ -55,6 +55,15 @@ def seed_volume(identity: str) -> str:
     return f"{prefix(identity)}cloud-init.iso"
 
 
+def next_seed_volume(identity: str) -> str:
+    """One beside those that there are: other data get another image, so that the old one is there until they are in."""
+    return f"{prefix(identity)}cloud-init-{secrets.token_hex(4)}.iso"
+
+
+def is_seed_volume(identity: str, volume: str) -> bool:
+    return re.fullmatch(f"{re.escape(prefix(identity))}cloud-init(-[0-9a-f]{{8}})?\\.iso", volume) is not None
+
+
 def unfinished_template(identity: str, volume: str) -> str:
     """A template while it is made: nobody takes it for one, and it goes with its VM."""
     return f"{prefix(identity)}{volume}.unfinished"

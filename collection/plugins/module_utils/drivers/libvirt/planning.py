@@ -78,6 +78,7 @@ def plan(want: VmDefinition, storage: Storage) -> Plan:
 
 
 def home_of(want: VmDefinition, storage: Storage) -> libvirt.virStoragePool:
+    """Where a VM's small files go."""
     return storage.pool(want.disks[0].pool if want.disks else DEFAULT_POOL)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ from . import hotplug, names, planning, power
 from .changing import ChangePlan, kept_after, plan_changes
 from .connection import is_test
 from .devices import Domain
-from .domain_xml import Source
+from .domain_xml import Media
 from .editing import Editor
 from .looking import INACTIVE, Looking
 from .making import Making
@@ -30,7 +30,10 @@ from .storage import MIB
 WHOLE = INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
 
 
-BY_QEMU_ALONE = frozenset({"disks[].size_mib", "cpu.max_count", "memory_max_mib", "console.serial_log"})
+BY_QEMU_ALONE = frozenset({
+    "disks[].size_mib", "cpu.max_count", "memory_max_mib", "console.serial_log", "cloud_init", "cloud_init.user_data",
+    "cloud_init.meta_data", "cloud_init.network_config",
+})  # fmt: skip
 CHANGEABLE = BY_QEMU_ALONE | {
     "name", "description", "tags", "cpu.count", "cpu.cores_per_socket", "memory_mib", "disks[]", "nics[]",
     "nics[].network", "nics[].bridge", "nics[].mac", "nics[].model", "nics[].vlan", "boot_order", "cdrom", "autostart",
@@ -44,7 +47,7 @@ class Reconfiguring(Looking):
 
     @property
     def changeable(self) -> frozenset[str]:
-        """The mock has volumes of a fixed size, and guests that have no limits to grow to and say nothing."""
+        """The mock has volumes of a fixed size, and guests that have no limits to grow to, say and read nothing."""
         return CHANGEABLE - BY_QEMU_ALONE if is_test(self._url) else CHANGEABLE
 
     def hot(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> frozenset[str]:  # noqa: ARG002  # changes say it
@@ -74,20 +77,44 @@ class Reconfiguring(Looking):
             self._remove_stale(domain, plan)
             with self._all_or_nothing(making, tried):
                 # That may take long, and somebody else be quicker.
-                made = {planned.disk.name: making.disk(planned) for planned in plan.added}
+                made = self._made(domain, plan, making)
                 self._refuse_changed_meanwhile(domain, plan, running=running)
                 with self._old_definition_after_failure(plan):
                     if running:
                         with hotplug.changed(domain, plan, made, making):
-                            self._keep(domain, want)
+                            self._keep(domain, plan)
                             self._set_autostart(domain, plan)
                     else:
-                        self._define(domain, plan, made, self._log_of(domain, plan, making))
+                        self._define(domain, plan, replace(made, serial_log=self._log_of(domain, plan, making)))
                         self._rename(domain, want.name)
                         self._set_autostart(domain, plan)
-        with self._saying_what_is_left(tried, lambda: self._volumes_of(domain, plan.removed)):
-            for name in self._volumes_of(domain, plan.removed):
+        with self._saying_what_is_left(tried, lambda: self._gone(domain, plan)):
+            for name in self._gone(domain, plan):
                 self._storage.remove(self._storage.owned(domain.UUIDString())[name])
+
+    def _made(self, domain: libvirt.virDomain, plan: ChangePlan, making: Making) -> Media:
+        disks = {planned.disk.name: making.disk(planned) for planned in plan.added}
+        other = plan.reseeding
+        if other is None:
+            return Media(disks=disks)
+        want = replace(plan.want, uuid=domain.UUIDString())
+        return Media(
+            disks=disks, seed=making.seed(want, other.data, other.home, names.next_seed_volume(want.identity))
+        )  # fmt: skip
+
+    def _gone(self, domain: libvirt.virDomain, plan: ChangePlan) -> tuple[str, ...]:
+        """Volumes of what the change has removed."""
+        return self._volumes_of(domain, plan.removed) + self._idle_seeds(domain, plan)
+
+    def _idle_seeds(self, domain: libvirt.virDomain, plan: ChangePlan) -> tuple[str, ...]:
+        """Images of data for cloud-init that were made for the domain and are not in its drive, if it gets another."""
+        if plan.reseeding is None:
+            return ()
+        identity, used = domain.UUIDString(), hotplug.files_of(domain)
+        made = self._storage.owned(identity).items()
+        return tuple(
+            name for name, volume in made if names.is_seed_volume(identity, name) and volume.path() not in used
+        )
 
     def _plan_changes(self, ref: VmRef, want: VmDefinition) -> tuple[libvirt.virDomain, ChangePlan]:
         """The domain, if it can be made as wanted, and what that takes."""
@@ -161,34 +188,39 @@ class Reconfiguring(Looking):
         before = self._storage.owned(domain.UUIDString()).get(names.serial_volume(domain.UUIDString()))
         return before.path() if before else making.serial_log(plan.log_home)
 
-    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, made: Mapping[str, Source], log: str | None) -> None:
+    def _define(self, domain: libvirt.virDomain, plan: ChangePlan, made: Media) -> None:
         editor = Editor(plan.before, plan.now)
-        for planned in plan.added:
-            editor.add_disk(planned.disk, made[planned.disk.name])
-        for disk in plan.removed:
-            editor.remove_disk(disk.name)
+        self._put_media(editor, plan, made)
         for nic in plan.nics:
             editor.set_nic(nic)
         for name in plan.lost_nics:
             editor.remove_nic(name)
-        if plan.changes_disc:
-            editor.put_disc(plan.disc)
         if plan.want.boot_order != plan.now.boot_order:
             editor.boot_from(plan.want.boot_order)
         editor.show(plan.want.console.graphics)
-        editor.log_to(log)
-        editor.keep(kept_after(Domain(plan.before).kept or plan.want, plan.want))
+        editor.keep(kept_after(Domain(plan.before).kept or plan.want, plan))
         self._connection.defineXML(editor.xml)
         for disk in plan.grown:
             volume = self._storage.owned(domain.UUIDString())[names.disk_volume(domain.UUIDString(), disk)]
             self._storage.grow(volume, (disk.size_mib or 0) * MIB)
 
-    def _keep(self, domain: libvirt.virDomain, want: VmDefinition) -> None:
+    def _put_media(self, editor: Editor, plan: ChangePlan, made: Media) -> None:
+        for planned in plan.added:
+            editor.add_disk(planned.disk, made.disks[planned.disk.name])
+        for disk in plan.removed:
+            editor.remove_disk(disk.name)
+        if plan.changes_disc:
+            editor.put_disc(plan.disc)
+        if made.seed:
+            editor.put_seed(made.seed, plan.want)
+        editor.log_to(made.serial_log)
+
+    def _keep(self, domain: libvirt.virDomain, plan: ChangePlan) -> None:
         """What was plugged in is in libvirt's configuration already; the rest of the definition is not."""
         xml = domain.XMLDesc(WHOLE)
-        kept = Domain(xml).kept or want
+        kept = Domain(xml).kept or plan.want
         editor = Editor(xml, kept)
-        editor.keep(kept_after(kept, want))
+        editor.keep(kept_after(kept, plan))
         self._connection.defineXML(editor.xml)
 
     def _set_autostart(self, domain: libvirt.virDomain, plan: ChangePlan) -> None:
@@ -200,9 +232,10 @@ class Reconfiguring(Looking):
             domain.rename(name, 0)
 
     def _remove_stale(self, domain: libvirt.virDomain, plan: ChangePlan) -> None:
-        """Volumes under the names of disks that are to be made, which a killed change left; the domain has none of
-        them, or they would not be made."""
-        for name in self._volumes_of(domain, tuple(planned.disk for planned in plan.added)):
+        """What a killed change left: volumes under the names of disks that are to be made, and images of data for
+        cloud-init. The domain has none of them, or they would not be made."""
+        stale = self._volumes_of(domain, tuple(planned.disk for planned in plan.added))
+        for name in stale + self._idle_seeds(domain, plan):
             self._storage.remove(self._storage.owned(domain.UUIDString())[name])
 
     def _volumes_of(self, domain: libvirt.virDomain, disks: tuple[Disk, ...]) -> tuple[str, ...]:
