@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging.config
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -85,6 +86,13 @@ def _migrated_app() -> Flask:
     return app
 
 
+def _keep_shared() -> None:
+    """Workers share the memory of what is loaded by now. A garbage collector that looks through it writes into it, and
+    so gives each worker a copy of its own."""
+    gc.collect()
+    gc.freeze()
+
+
 def _log_configuration(settings: Settings) -> dict[str, Any]:
     """Raises ClickException for a form of logs that there is not."""
     try:
@@ -107,6 +115,7 @@ def api(bind: str | None, workers: int, threads: int) -> None:
         "worker_class": "gthread",
         "proc_name": "millwright-api",
         "logconfig_dict": _log_configuration(settings),
+        "pre_fork": lambda _server, _worker: _keep_shared(),
         "post_fork": lambda _server, worker: end_with_parent(worker.ppid),
         # It would be a file in the user's home, the same one for all APIs of the user.
         "control_socket_disable": True,
