@@ -34,7 +34,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     # progress says how far an operation is to whoever runs it: any driver may, and it knows no driver.
     "module_utils/drivers/fake": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/snapshots",
-        "module_utils/drivers/hot", "module_utils/drivers/capture", "module_utils/progress",
+        "module_utils/drivers/hot", "module_utils/drivers/capture", "module_utils/drivers/mending",
+        "module_utils/progress",
     },
     # alone keeps processes of one host apart, and knows no driver either.
     "module_utils/drivers/libvirt": {

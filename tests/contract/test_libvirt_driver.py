@@ -13,6 +13,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -867,11 +868,65 @@ def test_a_guest_that_runs_otherwise_than_its_vm_is_defined_is_told(qemu: Libvir
     xml = ElementTree.tostring(gone, encoding="unicode")
     domain_of(qemu).detachDeviceFlags(xml, libvirt.VIR_DOMAIN_AFFECT_LIVE)
     wait_until(lambda: "ua-disk-bulk" not in domain_of(qemu).XMLDesc(0), 20, "the guest to let the disk go")
-    done = ensure_present(qemu, want, dry_run=True)
-    told = {one["path"]: (one["defined"], one["running"]) for one in done.to_dict()["vm"]["live_differences"]}
-    assert (done.changed, told.keys(), told["cpu.count"]) == (False, {"cpu.count", "disks[bulk]"}, (1, 2))
+    told = {one.path: (one.before, one.after) for one in qemu.find(WEB).live}
+    assert (told.keys(), told["cpu.count"]) == ({"cpu.count", "disks[bulk]"}, (1, 2))
+    for dry_run in (True, False):
+        done = ensure_present(qemu, want, dry_run=dry_run)
+        assert (done.changed, done.mended, done.changes, done.hot) == (True, ("disks[bulk]",), (), ())
+        assert [one.path for one in done.after.live] == ["cpu.count"]
+    assert not ensure_present(qemu, want, dry_run=False).changed
+    cycle = Allowed(power_cycle=True, shutdown_timeout=1)
+    for dry_run in (True, False):
+        done = ensure_present(qemu, want, dry_run=dry_run, allowed=cycle)
+        assert (done.changed, done.mended, done.power_cycled, done.after.live) == (True, ("cpu.count",), True, ())
+    assert not ensure_present(qemu, want, dry_run=False, allowed=cycle).changed
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_guest_gets_back_what_somebody_changed_or_added_in_one_place_only(qemu: LibvirtDriver):
+    lan, other = qemu.peer.network, f"{BRIDGE}other"
+    qemu._connection.networkCreateXML(f"<network><name>{other}</name><bridge name='{other}'/></network>")
+    more = {"cpu": {"count": 1, "max_count": 3}, "cdrom": add_disc(qemu, "a.iso")}
+    qemu.create(wanted(qemu, **more))
+    qemu.power(WEB, PowerAction.ON, 60)
+    domain = domain_of(qemu)
+
+    def change(old: str, new: str) -> None:
+        xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
+        assert old in xml
+        qemu._connection.defineXML(xml.replace(old, new))
+
+    # The configuration alone: another network, processors, a disc and a card.
+    back = f"<source network='{lan}'/><model type='virtio'/><alias name='ua-nic-back'/>"
+    domain.attachDeviceFlags(f"<interface type='network'>{back}</interface>", libvirt.VIR_DOMAIN_AFFECT_CONFIG)
+    change(f"<source network='{lan}'/>", f"<source network='{other}'/>")
+    change("current='1'", "current='2'")
+    change("/a.iso", f"/{Path(add_disc(qemu, 'b.iso')).name}")
+    want = qemu.find(WEB).definition
+    paths = ("cdrom", "cpu.count", "nics[back]", "nics[front].network")
+    assert tuple(sorted(one.path for one in qemu.find(WEB).live)) == paths
+    done = ensure_present(qemu, want, dry_run=False)
+    assert (tuple(sorted(done.mended)), done.after.live, done.power_cycled) == (paths, (), False)
+    assert not ensure_present(qemu, want, dry_run=False).changed
     for action in (PowerAction.OFF, PowerAction.ON):
         assert ensure_power(qemu, WEB, action, timeout=60, dry_run=False).after.live == ()
+    assert changes(qemu.find(WEB).definition, want) == ()
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_a_card_that_is_another_one_is_not_moved_while_the_guest_runs(qemu: LibvirtDriver):
+    other = f"{BRIDGE}other"
+    qemu._connection.networkCreateXML(f"<network><name>{other}</name><bridge name='{other}'/></network>")
+    want = wanted(qemu)
+    qemu.create(want)
+    qemu.power(WEB, PowerAction.ON, 60)
+    xml = domain_of(qemu).XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE).replace(qemu.peer.network, other)
+    qemu._connection.defineXML(xml.replace("<model type='virtio'/>", "<model type='e1000'/>"))
+    done = ensure_present(qemu, replace(want, nics=qemu.find(WEB).definition.nics), dry_run=False)
+    paths = {one.path for one in done.after.live}
+    assert (done.changed, paths) == (False, {"nics[front].model", "nics[front].network"})
 
 
 @pytest.mark.qemu

@@ -14,7 +14,7 @@ from typing import Any
 
 from .drivers.base import Capability, KeptDisk, ObservedVm, VmDriver, VmRef
 from .drivers.errors import Conflict, InvalidTransition, Unsupported, VmNotFound, deciding, seeing
-from .reconfigure import NOTHING, Allowed, plan_changes, shut_down
+from .reconfigure import NOTHING, Allowed, ChangePlan, plan_changes, shut_down
 from .vm.changes import Change, merged
 from .vm.definition import Firmware, VmDefinition
 from .vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
@@ -36,6 +36,8 @@ class Result:
     kept: tuple[KeptDisk, ...] = ()
     #: Paths of the changes that were made while the VM ran.
     hot: tuple[str, ...] = ()
+    #: Paths of what the guest ran otherwise than its VM is defined, and does no more.
+    mended: tuple[str, ...] = ()
     #: The VM was on, was shut down for the changes, and is on again.
     power_cycled: bool = False
 
@@ -47,14 +49,17 @@ class Result:
             "changed": self.changed, "vm": after, "before": before,
             "changes": [change.to_dict() for change in self.changes], "removed": list(self.removed),
             "kept": kept,
-            "hot": list(self.hot), "power_cycled": self.power_cycled,
+            "hot": list(self.hot), "mended": list(self.mended), "power_cycled": self.power_cycled,
             "diff": {"before": _shown(before), "after": {**_shown(after), **({"kept": kept} if kept else {})}},
         }  # fmt: skip
 
 
 def _shown(vm: dict[str, Any] | None) -> dict[str, Any]:
     """What a person compares: the definition and the power state."""
-    return {"power": vm["power"], **(vm["definition"] or {"name": vm["name"]})} if vm else {}
+    if vm is None:
+        return {}
+    apart = {"live_differences": vm["live_differences"]} if vm["live_differences"] else {}
+    return {"power": vm["power"], **(vm["definition"] or {"name": vm["name"]}), **apart}
 
 
 def ensure_present(
@@ -114,16 +119,16 @@ def _update(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Al
         residue = driver.residue(plan.ref) if found.managed else ()
     if residue and not dry_run:
         driver.remove_residue(plan.ref)
-    if not plan.changes:
+    if not plan.acts:
         return Result(changed=bool(residue), before=found, after=found, removed=residue)
     if dry_run:
-        after = _as_wanted(found, want, cycles=plan.cycles)
+        after = _as_wanted(found, plan)
     else:
         plan.apply(driver)
         after = _read_back(driver, VmRef(name=want.name, uuid=found.uuid))
     return Result(
         changed=True, before=found, after=after, changes=plan.changes, removed=residue,
-        hot=tuple(sorted(plan.hot)), power_cycled=plan.cycles,
+        hot=tuple(sorted(plan.hot)), mended=tuple(one.path for one in plan.mended), power_cycled=plan.cycles,
     )  # fmt: skip
 
 
@@ -143,12 +148,11 @@ def _refuse_unsupported(driver: VmDriver, want: VmDefinition) -> None:
         raise Unsupported(f"{driver.hypervisor_type} cannot do what {', '.join(missing)} of VM {want.name!r} asks for")
 
 
-def _as_wanted(found: ObservedVm, want: VmDefinition, *, cycles: bool) -> ObservedVm:
+def _as_wanted(found: ObservedVm, plan: ChangePlan) -> ObservedVm:
     """What the definition says nothing of, such as the address of a network card, stays."""
-    definition = merged(found.definition, want) if found.definition else want
-    return replace(
-        found, name=want.name, managed=True, definition=definition, live=() if cycles else found.live
-    )  # fmt: skip
+    definition = merged(found.definition, plan.want) if found.definition else plan.want
+    live = tuple(one for one in found.live if one not in plan.mended)
+    return replace(found, name=plan.want.name, managed=True, definition=definition, live=live)
 
 
 def _read_back(driver: VmDriver, ref: VmRef) -> ObservedVm:

@@ -12,6 +12,7 @@ from typing import cast
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
 from .drivers.errors import Conflict, DriverError, InvalidTransition, TimedOut, Unsupported
 from .drivers.hot import HotDriver
+from .drivers.mending import MendingDriver
 from .drivers.snapshots import SnapshotDriver
 from .vm.changes import Change, changes, ejected, removed_disks, shrinking
 from .vm.definition import VmDefinition
@@ -56,8 +57,19 @@ class ChangePlan:
     changes: tuple[Change, ...]
     #: Paths of the changes that are made while the VM runs; all of them, or none.
     hot: frozenset[str]
+    #: Paths of what the guest runs otherwise than its VM is defined, and gets while it runs.
+    mends: frozenset[str]
     cycles: bool
     allowed: Allowed
+
+    @property
+    def acts(self) -> bool:
+        return bool(self.changes or self.mends or self.cycles)
+
+    @property
+    def mended(self) -> tuple[Change, ...]:
+        """The differences between guest and definition that there are no more afterwards."""
+        return tuple(one for one in self.found.live if self.cycles or one.path in self.mends)
 
     @property
     def ref(self) -> VmRef:
@@ -66,7 +78,7 @@ class ChangePlan:
     def apply(self, driver: VmDriver) -> None:
         """Make the changes. After a failure the VM is as it was, and in the power state in which it was."""
         if not self.cycles:
-            driver.update(self.ref, self.want, self.changes)
+            self._apply_as_it_runs(driver)
             return
         shut_down(driver, self.ref, self.allowed.shutdown_timeout, hard=self.allowed.shutdown_force)
         try:
@@ -80,6 +92,12 @@ class ChangePlan:
         except DriverError:
             self._go_back(driver)
             raise
+
+    def _apply_as_it_runs(self, driver: VmDriver) -> None:
+        if self.changes:
+            driver.update(self.ref, self.want, self.changes)
+        if self.mends:
+            cast(MendingDriver, driver).mend(self.ref)
 
     def _start(self, driver: VmDriver) -> None:
         driver.power(self.ref, PowerAction.ON, START_TIMEOUT)
@@ -106,13 +124,16 @@ def plan_changes(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowe
     _refuse_unchangeable(driver, found, differing)
     hot = _hot(driver, found, want, differing)
     cold = [change.path for change in differing if change.path not in hot]
-    cycles = bool(cold) and found.power is PowerState.ON and allowed.power_cycle
+    mends = _mends(driver, found)
+    apart = [one.path for one in found.live if one.path not in mends]
+    cycles = bool(cold or apart) and found.power is PowerState.ON and allowed.power_cycle
     if cold and found.power is not PowerState.OFF and not cycles:
         raise InvalidTransition(_needs_off(found, cold))
     _refuse_under_snapshots(driver, found, differing)
     return ChangePlan(
-        found=found, want=want, changes=differing, hot=frozenset() if cold else hot, cycles=cycles, allowed=allowed
-    )
+        found=found, want=want, changes=differing, hot=frozenset() if cold or cycles else hot, mends=mends,
+        cycles=cycles, allowed=allowed,
+    )  # fmt: skip
 
 
 def _refuse_unchangeable(driver: VmDriver, found: ObservedVm, differing: tuple[Change, ...]) -> None:
@@ -157,6 +178,12 @@ def _hot(driver: VmDriver, found: ObservedVm, want: VmDefinition, differing: tup
     if not differing or found.power is not PowerState.ON or Capability.HOT_CHANGES not in driver.capabilities:
         return frozenset()
     return cast(HotDriver, driver).hot(VmRef(name=found.name, uuid=found.uuid), want, differing)
+
+
+def _mends(driver: VmDriver, found: ObservedVm) -> frozenset[str]:
+    if not found.live or found.power is not PowerState.ON:
+        return frozenset()
+    return cast(MendingDriver, driver).mendable(VmRef(name=found.name, uuid=found.uuid), found.live)
 
 
 def _needs_off(found: ObservedVm, cold: list[str]) -> str:

@@ -189,7 +189,8 @@ vm:
     live_differences:
       description:
         - In what the guest that runs differs from RV(vm.definition), which is what its next start has, because somebody
-          changed only one of them. A power cycle brings both together.
+          changed only one of them. What a guest can get while it runs this module gives it; any power cycle brings both
+          together, and O(allow_power_cycle) allows one for it.
         - Told by libvirt, of one VM, not of a list. Memory within the limit of O(memory_max_mib) is not compared.
       type: list
       elements: dict
@@ -240,6 +241,11 @@ kept:
       why: Millwright did not make it
 hot:
   description: Paths of the changes that were made while the VM ran.
+  type: list
+  elements: str
+  returned: success
+mended:
+  description: Paths of the differences in RV(before.live_differences) that there are no more.
   type: list
   elements: str
   returned: success
@@ -324,7 +330,10 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
 
 def said_of_live(vm: ObservedVm) -> str:
     paths = ", ".join(change.path for change in vm.live)
-    return f"VM {vm.name!r} runs with another {paths} than it is defined with, until it is powered off and on again"
+    return (
+        f"VM {vm.name!r} runs with another {paths} than it is defined with, until it is powered off and on again; "
+        "allow_power_cycle: true does that"
+    )
 
 
 def said_of_cards(name: str, lost: list[Change]) -> str:

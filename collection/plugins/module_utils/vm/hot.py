@@ -26,3 +26,8 @@ def can_be_hot(change: Change, now: VmDefinition) -> bool:
     if change.kind == "memory_mib":
         return bool(change.after <= (now.memory_max_mib or 0))
     return change.kind in HOT_KINDS
+
+
+def mending(difference: Change) -> Change:
+    """The change of the guest that ends a difference between what its VM is defined to be and what runs."""
+    return Change(difference.path, difference.after, difference.before, secret=difference.secret)

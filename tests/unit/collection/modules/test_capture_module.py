@@ -21,8 +21,10 @@ ROOT = {"name": "root", "template": "/templates/guest.qcow2"}
 
 
 @pytest.fixture
-def run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Run:
+def run(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a module against a hypervisor that has the VM ``web``; gives its answer."""
+    # A module's process ends with it, and its warnings do.
+    monkeypatch.setattr("ansible.module_utils.common.warnings._global_warnings", {})
 
     def run_module(name: str, /, *, check: bool = False, **options: Any) -> dict[str, Any]:
         module = importlib.import_module(f"ansible_collections.millwright.virt.plugins.modules.{name}")
@@ -101,6 +103,30 @@ def test_a_guest_that_may_not_lose_its_power_runs_on_as_it_was(run: Run, tmp_pat
     now = run("vm_info")["vm"]
     assert (now["power"], now["definition"]["memory_mib"]) == ("on", 64)
     assert run("vm", **wanted)["power_cycled"] is True
+
+
+def test_what_a_guest_runs_otherwise_is_mended_or_told_with_what_mends_it(run: Run, tmp_path: Path):
+    store, wanted = Store(tmp_path), {"memory_mib": 64, "disks": [ROOT]}
+    assert run("vm_power", state="on")["changed"]
+    with store.change() as world:
+        [machine] = world.machines.values()
+        machine.live = [
+            {"path": "memory_mib", "before": 64, "after": 96},
+            {"path": "cdrom", "before": "", "after": "a"},
+        ]
+    planned = run("vm", check=True, **wanted)
+    done = run("vm", **wanted)
+    for one in (planned, done):
+        assert (one["changed"], one["mended"], one["changes"], one["power_cycled"]) == (True, ["cdrom"], [], False)
+        assert [apart["path"] for apart in one["vm"]["live_differences"]] == ["memory_mib"]
+        assert "live_differences" in one["diff"]["before"]
+    assert "allow_power_cycle: true does that" in json.dumps(done["warnings"])
+    again = run("vm", **wanted)
+    assert (again["changed"], again["mended"]) == (False, [])
+    cycled = run("vm", **wanted, allow_power_cycle=True)
+    assert (cycled["mended"], cycled["power_cycled"]) == (["memory_mib"], True)
+    assert (cycled["vm"]["live_differences"], cycled["vm"]["power"]) == ([], "on")
+    assert not run("vm", **wanted, allow_power_cycle=True)["changed"]
 
 
 def test_vm_power_takes_the_power_from_a_deaf_guest_if_it_is_forced(run: Run, tmp_path: Path):

@@ -11,19 +11,20 @@ from typing import ClassVar
 from ...vm.changes import Change
 from ...vm.definition import VmDefinition
 from ...vm.snapshots import Snapshot, WantedSnapshot
-from ...vm.states import POWER_GOAL, PowerAction
+from ...vm.states import POWER_GOAL, PowerAction, PowerState
 from ...vm.templates import Template, WantedTemplate
 from ..base import Capability, HostFacts, KeptDisk, ObservedVm, VmRef
 from ..capture import CaptureDriver
 from ..errors import DriverError, TimedOut, deciding
 from ..hot import HotDriver
+from ..mending import MendingDriver
 from ..snapshots import SnapshotDriver
 from . import foreign, refusals, snapshots, templates
 from .connection import FakeConnection
 from .world import Machine, World, serial_log_of
 
 
-class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
+class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, MendingDriver, CaptureDriver):
     """Keeps the contract's promises on a state file."""
 
     hypervisor_type: ClassVar[str] = "fake"
@@ -113,6 +114,19 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
             work.happens()
             return refusals.hot_paths(refusals.get(self._store.read(), ref), changes)
 
+    def mendable(self, ref: VmRef, differences: tuple[Change, ...]) -> frozenset[str]:
+        with self._work("mendable", ref.name) as work:
+            work.happens()
+            return refusals.mendable(refusals.get(self._store.read(), ref), differences)
+
+    def mend(self, ref: VmRef) -> None:
+        with self._work("mend", ref.name) as work:
+            work.happens()
+            with self._store.change() as world:
+                machine = refusals.get(world, ref)
+                ends = refusals.mendable(machine, machine.differences)
+                machine.live = [one for one in machine.live if one["path"] not in ends]
+
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         with self._work("update", ref.name) as work:
             machine = refusals.changeable(self._store.read(), ref, want)
@@ -179,6 +193,7 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
             if action is PowerAction.ON:
                 refusals.refuse_start(world, machine)
             machine.power = POWER_GOAL[action]
+            machine.live = [] if machine.power is PowerState.OFF else machine.live
             self._speak(machine, action)
 
     def snapshots(self, ref: VmRef) -> tuple[Snapshot, ...]:
@@ -254,7 +269,7 @@ class FakeDriver(FakeConnection, SnapshotDriver, HotDriver, CaptureDriver):
         return ObservedVm(
             disk_use={disk.name: world.size_of(disk) for disk in definition.disks} if definition else {},
             name=machine.name, uuid=machine.uuid, power=machine.power, managed=machine.managed,
-            definition=definition, half_deleted=world.is_half_deleted(machine),
+            definition=definition, half_deleted=world.is_half_deleted(machine), live=machine.differences,
             serial_log=str(self._store.directory / serial_log_of(machine.uuid)) if _logs(machine) else None,
         )  # fmt: skip
 

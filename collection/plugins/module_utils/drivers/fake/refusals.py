@@ -8,7 +8,7 @@ from __future__ import annotations
 from ...vm.changes import Change, same_changes
 from ...vm.changes import changes as compare
 from ...vm.definition import Disk, VmDefinition
-from ...vm.hot import can_be_hot
+from ...vm.hot import can_be_hot, mending
 from ...vm.states import POWER_FROM, POWER_GOAL, PowerAction, PowerState, refusal
 from ..base import VmRef
 from ..errors import (
@@ -152,6 +152,10 @@ def refuse_update(machine: Machine, want: VmDefinition, changes: tuple[Change, .
 def hot_paths(machine: Machine, changes: tuple[Change, ...]) -> frozenset[str]:
     now = VmDefinition.from_dict(machine.definition)
     return frozenset(change.path for change in changes if can_be_hot(change, now))
+
+
+def mendable(machine: Machine, differences: tuple[Change, ...]) -> frozenset[str]:
+    return hot_paths(machine, tuple(map(mending, differences)))
 
 
 def is_done(machine: Machine, action: PowerAction) -> bool:

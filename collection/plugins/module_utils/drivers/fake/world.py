@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ...vm.changes import merged
+from ...vm.changes import Change, merged
 from ...vm.cloud_data import kept_data
 from ...vm.definition import Disk, VmDefinition
 from ...vm.states import PowerState
@@ -44,11 +44,17 @@ class Machine:
     attached: list[str] = field(default_factory=list)
     #: Its removal has begun.
     removing: bool = False
+    #: In what it runs otherwise than ``definition`` says, as somebody else left it: the fields of Change.
+    live: list[dict[str, Any]] = field(default_factory=list)
     #: In the order in which they were taken; see snapshots.py.
     snapshots: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.power = PowerState(self.power)
+
+    @property
+    def differences(self) -> tuple[Change, ...]:
+        return tuple(Change(**one) for one in self.live)
 
     @property
     def managed(self) -> bool:

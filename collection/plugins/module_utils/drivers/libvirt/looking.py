@@ -23,6 +23,7 @@ from .devices import Domain
 from .faults import asking, unless
 from .leftovers import Leftovers, leftovers, markers
 from .making import Making
+from .mending import Apart
 from .observation import definition_of, disk_use
 from .overview import Overview
 from .sdk import libvirt, require
@@ -152,11 +153,17 @@ class Looking:
         )
 
     def _live(self, domain: libvirt.virDomain, told: Domain, definition: VmDefinition) -> tuple[Change, ...]:
-        if not domain.isActive():
-            return ()
-        runs = Domain(domain.XMLDesc(0))
-        seen = definition_of(runs, self._storage)
-        return live.differences(definition, told, seen, runs) if seen else ()
+        apart = self._apart(domain, told, definition)
+        return apart.differences if apart else ()
+
+    def _apart(self, domain: libvirt.virDomain, told: Domain, definition: VmDefinition) -> Apart | None:
+        """None for a domain that is off, and for a guest that cannot be told in the definition's words."""
+        runs = Domain(domain.XMLDesc(0)) if domain.isActive() else None
+        seen = definition_of(runs, self._storage) if runs else None
+        if runs is None or seen is None:
+            return None
+        differences = live.differences(definition, told, seen, runs)
+        return Apart(domain=domain, told=told, kept=definition, live=runs, runs=seen, differences=differences)
 
     def _addresses(self, domain: libvirt.virDomain, told: Domain, overview: Overview | None) -> tuple[str, ...]:
         """By lease; of one VM alone also by its agent, which may take seconds to say nothing."""

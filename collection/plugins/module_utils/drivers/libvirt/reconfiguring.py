@@ -23,6 +23,7 @@ from .domain_xml import Media
 from .editing import Editor
 from .looking import INACTIVE, Looking
 from .making import Making
+from .mending import Apart
 from .sdk import libvirt
 from .storage import MIB
 
@@ -56,6 +57,25 @@ class Reconfiguring(Looking):
             if not domain.isActive():
                 return frozenset()
             return hotplug.hot_paths(domain, self._now(domain, Domain(domain.XMLDesc(INACTIVE))), changes)
+
+    def mendable(self, ref: VmRef, differences: tuple[Change, ...]) -> frozenset[str]:
+        with self._looking(f"looking at how {ref} runs"):
+            apart = self._apart_now(ref)
+            return frozenset(one.path for one in differences) & apart.mendable if apart else frozenset()
+
+    def mend(self, ref: VmRef) -> None:
+        tried = f"giving the guest of {ref} what it is defined to have"
+        with self._looking(tried):
+            identity = self._present(ref).UUIDString()
+        with self._alone(identity, tried), self._asking(tried):
+            apart = self._apart_now(ref)
+            if apart:
+                apart.mend()
+
+    def _apart_now(self, ref: VmRef) -> Apart | None:
+        domain = self._present(ref)
+        told = Domain(domain.XMLDesc(INACTIVE))
+        return self._apart(domain, told, self._now(domain, told))
 
     def update(self, ref: VmRef, want: VmDefinition, changes: tuple[Change, ...]) -> None:
         tried = f"changing {ref}"
