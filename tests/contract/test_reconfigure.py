@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -171,6 +172,20 @@ def test_a_screen_and_a_serial_log_go_and_come_with_a_power_cycle(peer: Peer, dr
     ensure_present(driver, none, dry_run=False, allowed=CYCLE)
     driver.delete(WEB)
     assert peer.files(driver) == files
+
+
+def test_a_limit_that_nobody_repeats_gives_way(peer: Peer, driver: VmDriver):
+    if "cpu.max_count" not in driver.changeable:
+        pytest.skip("no limits here")
+    made(peer, driver, cpu={"count": 1, "max_count": 2}, memory_max_mib=96)
+    more = definition(peer, disks=[root(peer)], cpu={"count": 4, "cores_per_socket": 4}, memory_mib=128)
+    assert ensure_present(driver, more, dry_run=False).changed
+    assert changes(driver.find(WEB).definition, more) == ()
+    assert not ensure_present(driver, more, dry_run=False).changed
+    again = replace(more, description="changed once more")
+    assert ensure_present(driver, again, dry_run=False).changed
+    driver.power(WEB, PowerAction.ON, 60)
+    assert changes(driver.find(WEB).definition, again) == ()
 
 
 def test_a_drive_without_a_disc_is_none_and_takes_no_change(peer: Peer, driver: VmDriver):

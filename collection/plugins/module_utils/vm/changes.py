@@ -89,8 +89,18 @@ def _part_changes(before: Mapping[str, Any], after: Mapping[str, Any], path: str
 
 def merged(before: VmDefinition, after: VmDefinition) -> VmDefinition:
     """What a VM that was ``before`` is once it was made as ``after`` says: what that says nothing of stays."""
-    whole: VmDefinition = _merged(before, after)
-    return whole
+    return _within_limits(_merged(before, after))
+
+
+def _within_limits(whole: VmDefinition) -> VmDefinition:
+    """A limit of which nothing was said gives way to what was."""
+    cpu, memory_max_mib = whole.cpu, whole.memory_max_mib
+    if cpu.max_count is not None:
+        most = max(cpu.count, cpu.max_count)
+        cpu = replace(cpu, max_count=most - most % cpu.cores_per_socket)
+    if memory_max_mib is not None:
+        memory_max_mib = max(whole.memory_mib, memory_max_mib)
+    return replace(whole, cpu=cpu, memory_max_mib=memory_max_mib)
 
 
 def _merged(before: Any, after: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import Change, changes
+from ansible_collections.millwright.virt.plugins.module_utils.vm.changes import Change, changes, merged
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
 BEFORE = {
@@ -54,3 +54,13 @@ def test_what_is_not_said_is_not_compared():
 )
 def test_the_kind_of_a_change_leaves_the_name_of_the_part_out(path, kind):
     assert Change(path, None, None).kind == kind
+
+
+def test_a_limit_that_was_not_said_gives_way_to_what_was():
+    before = VmDefinition.from_dict({"name": "web", "memory_mib": 64, "memory_max_mib": 96, "cpu": {"max_count": 4}})
+    more = {"memory_mib": 128, "cpu": {"count": 3, "cores_per_socket": 3}}
+    whole = merged(before, VmDefinition.from_dict({"name": "web", **more}))
+    assert (whole.memory_max_mib, whole.cpu.max_count) == (128, 3)
+    assert VmDefinition.from_dict(whole.to_dict()) == whole
+    same = merged(before, VmDefinition.from_dict({"name": "web", "memory_mib": 32, "cpu": {"count": 2}}))
+    assert (same.memory_max_mib, same.cpu.max_count) == (96, 4)

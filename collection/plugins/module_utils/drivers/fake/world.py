@@ -147,7 +147,9 @@ class World:
         before = VmDefinition.from_dict(machine.definition)
         after = replace(merged(before, want), cloud_init=kept_data(before.cloud_init, want.cloud_init)).to_dict()
         machine.name, machine.memory_mib = want.name, want.memory_mib
-        machine.definition = {**(machine.definition or {}), **{name: after[name] for name in fields}}
+        # A limit of memory may have to give way.
+        made = fields | {"memory_max_mib"}
+        machine.definition = {**(machine.definition or {}), **{name: after[name] for name in made}}
         if "console" in fields and want.console.serial_log:
             self._home_of(want).volumes[serial_log_of(machine.uuid)] = 1
         if "cloud_init" in fields:
