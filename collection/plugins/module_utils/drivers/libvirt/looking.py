@@ -24,7 +24,7 @@ from .faults import asking, unless
 from .leftovers import Leftovers, leftovers, markers
 from .making import Making
 from .mending import Apart
-from .observation import definition_of, disk_use
+from .observation import as_it_runs, definition_of, disk_use
 from .overview import Overview
 from .sdk import libvirt, require
 from .storage import Storage
@@ -157,13 +157,13 @@ class Looking:
         return apart.differences if apart else ()
 
     def _apart(self, domain: libvirt.virDomain, told: Domain, definition: VmDefinition) -> Apart | None:
-        """None for a domain that is off, and for a guest that cannot be told in the definition's words."""
-        runs = Domain(domain.XMLDesc(0)) if domain.isActive() else None
-        seen = definition_of(runs, self._storage) if runs else None
-        if runs is None or seen is None:
+        """None for a domain that is off."""
+        if not domain.isActive():
             return None
-        differences = live.differences(definition, told, seen, runs)
-        return Apart(domain=domain, told=told, kept=definition, live=runs, runs=seen, differences=differences)
+        guest = Domain(domain.XMLDesc(0))
+        runs = as_it_runs(guest, definition, self._storage)
+        differences = live.differences(definition, told, runs, guest)
+        return Apart(domain=domain, told=told, kept=definition, live=guest, runs=runs, differences=differences)
 
     def _addresses(self, domain: libvirt.virDomain, told: Domain, overview: Overview | None) -> tuple[str, ...]:
         """By lease; of one VM alone also by its agent, which may take seconds to say nothing."""

@@ -68,6 +68,11 @@ def definition_of(domain: Domain, volumes: Volumes) -> VmDefinition | None:
     return told if kept else _within_rules(told)
 
 
+def as_it_runs(live: Domain, kept: VmDefinition, volumes: Volumes) -> VmDefinition:
+    """What the guest that runs is, in the words that the configuration keeps: its own are of the time of its start."""
+    return _told(live, kept, volumes)
+
+
 def _within_rules(told: VmDefinition) -> VmDefinition | None:
     try:
         return VmDefinition.from_dict(told.to_dict())
