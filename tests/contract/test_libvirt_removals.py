@@ -17,7 +17,8 @@ from peers import definition
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Conflict, NotFound, Unsupported
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, others
-from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
+from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
@@ -171,6 +172,20 @@ def test_an_overlay_that_no_vm_has_is_named_itself(mock: LibvirtDriver):
     with pytest.raises(Conflict, match=r"/default/mine\.qcow2 is an overlay on /default/.*-root\.qcow2 .* VM 'web'"):
         mock.delete(WEB)
     assert mock.find(WEB) is not None
+
+
+def test_a_disk_on_which_something_stands_is_not_removed_by_a_change_either(mock: LibvirtDriver):
+    disks = [{"name": name, "size_mib": 4, "pool": mock.peer.pool} for name in ("root", "data")]
+    mock.create(definition(mock.peer, disks=disks))
+    path = f"/default/{definition(mock.peer).identity}-data.qcow2"
+    mock.peer.make_foreign(mock, "leech")
+    mock.peer._plug(mock, "leech", mock.peer._volume(mock, "mine.qcow2", path))
+    files, want = volumes(mock), definition(mock.peer, disks=disks[:1])
+    for dry_run in (True, False):
+        with pytest.raises(Conflict, match=r"VM 'leech' has /default/mine\.qcow2, .*-data\.qcow2") as refused:
+            ensure_present(mock, want, dry_run=dry_run, allowed=Allowed(disk_removal=True))
+        assert not refused.value.begun
+    assert (len(mock.find(WEB).definition.disks), volumes(mock)) == (2, files)
 
 
 def test_an_overlay_in_the_vm_itself_goes_with_it(mock: LibvirtDriver):

@@ -58,4 +58,4 @@ def refuse_overlays(world: World, machine: Machine, *, foreign_disks: bool) -> N
     for base, overlay in _overlays(world, machine, [*own, *going(world, machine, foreign_disks=foreign_disks)]):
         owner = next((one.name for one in world.machines.values() if overlay in one.attached), None)
         has = f"VM {owner!r} has {overlay}, which is" if owner else f"{overlay} is"
-        raise Conflict(f"{has} an overlay on {base} and would be lost with it, so VM {machine.name!r} is not deleted")
+        raise Conflict(f"{has} an overlay on {base} of VM {machine.name!r} and would be lost with it")

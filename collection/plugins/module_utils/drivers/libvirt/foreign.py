@@ -108,8 +108,8 @@ def _standing(domain: Domain, base: str, overlay: str, who: Needs) -> str:
     owner = who.used.get(overlay)
     has = f"VM {owner!r} has {overlay}, which is" if owner else f"{overlay} is"
     return (
-        f"{has} an overlay on {base} and would be lost with it, so VM {domain.name!r} is not deleted; "
-        "flatten the overlay or remove it first"
+        f"{has} an overlay on {base} of VM {domain.name!r} and would be lost with it; flatten the overlay or remove it "
+        "first"
     )
 
 

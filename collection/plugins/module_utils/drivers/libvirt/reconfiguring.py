@@ -21,6 +21,7 @@ from .connection import is_test
 from .devices import Domain
 from .domain_xml import Media
 from .editing import Editor
+from .foreign import refuse_overlays
 from .looking import INACTIVE, Looking
 from .making import Making
 from .mending import Apart
@@ -151,7 +152,11 @@ class Reconfiguring(Looking):
                 f"VM {domain.name()!r} boots by UEFI, whose variables are in a file that libvirt names after the VM; "
                 "say where the file is (virsh edit, os/nvram) before the VM is renamed"
             )
-        return domain, plan_changes(before, self._now(domain, told), want, self._storage, self._connection)
+        plan = plan_changes(before, self._now(domain, told), want, self._storage, self._connection)
+        owned = self._storage.owned(told.uuid) if plan.removed else {}
+        going = [owned[name].path() for name in self._volumes_of(domain, plan.removed)]
+        refuse_overlays(told, going, self._storage, self._connection)
+        return domain, plan
 
     def _refuse_outdated(
         self, domain: libvirt.virDomain, differing: tuple[Change, ...], asked: tuple[Change, ...]
