@@ -13,6 +13,7 @@ from pathlib import Path
 from nacl.public import PublicKey, SealedBox
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.fake.store import Store, most_at_once
+from runner_service.contract.control import Drop
 from runner_service.contract.messages import Task
 from runner_service.contract.states import Event
 from runner_service.credentials import make_key
@@ -87,6 +88,26 @@ def test_a_runner_that_is_killed_in_the_middle_of_a_job_loses_and_doubles_nothin
     assert len(volumes(hypervisor)) == 1
     creates = [span for span in hypervisor.operations() if span.operation == "create"]
     assert [span.end is None for span in creates] == [True, False]
+
+
+def test_what_was_ended_without_its_runner_is_dropped_and_the_next_request_for_its_vm_goes_on(
+    api: Api, runner: RunnerProcess, hypervisor: Store
+) -> None:
+    hypervisor.tell({"delays": {"create": 600}})
+    ended = request(appliance("web"), url=at(hypervisor))
+    api.send(ended)
+    wait_until(lambda: volumes(hypervisor), 30, "the first half of create")
+    held = wait_until(lambda: api.read() and api.runners.get("runner") and api.runners["runner"].holds, 30, "a status")
+    assert held == (ended.id,)
+    api.tell(Drop(request_id=ended.id))
+    hypervisor.tell({})
+    api.send(request(chain("web", *UNDEPLOY), url=at(hypervisor)))
+    assert api.wait_for("web.unconfigure").event is Event.DONE
+    assert (power(hypervisor), volumes(hypervisor)) == ({}, [])
+    assert {update.event for update in api.updates if update.request_id == ended.id} == {Event.START}
+    wait_until(lambda: api.read() and not api.runners["runner"].holds, 30, "a status without any")
+    assert runner.stop() == 0
+    assert api.waiting() == 0
 
 
 def test_rubbish_goes_to_the_dead_letters_with_its_reason(api: Api, runner: RunnerProcess, hypervisor: Store) -> None:
