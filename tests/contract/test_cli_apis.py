@@ -99,6 +99,7 @@ TYPED = [
     "task abandon {task} --force --yes",
     "vm deploy idle --no-wait",
     "task abandon {task} --yes",
+    "task resend {task}",
     "task cancel {task}",
     "vm delete idle",
     "vapp deploy shop",

@@ -99,15 +99,32 @@ def cancel(session: Session, id: str, *, wait: bool) -> None:
 
 @task.command()
 @click.argument("id")
+@wait_option
+@pass_session
+def resend(session: Session, id: str, *, wait: bool) -> None:
+    """Send the messages of a task again that the broker has lost.
+
+    A message is lost for good when its queue was purged or deleted, or the broker came back from a backup; "task show"
+    says so when no runner and no queue has had it for two minutes. The runner that gets it looks first what is done
+    already. Exit code 1 if the task fails.
+    """
+    asked = session.client.post(TASK.one(find(session.client, TASK, id)["id"], "resend"))
+    if wait:
+        session.watch(asked["id"])
+    else:
+        session.made(asked, f"What is lost of task {asked['id']} is sent again. {how_to_watch(asked['id'])}")
+
+
+@task.command()
+@click.argument("id")
 @click.option("--force", is_flag=True, help="Also where nobody can tell whether the message is lost.")
 @yes_option
 @pass_session
 def abandon(session: Session, id: str, *, force: bool, yes: bool) -> None:
-    """End a task that no runner will ever end, as its message is lost.
+    """End a task that no runner is to end, as its message is lost.
 
-    A message is lost for good when its queue was purged or deleted, or the broker came back from a backup; "task show"
-    says so when no runner and no queue has had it for two minutes. The task, or one VM's part of it, fails; nothing is
-    taken back. VMs that were being worked on are UNKNOWN: "vm refresh" looks what they are. With --force a runner that
+    To have it carried out after all, "task resend" it. The task, or one VM's part of it, fails; nothing is taken
+    back. VMs that were being worked on are UNKNOWN: "vm refresh" looks what they are. With --force a runner that
     has it in hand is told to drop it where it stands; cancel it instead if a runner can still end it.
     """
     found = find(session.client, TASK, id)

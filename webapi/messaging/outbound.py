@@ -75,7 +75,7 @@ class Outbound:
 
     def _publish(self, request: outbox.Outgoing) -> None:
         queue = request.topology.in_queue_for(request.hypervisor_id)
-        headers = {AGAIN_HEADER: True} if request.again else None
+        headers = {AGAIN_HEADER: True, ATTEMPTS_HEADER: request.attempts} if request.again else None
         self._send(request.topology, REQUESTS_EXCHANGE, queue, request.body, headers)
 
     def _republish(self, topology: Topology, message: TaskRequest | Update, body: bytes, attempts: int) -> None:

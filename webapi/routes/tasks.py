@@ -11,7 +11,7 @@ from ..auth import asker
 from ..models import Task
 from ..schemas.base import page_of
 from ..schemas.tasks import AbandonInput, TaskList, TaskSchema, TaskSummarySchema
-from ..services import abandoning, cancelling, tasks
+from ..services import abandoning, cancelling, resending, tasks
 from ..services.paging import Page
 from .answers import Accepted, accepted
 from .strict import Blueprint
@@ -39,6 +39,14 @@ def get_task(task_id: str) -> Task:
 def cancel_task(task_id: str) -> Accepted:
     """Stop a task, or one VM's part of it. What it did is taken back; parts that have ended stay."""
     return accepted(cancelling.cancel(task_id, asker()))
+
+
+@blueprint.post("/<task_id>/resend")
+@blueprint.response(202, TaskSchema)
+def resend_task(task_id: str) -> Accepted:
+    """Have the messages of a task, or of one VM's part of it, sent again that the broker has lost. What is done already
+    is found done."""
+    return accepted(resending.resend(task_id, asker()))
 
 
 @blueprint.post("/<task_id>/abandon")

@@ -47,7 +47,7 @@ def _ask(task_id: str, by: str, *, force: bool) -> list[int]:
     open_ones = db.session.scalars(select(Request).where(Request.number.in_(numbers), Request.outcome.is_(None))).all()
     chosen = [request.number for request in open_ones if _may_end(request, force=force)]
     if not chosen:
-        raise Refused(_why_not(task, open_ones), code="task.not_lost", task_id=task.id, state=task.state)
+        raise Refused(why_not(task, open_ones, "abandoned"), code="task.not_lost", task_id=task.id, state=task.state)
     db.session.execute(
         update(Request).where(Request.number.in_(chosen)).values(abandoned_by=by, abandoned_at=utc_now())
     )
@@ -57,13 +57,12 @@ def _ask(task_id: str, by: str, *, force: bool) -> list[int]:
 
 
 def _may_end(request: Request, *, force: bool) -> bool:
-    if force:
-        return request.waits_in is None
-    return missing.is_lost(request) and missing.somebody_looks()
+    return request.waits_in is None if force else missing.is_known_to_be_lost(request)
 
 
-def _why_not(task: Task, requests: Sequence[Request]) -> str:
-    said = f"task {task.id} is not to be abandoned: "
+def why_not(task: Task, requests: Sequence[Request], what: str) -> str:
+    """Why its open requests do not count as lost."""
+    said = f"task {task.id} is not to be {what}: "
     if not any(request.waits_in is None for request in requests):
         return said + "it waits for its turn to be published; cancel it"
     out = [request for request in requests if request.waits_in is None]
@@ -73,7 +72,7 @@ def _why_not(task: Task, requests: Sequence[Request]) -> str:
         return said + f"runner {', '.join(sorted(names))} has it in hand; cancel it"
     return said + (
         f"that its message is lost is known only once a runner has been there for {missing.LOST_AFTER.seconds} seconds "
-        "without it, its queue was empty, and a relay was at work; wait, or cancel it, or force it"
+        "without it, its queue was empty, and a relay was at work; wait, or cancel it, or abandon it by force"
     )
 
 

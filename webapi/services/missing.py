@@ -122,7 +122,12 @@ def is_lost(request: Request) -> bool:
     return bool(is_out and request.missing_since and utc_now() - request.missing_since > LOST_AFTER)
 
 
-def somebody_looks() -> bool:
+def is_known_to_be_lost(request: Request) -> bool:
+    """And nobody can have found it since."""
+    return is_lost(request) and _somebody_looks()
+
+
+def _somebody_looks() -> bool:
     """Whether a relay is at work that would have noticed that a request is not missing any more."""
     row = db.session.get(Relay, Relay.APPLIES)
     return bool(row and row.seen_at and utc_now() - row.seen_at < _LOOKED_WITHIN)

@@ -43,6 +43,8 @@ class Outgoing:
     body: bytes
     #: It may have been published before.
     again: bool
+    #: How often runners were handed it, as far as we have heard.
+    attempts: int = 0
 
 
 #: Publishes a request to its datacenter's queue for its hypervisor, and returns when the broker has confirmed it, or
@@ -190,7 +192,7 @@ def _be_the_relay(bell: str | None = None) -> bool:
 def _publish(request: Request, topology: Topology, publish: Publish, *, again: bool) -> None:
     """One that the broker rejects ends as failed: it must not stand in the way of those behind it."""
     try:
-        publish(Outgoing(topology, request.hypervisor_id, str(request.body).encode(), again))
+        publish(Outgoing(topology, request.hypervisor_id, str(request.body).encode(), again, request.attempt))
         with logs.about(datacenter=topology.datacenter_id, task=request.task_id, request=request.id):
             log.info("request published, perhaps not for the first time" if again else "request published")
     except Rejected as error:

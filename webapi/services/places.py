@@ -119,7 +119,7 @@ _TEXTS: dict[WaitsFor, str] = {
 }
 
 
-_LOST = "a message that is lost: no runner has it, nor its queue; `millwright task abandon` ends it"
+_LOST = "a message that is lost, as no runner has it, nor its queue: `millwright task resend`, or `abandon`"
 
 
 def _as_runners_say(job: Waiting, waiting: WaitingJob, lane: LaneStatus | None) -> Wait:

@@ -37,6 +37,7 @@ from runner_service.contract.operations import Operation
 from runner_service.contract.states import Event
 from runner_service.contract.topology import (
     AGAIN_HEADER,
+    ATTEMPTS_HEADER,
     CONTROL_EXCHANGE,
     DEAD_EXCHANGE,
     REASON_HEADER,
@@ -81,9 +82,8 @@ class Site:
         self._taken: list[tuple[dict, bytes]] = []
         #: Of the request that was taken last.
         self.headers: dict = {}
-        self._consumers = [
-            self.channel.basic_consume(queue, self._take, auto_ack=True) for queue in self.topology.in_queues
-        ]
+        self._consumers: list[str] = []
+        self.take_requests()
         #: What the API has told all runners.
         self.told: list[Control] = []
         mine = self.channel.queue_declare("", exclusive=True).method.queue
@@ -122,6 +122,11 @@ class Site:
     def send_dead(self, body: bytes, reason: str) -> None:
         properties = pika.BasicProperties(headers={REASON_HEADER: reason})
         self.channel.basic_publish(DEAD_EXCHANGE, self.topology.dead_queue, body, properties, mandatory=True)
+
+    def take_requests(self) -> None:
+        """Those that are in their queues, and that come from now on."""
+        taking = (self.channel.basic_consume(queue, self._take, auto_ack=True) for queue in self.topology.in_queues)
+        self._consumers = list(taking)
 
     def take_no_more(self) -> None:
         """What comes from now on stays in its queue."""
@@ -209,7 +214,7 @@ def test_a_relay_that_dies_between_publishing_and_marking_publishes_again_the_sa
     with running(world, amqp_vhost_url):
         request = site.next_request()
     assert request == TaskRequest.decode(sent[0].body)
-    assert (sent[0].again, site.headers) == (False, {AGAIN_HEADER: True})
+    assert (sent[0].again, site.headers) == (False, {AGAIN_HEADER: True, ATTEMPTS_HEADER: 0})
 
 
 def test_two_relays_publish_every_request_once_and_apply_every_update_in_order(
@@ -556,7 +561,7 @@ def test_what_runners_say_is_shown_and_gives_waiting_jobs_their_places(
     assert site.channel.queue_declare(site.topology.status_queue, passive=True).method.message_count == 0
 
 
-def test_a_request_whose_queue_was_purged_is_found_to_be_lost_and_can_be_abandoned(
+def test_a_request_whose_queue_was_purged_is_found_to_be_lost_and_can_be_sent_again_or_abandoned(
     world: World, shop: Json, site: Site, amqp_vhost_url: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(missing, "_YOUNG", timedelta(0))
@@ -568,10 +573,13 @@ def test_a_request_whose_queue_was_purged_is_found_to_be_lost_and_can_be_abandon
         looks.append(request_ids)
         write_down(request_ids)
 
-    def abandoned() -> bool:
+    def accepted(how: str) -> bool:
         """A runner lives that has nothing."""
         site.speak(_status(sequence=next(sequence), partitions=(0, 1, 2, 3)))
-        return world.ask("POST", f"/tasks/{task['id']}/abandon").status_code == 202
+        return world.ask("POST", f"/tasks/{task['id']}/{how}").status_code == 202
+
+    def in_queue() -> int:
+        return site.channel.queue_declare(queue, passive=True).method.message_count
 
     monkeypatch.setattr(missing, "write_down", written)
     site.take_no_more()
@@ -579,15 +587,17 @@ def test_a_request_whose_queue_was_purged_is_found_to_be_lost_and_can_be_abandon
         task = world.post(f"/virtualappliances/{shop['id']}/deploy")
         [request] = world.requests(task)
         queue = site.topology.in_queue_for(request.hypervisor.id)
-        wait_until(
-            lambda: site.channel.queue_declare(queue, passive=True).method.message_count, DEADLINE, "the request"
-        )
-        wait_until(lambda: _unheld(world) or abandoned(), DEADLINE, "a runner that does not hold it")
+        wait_until(in_queue, DEADLINE, "the request")
+        wait_until(lambda: _unheld(world) or accepted("resend"), DEADLINE, "a runner that does not hold it")
         looked = len(looks)
-        wait_until(lambda: abandoned() or len(looks) > looked + 5, DEADLINE, "some looks")
+        wait_until(lambda: accepted("resend") or len(looks) > looked + 5, DEADLINE, "some looks")
         assert set(looks) == {frozenset()}
         site.channel.queue_purge(queue)
-        wait_until(abandoned, DEADLINE, "it to be lost")
+        wait_until(lambda: accepted("resend"), DEADLINE, "it to be lost")
+        site.take_requests()
+        assert site.next_request() == request
+        assert site.headers == {AGAIN_HEADER: True, ATTEMPTS_HEADER: 0}
+        wait_until(lambda: accepted("abandon"), DEADLINE, "it to be lost once more")
         assert _ended(world, task)["error"]["code"] == "request.abandoned"
         drop = Drop(request_id=request.id)
         site.hear(lambda message: message == drop)

@@ -155,10 +155,10 @@ class FakeApi:
         fake_tasks.end_early(task, self.rows["vms"], state)
         return task
 
-    def abandon(self, task: Json, *, force: bool) -> Json:
-        """As if a runner had none of it in hand yet."""
+    def act_on_lost(self, task: Json, *, force: bool = False) -> Json:
+        """To abandon it, or to send it again. As if a runner had none of it in hand yet."""
         if not (task["ended_at"] or force):
-            raise Refusal(409, "task.not_lost", f"task {task['id']} is not to be abandoned: cancel it")
+            raise Refusal(409, "task.not_lost", f"task {task['id']} is not lost: cancel it")
         return self.cancel(task, state="FINISHED_UNSUCCESSFULLY")
 
     def delete(self, collection: str, row: Json) -> None:
@@ -175,7 +175,7 @@ class FakeApi:
         if collection == "deadletters":
             return fake_traces.requeue(row)
         if collection == "tasks":
-            return self.abandon(row, **body) if action == "abandon" else self.cancel(row)
+            return self.cancel(row) if action == "cancel" else self.act_on_lost(row, **body)
         if collection == "hypervisors":
             return self.task("DISCOVER", "hypervisor", row, [("discover", None)])
         if collection == "virtualappliances":

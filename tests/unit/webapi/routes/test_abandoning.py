@@ -137,7 +137,7 @@ def test_a_task_says_that_its_message_is_lost_and_so_do_the_figures(world: World
     lose()
     begun, behind, other, _ = jobs_of(world.get(f"/tasks/{deploy['id']}"))
     assert (begun["state"], begun["waits_for"]["for"]) == ("STARTED", "lost")
-    assert "millwright task abandon" in begun["waits_for"]["text"]
+    assert "millwright task resend" in begun["waits_for"]["text"]
     assert (behind["waits_for"]["for"], other["waits_for"]["for"]) == ("turn", "queue")
     assert "millwright_lost_requests 1.0" in exposition().decode()
 
@@ -275,3 +275,48 @@ def test_runners_are_told_for_a_while_to_drop_what_was_abandoned(world: World, s
     db.session.execute(update(Request).values(abandoned_at=utc_now() - 2 * abandoning.TOLD_FOR))
     db.session.commit()
     assert abandoning.to_drop() == {}
+
+
+# -- and if it is to be carried out after all
+
+
+def test_what_is_lost_is_sent_again_as_such_that_may_have_been_begun(world: World, shop: dict, deploy: dict):
+    first = world.runner(deploy)
+    first.say(first.root, Event.START)
+    held = ids(world, deploy)[1]
+    hear(shop, held)
+    lose()
+    response = world.ask("POST", f"/tasks/{deploy['id']}/resend")
+    assert (response.status_code, response.json["state"]) == (202, "STARTED")
+    published: list[outbox.Outgoing] = []
+    outbox.publish_pending(published.append)
+    assert [(each.again, each.attempts) for each in published] == [(True, 1)]
+    assert missing_ones() == set()
+    second = Runner(first.request, attempt=2)
+    [word] = updates.apply(second.update(second.root.id, Event.AGAIN))
+    assert word is not None and not isinstance(word, Drop) and word.go
+    second.work()
+    assert world.carry_out(deploy)["state"] == "FINISHED_SUCCESSFULLY"
+
+
+def test_what_was_cancelled_and_is_lost_is_sent_again_and_ends_cancelled(world: World, shop: dict, deploy: dict):
+    hear(shop)
+    lose()
+    world.post(f"/tasks/{deploy['id']}/cancel")
+    world.post(f"/tasks/{deploy['id']}/resend")
+    published: list[outbox.Outgoing] = []
+    outbox.publish_pending(published.append)
+    assert len(published) == 2
+    for request in world.requests(deploy):
+        runner = Runner(request)
+        updates.apply(runner.update(runner.root.id, Event.AGAIN))
+    assert world.get(f"/tasks/{deploy['id']}")["state"] == "CANCELLED"
+    assert vms(world, shop) == [("NOT_ALLOCATED", None)] * 2
+
+
+def test_what_is_not_lost_is_not_sent_again(world: World, shop: dict, deploy: dict):
+    hear(shop, *ids(world, deploy))
+    refused = world.refused("POST", f"/tasks/{deploy['id']}/resend")
+    assert (refused["code"], "has it in hand" in refused["message"]) == ("task.not_lost", True)
+    world.carry_out(deploy)
+    assert world.refused("POST", f"/tasks/{deploy['id']}/resend")["code"] == "task.ended"
