@@ -93,13 +93,13 @@ def test_a_guest_gives_memory_back_and_takes_it(guest: Guest):
 def test_a_guest_goes_down_in_order_for_a_power_cycle_and_comes_up_as_it_is_wanted(guest: Guest):
     guest.start(guest.wanted(cloud_init={"user_data": "#cloud-config {{ as it is }}\n"}))
     guest.await_line("SEED #cloud-config {{ as it is }}")
-    done = ensure_present(
-        guest.driver, guest.wanted(cpu={"count": 2}), dry_run=False, allowed=Allowed(power_cycle=True)
-    )
+    other = guest.wanted(cpu={"count": 2}, cloud_init={"user_data": "#cloud-config of another kind\n"})
+    done = ensure_present(guest.driver, other, dry_run=False, allowed=Allowed(power_cycle=True))
     assert done.power_cycled
     guest.await_line("DOWN")
     guest.await_line("UP", times=2)
     guest.await_line("PROCESSORS 2")
+    guest.await_line("SEED #cloud-config of another kind")
     assert ensure_power(guest.driver, WEB, PowerAction.SHUTDOWN, timeout=PATIENCE, dry_run=False).changed
     guest.await_line("DOWN", times=2)
 
