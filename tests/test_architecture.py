@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     # alone keeps processes of one host apart, and knows no driver either.
     "module_utils/drivers/libvirt": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/alone", "libvirt",
-        "libvirt_qemu", "pycdlib",
+        "libvirt_qemu", "pycdlib", "module_utils/progress",
     },
     "module_utils/drivers/vsphere": {
         VM, "module_utils/drivers/base", "module_utils/drivers/errors", "module_utils/drivers/alone", "pyVmomi",

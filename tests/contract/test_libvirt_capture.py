@@ -5,8 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import libvirt
 import pytest
@@ -14,13 +17,22 @@ from libvirt_peers import POOLS, LibvirtPeer, RealOne, libvirt_mock
 from libvirt_peers import libvirt_qemu as qemu_peer
 from peers import definition
 
+from ansible_collections.millwright.virt.plugins.module_utils import progress
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Conflict, DriverError
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, captures, names
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import (
+    LibvirtDriver,
+    captures,
+    capturing,
+    copying,
+    names,
+)
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.registry import open_driver
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.ensure_template import ensure_template
+from ansible_collections.millwright.virt.plugins.module_utils.vm.snapshots import WantedSnapshot
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
+from tests.waiting import wait_until
 
 WEB = VmRef(name="web")
 GOLDEN = WantedTemplate(name="golden")
@@ -104,6 +116,37 @@ def test_elsewhere_what_a_failed_copy_made_goes_and_what_somebody_else_made_stay
     assert captures.of(domain_of(elsewhere), peer.pool, "golden.qcow2") is None
 
 
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where it is told how far a copy is, at once."""
+    monkeypatch.setenv(progress.VARIABLE, str(tmp_path / "progress"))
+    monkeypatch.setattr(progress, "EVERY", 0.01)
+    return tmp_path / "progress"
+
+
+def test_elsewhere_it_is_told_how_far_the_copy_is(
+    peer: LibvirtPeer, elsewhere: LibvirtDriver, monkeypatch: pytest.MonkeyPatch, told: Path
+):
+    class PoolThatTakesItsTime(RealOne):
+        def createXMLFrom(self, xml: str, _source: libvirt.virStorageVol, _flags: int) -> libvirt.virStorageVol:
+            made = self._real.createXML(xml.replace("</capacity>", "</capacity><allocation unit='MiB'>3</allocation>"))
+            wait_until(told.exists, 20, "a word of the copy")
+            return made
+
+    real = elsewhere._storage.pool
+    monkeypatch.setattr(elsewhere._storage, "pool", lambda name: PoolThatTakesItsTime(real(name)))
+    elsewhere.capture(WEB, GOLDEN)
+    assert json.loads(told.read_text()) == {"done": 3, "total": 3}
+    assert "libvirt-copy" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_a_copy_that_nobody_asks_after_is_not_watched(elsewhere: LibvirtDriver, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv(progress.VARIABLE, raising=False)
+    monkeypatch.setattr(copying, "_watch", _broken)
+    with copying.telling(_broken, 1):
+        assert "libvirt-copy" not in [thread.name for thread in threading.enumerate()]
+
+
 def test_what_was_captured_is_known_after_the_vm_was_changed(peer: LibvirtPeer, elsewhere: LibvirtDriver):
     elsewhere.capture(WEB, GOLDEN)
     assert ensure_present(elsewhere, definition(peer, description="another"), dry_run=False).changed
@@ -153,6 +196,30 @@ def test_here_a_template_has_its_name_when_it_is_whole(
     (place / "golden.qcow2").write_bytes(b"else")
     with pytest.raises(Conflict, match="not made by this"):
         ensure_template(driver, WEB, GOLDEN, dry_run=False)
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+@pytest.mark.parametrize("snapshot", [None, "before"])
+def test_here_it_is_told_how_far_the_copy_is(
+    qemu: tuple[LibvirtPeer, LibvirtDriver, Path], monkeypatch: pytest.MonkeyPatch, told: Path, snapshot: str | None
+):
+    peer, driver, place = qemu
+    if snapshot:
+        driver.create_snapshot(WEB, WantedSnapshot(name=snapshot))
+    name = "_copy_out_of_snapshot" if snapshot else "_copy"
+    real, aside = getattr(capturing, name), place / names.unfinished_template(driver.find(WEB).uuid, "golden.qcow2")
+
+    def slow(*arguments: Any) -> Any:
+        aside.write_bytes(b"x" * 2 * 1024 * 1024)
+        wait_until(told.exists, 20, "a word of the copy")
+        aside.unlink()
+        return real(*arguments)
+
+    monkeypatch.setattr(capturing, name, slow)
+    want = WantedTemplate(name="golden", snapshot=snapshot)
+    assert ensure_template(driver, WEB, want, dry_run=False).template.size_mib == peer.template_mib
+    assert json.loads(told.read_text())["done"] > 0
 
 
 @pytest.mark.qemu

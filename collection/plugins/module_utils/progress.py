@@ -22,6 +22,10 @@ EVERY = 1.0
 _last = float("-inf")
 
 
+def is_wanted() -> bool:
+    return bool(os.environ.get(VARIABLE))
+
+
 def report(done: int, total: int) -> None:
     """So much of the total is done, in whatever unit. Call it as often as you like, and only after something was done:
     it says that the operation is alive. Never fails, as nothing depends on it."""

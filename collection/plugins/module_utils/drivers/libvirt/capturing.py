@@ -20,6 +20,7 @@ from ..errors import Conflict, DriverError, InsufficientResources, InvalidTransi
 from . import captures, names, power, snapshots
 from .captures import Captured
 from .connection import is_local
+from .copying import telling
 from .devices import Domain, disk_nodes, source_path
 from .faults import translated, unless
 from .images import image_of_file
@@ -160,7 +161,8 @@ class Capturing(Looking):
     def _make_in_place(self, planned: Capture, want: WantedTemplate) -> None:
         captures.note(planned.domain, planned.told)
         try:
-            volume = _copy(planned, want, want.volume)
+            with telling(lambda: _allocated(planned.pool, want.volume), planned.source.info()[2]):
+                volume = _copy(planned, want, want.volume)
         except libvirt.libvirtError as error:
             with suppress(libvirt.libvirtError):
                 if not isinstance(translated("", error), Conflict):
@@ -172,10 +174,11 @@ class Capturing(Looking):
     def _make_aside(self, planned: Capture, place: Path, want: WantedTemplate) -> None:
         aside = place / planned.unfinished
         try:
-            if want.snapshot is None:
-                _copy(planned, want, aside.name)
-            else:
-                _copy_out_of_snapshot(planned, want, aside)
+            with telling(lambda: _taken_by(aside), planned.source.info()[2]):
+                if want.snapshot is None:
+                    _copy(planned, want, aside.name)
+                else:
+                    _copy_out_of_snapshot(planned, want, aside)
             # First, and then the name: a template that is there has been told of.
             captures.note(planned.domain, replace(planned.told, made=captures.written_file(aside)))
             # Unlike a rename, it replaces nothing that has come meanwhile.
@@ -194,6 +197,16 @@ class Capturing(Looking):
 
 def _volume(pool: libvirt.virStoragePool, name: str) -> libvirt.virStorageVol | None:
     return unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: pool.storageVolLookupByName(name))
+
+
+def _allocated(pool: libvirt.virStoragePool, name: str) -> int:
+    volume = _volume(pool, name)
+    return volume.info()[2] if volume else 0
+
+
+def _taken_by(file: Path) -> int:
+    """Bytes; a file that is not filled to its size takes less."""
+    return file.stat().st_blocks * 512
 
 
 def _taken(pool: libvirt.virStoragePool, want: WantedTemplate) -> Conflict:
