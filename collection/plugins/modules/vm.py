@@ -245,7 +245,7 @@ hot:
   elements: str
   returned: success
 mended:
-  description: Paths of the differences in RV(before.live_differences) that there are no more.
+  description: Paths of what the guest ran otherwise than RV(vm.definition) says, and does no more.
   type: list
   elements: str
   returned: success
