@@ -67,7 +67,7 @@ def unheld() -> list[Unheld]:
     found = []
     for (datacenter, partition), request_ids in by_queue.items():
         statuses = said.get(datacenter.id, ())
-        if any(partition in status["partitions"] for status in statuses) and all(map(_names_all, statuses)):
+        if _is_served(partition, statuses) and all(map(_names_all, statuses)):
             left = request_ids.difference(*(status["holds"] for status in statuses))
             found += [Unheld(datacenter.topology, datacenter.topology.in_queue(partition), frozenset(left))] * bool(
                 left
@@ -80,6 +80,13 @@ def _said(datacenter_ids: set[str]) -> dict[str, list[Mapping[str, Any]]]:
     for runner in runners.live(datacenter_ids):
         said[runner.datacenter_id].append(runner.status)
     return said
+
+
+def _is_served(partition: int, statuses: Collection[Mapping[str, Any]]) -> bool:
+    """By one that names all that it was given. Who gives a partition up has put back what does not run, and names it
+    no more, but the broker gives it to another only when the rest has ended."""
+    gives_up = any(partition in status.get("draining", ()) for status in statuses)
+    return not gives_up and any(partition in status["partitions"] for status in statuses)
 
 
 def _names_all(status: Mapping[str, Any]) -> bool:

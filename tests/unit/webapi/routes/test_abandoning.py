@@ -43,12 +43,15 @@ def change(**values: object) -> None:
     db.session.commit()
 
 
-def hear(shop: dict, *held: str, requests: int | None = None, partitions: tuple[int, ...] = _ALL) -> None:
+def hear(
+    shop: dict, *held: str, requests: int | None = None, partitions: tuple[int, ...] = _ALL,
+    draining: tuple[int, ...] = (), who: str = "r1",
+) -> None:  # fmt: skip
     """The datacenter's runner says what it holds."""
-    known = db.session.get(RunnerRow, "r1")
+    known = db.session.get(RunnerRow, who)
     said = RunnerStatus(
-        runner_id="r1", name="far", sequence=known.sequence + 1 if known else 1, started_at="2026-11-22T12:00:00+00:00",
-        holds=held, requests=len(held) if requests is None else requests, partitions=partitions,
+        runner_id=who, name="far", sequence=known.sequence + 1 if known else 1, started_at="2026-11-22T12:00:00+00:00",
+        holds=held, requests=len(held) if requests is None else requests, partitions=partitions, draining=draining,
     )  # fmt: skip
     runners.write_down([runners.Heard(shop["datacenter_id"], said, utc_now())])
     updates.tell_that_all_is_applied()
@@ -108,7 +111,12 @@ def test_what_an_update_tells_of_is_not_missing(world: World, shop: dict, deploy
 @pytest.mark.parametrize("said", [
     {"partitions": ()},
     {"requests": 7},
-], ids=["nobody serves the queue", "the runner does not name all that it holds"])  # fmt: skip
+    {"draining": _ALL},
+    {"draining": _ALL, "partitions": (), "who": "r0"},
+], ids=[
+    "nobody serves the queue", "the runner does not name all that it holds", "it gives the queue up",
+    "another one gives it up to it",
+])  # fmt: skip
 def test_nobody_knows_what_is_missing_where_a_runner_does_not_say_what_it_holds(
     world: World, shop: dict, deploy: dict, said: dict
 ):
