@@ -5,33 +5,18 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
-from libvirt_peers import LibvirtPeer, libvirt_mock, libvirt_qemu
-from peers import definition
+from libvirt_peers import libvirt_mock, libvirt_qemu
+from libvirt_removing import WEB, driver_of, kept, made, plug, volumes
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import Conflict, NotFound, Unsupported
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, others
-from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
-from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
-from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
+from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
-
-WEB = VmRef(name="web")
-
-
-@contextlib.contextmanager
-def driver_of(peer: LibvirtPeer) -> Iterator[LibvirtDriver]:
-    driver = LibvirtDriver.open(peer.connection)
-    driver.peer = peer
-    yield driver
-    driver.close()
 
 
 @pytest.fixture
@@ -44,36 +29,6 @@ def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
 def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
     with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
         yield driver
-
-
-def made(driver: LibvirtDriver, name: str = "web", **disk: object) -> VmDefinition:
-    want = definition(driver.peer, name, disks=[{"name": "root", "size_mib": 8, "pool": driver.peer.pool, **disk}])
-    driver.create(want)
-    return want
-
-
-def volumes(driver: LibvirtDriver) -> set[str]:
-    return driver.peer.files(driver)
-
-
-def plug(driver: LibvirtDriver, source: str, more: str = "", *, device: str = "disk", kind: str = "file") -> None:
-    """Somebody puts it into the VM as it is defined."""
-    domain = driver._connection.lookupByName("web")
-    disk = (
-        f"<disk type='{kind}' device='{device}'><driver name='qemu' type='raw'/>{source}"
-        f"<target dev='sdx' bus='{'sata' if device == 'cdrom' else 'scsi'}'/>{more}</disk>"
-    )
-    xml = domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE)
-    driver._connection.defineXML(xml.replace("</devices>", f"{disk}</devices>"))
-
-
-def kept(driver: LibvirtDriver) -> dict[str, str]:
-    """Why each disk stays although all should go; what is told is what is done."""
-    plan = ensure_absent(driver, WEB, dry_run=True, foreign_disks=True)
-    done = ensure_absent(driver, WEB, dry_run=False, foreign_disks=True)
-    assert plan.kept == done.kept
-    assert driver.find(WEB) is None
-    return {disk.path.rpartition("/")[2]: disk.why for disk in done.kept}
 
 
 @pytest.mark.parametrize(("mark", "why"), [("<shareable/>", "shared with other VMs"), ("<readonly/>", "only read it")])
@@ -141,61 +96,6 @@ def test_a_disk_that_is_named_by_pool_and_volume_goes(mock: LibvirtDriver):
     assert [disk.path for disk in ensure_absent(mock, WEB, dry_run=True).kept] == ["/default/theirs.img"]
     assert kept(mock) == {}
     assert "theirs.img" not in volumes(mock)
-
-
-@pytest.mark.parametrize(
-    ("disk", "error", "match"),
-    [
-        ({"source": "<source file='/nowhere/x.img'/>"}, NotFound, r"/nowhere/x\.img is in no active storage pool"),
-        (
-            {"source": "<source protocol='rbd' name='a/b'><host name='ceph'/></source>", "kind": "network"},
-            Unsupported,
-            "rbd:a/b is no file or block device",
-        ),
-    ],
-)
-def test_what_cannot_be_removed_is_refused_if_it_should_go(mock: LibvirtDriver, disk, error, match):
-    made(mock)
-    plug(mock, **disk)
-    files = volumes(mock)
-    for dry_run in (True, False):
-        with pytest.raises(error, match=match) as refused:
-            ensure_absent(mock, WEB, dry_run=dry_run, foreign_disks=True)
-        assert not refused.value.begun
-    assert (mock.find(WEB) is not None, volumes(mock)) == (True, files)
-    assert len(ensure_absent(mock, WEB, dry_run=False).kept) == 1
-
-
-def test_an_overlay_that_no_vm_has_is_named_itself(mock: LibvirtDriver):
-    want = made(mock)
-    mock.peer._volume(mock, "mine.qcow2", f"/default/{want.identity}-root.qcow2")
-    with pytest.raises(Conflict, match=r"/default/mine\.qcow2 is an overlay on /default/.*-root\.qcow2 .* VM 'web'"):
-        mock.delete(WEB)
-    assert mock.find(WEB) is not None
-
-
-def test_a_disk_on_which_something_stands_is_not_removed_by_a_change_either(mock: LibvirtDriver):
-    disks = [{"name": name, "size_mib": 4, "pool": mock.peer.pool} for name in ("root", "data")]
-    mock.create(definition(mock.peer, disks=disks))
-    path = f"/default/{definition(mock.peer).identity}-data.qcow2"
-    mock.peer.make_foreign(mock, "leech")
-    mock.peer._plug(mock, "leech", mock.peer._volume(mock, "mine.qcow2", path))
-    files, want = volumes(mock), definition(mock.peer, disks=disks[:1])
-    for dry_run in (True, False):
-        with pytest.raises(Conflict, match=r"VM 'leech' has /default/mine\.qcow2, .*-data\.qcow2") as refused:
-            ensure_present(mock, want, dry_run=dry_run, allowed=Allowed(disk_removal=True))
-        assert not refused.value.begun
-    assert (len(mock.find(WEB).definition.disks), volumes(mock)) == (2, files)
-
-
-def test_an_overlay_in_the_vm_itself_goes_with_it(mock: LibvirtDriver):
-    """As somebody's external snapshot is: without it the disk's content would be half there."""
-    want = made(mock)
-    mock.peer.attach(mock, want, mock.peer._volume(mock, "mine.qcow2", f"/default/{want.identity}-root.qcow2"))
-    with pytest.raises(Conflict, match=r"VM 'web' has /default/mine\.qcow2"):
-        mock.delete(WEB)
-    assert kept(mock) == {}
-    assert volumes(mock) == {"template.qcow2"}
 
 
 def test_no_other_vm_is_read_where_nothing_is_foreign_and_nothing_stands_on_a_disk(mock: LibvirtDriver, monkeypatch):

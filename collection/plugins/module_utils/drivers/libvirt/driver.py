@@ -119,12 +119,12 @@ class LibvirtDriver(Reconfiguring, Snapshotting, Capturing):
                         self._storage.remove(volume)
 
     def _remove_whole(self, domain: libvirt.virDomain, foreign: tuple[str, ...]) -> None:
-        """One that somebody else removes meanwhile is removed."""
+        """One that somebody else removes meanwhile is removed. What can fail for more reasons goes first."""
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._stop(domain))
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._mark_removing(domain))
-        self._storage.remove_owned(domain.UUIDString())
         for path in foreign:
             self._storage.remove_file(path)
+        self._storage.remove_owned(domain.UUIDString())
         unless(libvirt.VIR_ERR_NO_DOMAIN, lambda: self._undefine(domain))
 
     def _mark_removing(self, domain: libvirt.virDomain) -> None:

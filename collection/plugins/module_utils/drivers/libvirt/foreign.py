@@ -14,7 +14,7 @@ from xml.etree.ElementTree import Element
 from ..base import NOT_OURS, KeptDisk
 from ..errors import Conflict, Unsupported
 from . import names
-from .devices import Domain, is_seed
+from .devices import Domain, attribute_of, is_seed
 from .others import Needs, needs, place_of
 from .sdk import libvirt
 from .storage import Storage
@@ -55,16 +55,20 @@ def foreign(said: Sequence[Domain], storage: Storage, connection: libvirt.virCon
 
 def _places(told: Domain, storage: Storage) -> dict[str, Element]:
     nodes = [node for node in told.root.iterfind("devices/disk") if node.get("device", "disk") in _DISKS]
-    places = {_place(node, storage): node for node in nodes if node.find("source") is not None and not is_seed(node)}
+    found = [(node, node.find("source")) for node in nodes if not is_seed(node)]
+    places = {
+        _place(node, source, storage): node
+        for node, source in found
+        if source is not None and not storage.is_gone(source.get("pool"), source.get("volume"))
+    }
     ours = names.prefix(told.uuid)
     return {place: node for place, node in places.items() if not PurePosixPath(place).name.startswith(ours)}
 
 
-def _place(node: Element, storage: Storage) -> str:
-    source = node.find("source")
-    told = {} if source is None else source.attrib
-    there = place_of(source, storage) if source is not None else None
-    return there or ":".join(told[key] for key in ("pool", "volume", "protocol", "name") if key in told)
+def _place(node: Element, source: Element, storage: Storage) -> str:
+    """Its path, the name by which another host knows it or, of a device of the host, what the guest calls it."""
+    elsewhere = ":".join(source.attrib[key] for key in ("pool", "volume", "protocol", "name") if key in source.attrib)
+    return place_of(source, storage) or elsewhere or attribute_of(node, "target", "dev") or ""
 
 
 def _own_reason(place: str, node: Element) -> str | None:
@@ -88,6 +92,11 @@ def _refuse_unreachable(going: Collection[str], nodes: Mapping[str, Element], st
     if luns:
         raise Unsupported(f"{', '.join(luns)} is a LUN, and libvirt cannot remove it; detach it first, or let it stay")
     storage.refuse_out_of_reach(going)
+    fixed = sorted(place for place in going if storage.is_fixed(place))
+    if fixed:
+        raise Unsupported(
+            f"{', '.join(fixed)} is in a pool whose volumes libvirt cannot remove; detach it first, or let it stay"
+        )
 
 
 def refuse_overlays(domain: Domain, going: Collection[str], storage: Storage, connection: libvirt.virConnect) -> None:

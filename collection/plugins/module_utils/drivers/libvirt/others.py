@@ -37,14 +37,14 @@ class Needs:
 
 
 def needs(connection: libvirt.virConnect, storage: Storage, identity: str | None = None) -> Needs:
-    """Of all domains; of the one with this identity only the templates that were made of it. It asks for the XML of
-    each, so it is for what is rare."""
+    """Of all domains; of the one with this identity only the templates that it names, and that were made of it. It
+    asks for the XML of each, so it is for what is rare."""
     found = Needs({}, {})
     for domain in connection.listAllDomains(0):
         for told in _told(domain):
             if told.uuid != identity:
                 found.used.update((path, told.name) for path in _files(told, storage))
-                found.templates.update((path, told.name) for path in _named_templates(told, storage))
+            found.templates.update((path, told.name) for path in _named_templates(told, storage))
             found.templates.update((path, told.name) for path in _made_templates(told, storage))
     return found
 

@@ -15,6 +15,8 @@ from .sdk import libvirt
 
 #: Pools that are directories.
 _OF_FILES = frozenset({"dir", "fs", "netfs"})
+#: Pools whose volumes somebody else makes and removes.
+_ONLY_SHOWN = frozenset({"iscsi", "iscsi-direct", "mpath", "scsi"})
 
 
 def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
@@ -25,6 +27,11 @@ def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
 def keeps_files(pool: libvirt.virStoragePool) -> bool:
     """Whether any file can be put where the pool keeps its volumes."""
     return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
+
+
+def is_only_shown(pool: libvirt.virStoragePool) -> bool:
+    """Whether libvirt can remove none of its volumes."""
+    return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _ONLY_SHOWN  # noqa: S314  # libvirt wrote it
 
 
 def volumes_in(pool: libvirt.virStoragePool) -> list[libvirt.virStorageVol]:

@@ -20,7 +20,7 @@ from .domain_xml import Source
 from .faults import asking, unless
 from .images import image_of_file, is_readable_file
 from .observation import Usage
-from .pools import directory_of, names_in, volume_in, volumes_called, volumes_in
+from .pools import directory_of, is_only_shown, names_in, volume_in, volumes_called, volumes_in
 from .sdk import libvirt
 from .volume_xml import HEADER_BYTES, Image, backing_of, image_of, image_of_header
 
@@ -71,16 +71,25 @@ class Storage:
         found = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: home.storageVolLookupByName(volume)) if home else None
         return found.path() if found else None
 
+    def is_gone(self, pool: str | None, volume: str | None) -> bool:
+        """Whether it is a volume that is not in its pool, which can be asked."""
+        return bool(pool and volume and self.active(pool) and self.path_of(pool, volume) is None)
+
+    def is_fixed(self, path: str) -> bool:
+        """Whether it is a volume of a pool that libvirt only shows."""
+        volume = self.by_path(path)
+        return volume is not None and is_only_shown(volume.storagePoolLookupByVolume())
+
     def real(self, path: str) -> str:
         """The path by which files are compared. Links can be followed on this host only."""
         return os.path.realpath(path) if self._local else os.path.normpath(path)
 
     def backing_of(self, volume: libvirt.virStorageVol) -> str | None:
-        """Path of what the volume stands on; None also for one that cannot be read, which is no disk of anybody's."""
-        try:
-            return backing_of(volume.XMLDesc(0))
-        except libvirt.libvirtError:
-            return None
+        """Path of what the volume stands on; None also for one that is gone. Raises DriverError for one of which nobody
+        knows it."""
+        with asking(f"looking at what volume {volume.name()!r} stands on"):
+            xml = unless(libvirt.VIR_ERR_NO_STORAGE_VOL, lambda: volume.XMLDesc(0))
+        return backing_of(xml) if xml else None
 
     def usage(self, path: str) -> Usage | None:
         volume = self.by_path(path)
