@@ -204,10 +204,23 @@ def on_bridges(*bridges: str) -> dict[str, object]:
     return {"nics": [{"name": bridge.replace(".", "-"), "bridge": bridge} for bridge in bridges]}
 
 
+class Device:
+    def XMLDesc(self, _flags: int) -> str:
+        return "<device><capability type='net'><interface>br7</interface></capability></device>"
+
+
+class OnDevices(RealOne):
+    """A hypervisor that tells a device of its host's; the mock has none."""
+
+    def listAllDevices(self, _flags: int) -> list[Device]:
+        return [Device()]
+
+
 def test_a_bridge_that_the_host_has_not_is_named_with_those_that_it_has(mock: LibvirtDriver):
+    mock._connection = OnDevices(mock._connection)
     known = wanted(mock, **on_bridges("br0"))
-    missing = wanted(mock, **on_bridges("br0", "br7"))
-    says = r"nics\[br7\]\.bridge: the host has no bridge 'br7'; bridges: br0$"
+    missing = wanted(mock, **on_bridges("br0", "br8"))
+    says = r"nics\[br8\]\.bridge: the host has no bridge 'br8'; bridges: br0$"
     for dry_run in (True, False):
         with pytest.raises(NotFound, match=says) as refused:
             ensure_present(mock, missing, dry_run=dry_run)
@@ -221,7 +234,7 @@ def test_a_bridge_that_the_host_has_not_is_named_with_those_that_it_has(mock: Li
 def test_without_a_bridge_what_else_could_be_one_is_listed(tmp_path: Path):
     node = "<node><interface type='ethernet' name='eth3'/><interface type='ethernet' name='vnet0'/></node>"
     (tmp_path / "node.xml").write_text(node)
-    connection = libvirt.open(f"test://{tmp_path}/node.xml")
+    connection = OnDevices(libvirt.open(f"test://{tmp_path}/node.xml"))
     want = VmDefinition.from_dict({"name": "web", "memory_mib": 64, **on_bridges("br0")})
     with pytest.raises(NotFound, match=r"no bridges; interfaces: eth3$"):
         refuse_missing_bridges(want, connection)
@@ -236,14 +249,13 @@ class CannotTell(RealOne):
 
     def interfaceLookupByName(self, name: str) -> None:
         self.asked.append(name)
-        error = libvirt.libvirtError("no")
-        error.err = (self._code, 0, "no")
-        raise error
+        raise refusal(self._code)
 
 
-class Device:
-    def XMLDesc(self, _flags: int) -> str:
-        return "<device><capability type='net'><interface>br7</interface></capability></device>"
+def refusal(code: int) -> libvirt.libvirtError:
+    error = libvirt.libvirtError("no")
+    error.err = (code, 0, "no")
+    return error
 
 
 def test_a_bridge_that_nobody_configured_is_known_as_a_device(mock: LibvirtDriver):
@@ -251,6 +263,16 @@ def test_a_bridge_that_nobody_configured_is_known_as_a_device(mock: LibvirtDrive
     connection.listAllDevices = lambda _flags: [Device()]
     refuse_missing_bridges(wanted(mock, **on_bridges("br7")), connection)
     with pytest.raises(NotFound, match="no bridge 'br8'"):
+        refuse_missing_bridges(wanted(mock, **on_bridges("br8")), connection)
+
+
+def test_a_host_that_cannot_tell_its_devices_is_believed_to_have_the_bridge(mock: LibvirtDriver):
+    def denied(_flags: int) -> list[Device]:
+        raise refusal(libvirt.VIR_ERR_ACCESS_DENIED)
+
+    connection = CannotTell(mock._connection, libvirt.VIR_ERR_NO_INTERFACE)
+    for listed in (denied, lambda _flags: []):
+        connection.listAllDevices = listed
         refuse_missing_bridges(wanted(mock, **on_bridges("br8")), connection)
 
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 from xml.etree import ElementTree
@@ -31,28 +31,36 @@ def _is_missing(name: str, connection: libvirt.virConnect) -> bool:
     try:
         connection.interfaceLookupByName(name)
     except libvirt.libvirtError as error:
-        return code_of(error) == libvirt.VIR_ERR_NO_INTERFACE and name not in _devices(connection)
+        devices = _devices(connection)
+        return code_of(error) == libvirt.VIR_ERR_NO_INTERFACE and bool(devices) and name not in devices
     return False
 
 
 def _devices(connection: libvirt.virConnect) -> set[str]:
+    """Every host has some: it does not tell if there are none."""
+    try:
+        listed = connection.listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)
+    except libvirt.libvirtError:
+        return set()
     return {
         ElementTree.fromstring(xml).findtext("capability/interface", "")  # noqa: S314  # libvirt wrote it
-        for xml in _told(connection.listAllDevices, libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_NET)
+        for xml in _told(listed)
     }
 
 
-def _told(listed: Callable[[int], list[Any]], flags: int) -> Iterator[str]:
+def _told(listed: Iterable[Any]) -> Iterator[str]:
     """What is gone meanwhile, or nobody may see, is left out."""
-    with suppress(libvirt.libvirtError):
-        for one in listed(flags):
-            with suppress(libvirt.libvirtError):
-                yield one.XMLDesc(0)
+    for one in listed:
+        with suppress(libvirt.libvirtError):
+            yield one.XMLDesc(0)
 
 
 def _there(connection: libvirt.virConnect) -> str:
     """Of a host without bridges of Linux's, what else could be one: those of Open vSwitch look like any interface."""
-    told = [ElementTree.fromstring(xml) for xml in _told(connection.listAllInterfaces, 0)]  # noqa: S314  # libvirt's
+    listed: list[Any] = []
+    with suppress(libvirt.libvirtError):
+        listed = connection.listAllInterfaces(0)
+    told = [ElementTree.fromstring(xml) for xml in _told(listed)]  # noqa: S314  # libvirt's
     names = {node.get("name", ""): node.get("type") for node in told}
     bridges = sorted(name for name, kind in names.items() if kind == "bridge")
     others = sorted(name for name in names if not name.startswith(OF_GUESTS))
