@@ -240,6 +240,18 @@ def test_a_survey_changes_what_it_asks_for_and_nothing_else(tmp_path: Path, ther
     assert list(store.read().machines.values()) == [machine]
 
 
+def test_a_survey_raises_what_has_a_limit_above_it(tmp_path: Path, there):
+    store, environment = there
+    with store.change() as world:
+        [machine] = world.machines.values()
+        machine.definition |= {"memory_max_mib": 96, "cpu": {**machine.definition["cpu"], "max_count": 1}}
+    answers = {**CHANGE, "change_memory_mib": 128, "change_cpus": 2, "change_power_cycle": "yes"}
+    done = launch("Millwright - change VMs", answers, tmp_path, environment)
+    assert done.returncode == 0, done.stdout
+    [machine] = store.read().machines.values()
+    assert (machine.memory_mib, machine.definition["cpu"]["count"]) == (128, 2)
+
+
 def test_a_vm_of_somebody_else_is_not_changed_by_a_survey(tmp_path: Path, there):
     store, environment = there
     with store.change() as world:
