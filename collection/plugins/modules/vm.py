@@ -295,6 +295,7 @@ from ..module_utils.reconfigure import Allowed
 from ..module_utils.vm.argspec import argument_spec
 from ..module_utils.vm.changes import Change
 from ..module_utils.vm.definition import VmDefinition
+from ..module_utils.vm.states import PowerState
 
 
 def options() -> dict[str, dict]:
@@ -330,10 +331,10 @@ def ensure(driver, params: dict, *, dry_run: bool) -> Result:
 
 def said_of_live(vm: ObservedVm) -> str:
     paths = ", ".join(change.path for change in vm.live)
-    return (
-        f"VM {vm.name!r} runs with another {paths} than it is defined with, until it is powered off and on again; "
-        "allow_power_cycle: true does that"
-    )
+    # A power cycle is of what is on: a paused guest is its owner's to wake first.
+    way = "; allow_power_cycle: true does that" if vm.power is PowerState.ON else ""
+    runs = f"VM {vm.name!r} runs with another {paths} than it is defined with"
+    return f"{runs}, until it is powered off and on again{way}"
 
 
 def said_of_cards(name: str, lost: list[Change]) -> str:

@@ -151,3 +151,16 @@ def test_a_vm_that_does_not_start_as_wanted_gets_its_old_definition_back(run: Ru
 def test_a_mistyped_option_is_named_before_the_one_that_it_leaves_missing(run: Run):
     assert "Unsupported parameters" in (said := run("vm", memroy_mib=64)["msg"]) and "memroy_mib" in said
     assert run("vm")["msg"] == "state is present but all of the following are missing: memory_mib"
+
+
+def test_who_has_a_paused_guest_is_not_told_to_cycle_its_power(run: Run, tmp_path: Path, monkeypatch):
+    warnings: list[str] = []
+    monkeypatch.setattr(AnsibleModule, "warn", lambda _module, text: warnings.append(text))
+    for state in ("on", "paused"):
+        assert run("vm_power", state=state)["changed"]
+    with Store(tmp_path).change() as world:
+        [machine] = world.machines.values()
+        machine.live = [{"path": "memory_mib", "before": 64, "after": 96}]
+    assert not run("vm", memory_mib=64, disks=[ROOT], allow_power_cycle=True)["changed"]
+    assert "memory_mib" in warnings[-1]
+    assert "allow_power_cycle" not in warnings[-1]
