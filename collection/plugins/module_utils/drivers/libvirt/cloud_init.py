@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import io
+import struct
 
 from ...vm.cloud_data import default_meta_data
 from ...vm.definition import CloudInit, VmDefinition
@@ -38,7 +39,8 @@ def user_data_in(image: bytes) -> str | None:
         disc.get_file_from_iso_fp(read, joliet_path="/user-data")
         disc.close()
         return read.getvalue().decode()
-    except (pycdlib.pycdlibexception.PyCdlibException, ValueError):
+    # What the library raises of an image that is broken, beside its own.
+    except (pycdlib.pycdlibexception.PyCdlibException, ValueError, LookupError, TypeError, struct.error):
         return None
 
 

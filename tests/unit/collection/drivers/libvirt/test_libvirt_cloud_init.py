@@ -11,10 +11,12 @@ import pycdlib
 import pytest
 import yaml
 
-from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.cloud_init import seed_image
+from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt.cloud_init import seed_image, user_data_in
 from ansible_collections.millwright.virt.plugins.module_utils.vm.cloud_data import default_meta_data, host_name
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
+#: Bytes of ISO 9660's volume descriptors: where the table of paths is, and how long Joliet's first directory.
+PATH_TABLE, DIRECTORY = 16 * 2048 + 140, 17 * 2048 + 167
 HOSTILE = "#cloud-config\n{{ lookup('pipe','id') }} '\"&<>\n'; DROP TABLE vms; -- \u2603\n"
 
 
@@ -28,6 +30,15 @@ def read(image: bytes, name: str, facade: str) -> str:
 
 def vm(**cloud_init: str) -> VmDefinition:
     return VmDefinition.from_dict({"name": "Web: 1", "memory_mib": 64, "cloud_init": cloud_init})
+
+
+@pytest.mark.parametrize("broken", [PATH_TABLE, DIRECTORY])
+def test_of_a_broken_image_nobody_knows_the_user_data(broken: int):
+    want = vm(user_data=HOSTILE)
+    image = bytearray(seed_image(want, want.cloud_init))
+    assert user_data_in(bytes(image)) == HOSTILE
+    image[broken] = 0
+    assert user_data_in(bytes(image)) is None
 
 
 @pytest.mark.parametrize("facade", ["joliet_path", "rr_path"])
