@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import cast
 
 from .drivers.base import Capability, ObservedVm, VmDriver, VmRef
@@ -76,21 +77,23 @@ class ChangePlan:
         return VmRef(name=self.found.name, uuid=self.found.uuid)
 
     def apply(self, driver: VmDriver) -> None:
-        """Make the changes. After a failure the VM is as it was, and in the power state in which it was."""
+        """Make the changes. After a failure the VM is as it was, and in the power state in which it was, or the error
+        says that it is not on again."""
         if not self.cycles:
             self._apply_as_it_runs(driver)
             return
         shut_down(driver, self.ref, self.allowed.shutdown_timeout, hard=self.allowed.shutdown_force)
         try:
             driver.update(self.ref, self.want, self.changes)
-        except DriverError:
-            with suppress(DriverError):
+        except DriverError as error:
+            with self._on_again_or_said(error):
                 self._start(driver)
             raise
         try:
             self._start(driver)
-        except DriverError:
-            self._go_back(driver)
+        except DriverError as error:
+            with self._on_again_or_said(error):
+                self._go_back(driver)
             raise
 
     def _apply_as_it_runs(self, driver: VmDriver) -> None:
@@ -103,16 +106,25 @@ class ChangePlan:
         driver.power(self.ref, PowerAction.ON, START_TIMEOUT)
 
     def _go_back(self, driver: VmDriver) -> None:
-        """A VM that does not start as it was wanted gets its old definition back. A disk's content cannot be undone,
-        and of a secret nobody here knows what it was."""
+        """A VM that does not start as it was wanted gets its old definition back, and starts. A disk's content cannot
+        be undone. Of data for cloud-init nobody here knows what they were: the new ones stay. Raises DriverError."""
         before = self.found.definition
-        if before is None or any(change.secret or change.kind.startswith("disks") for change in self.changes):
-            return
-        with suppress(DriverError):
-            now = driver.find(self.ref)
-            if now and now.definition:
-                driver.update(self.ref, before, changes(now.definition, before))
-            self._start(driver)
+        if before is None or any(change.kind.startswith("disks") for change in self.changes):
+            raise Unsupported("disks cannot be as they were")
+        if any(change.secret for change in self.changes):
+            before = replace(before, cloud_init=None)
+        now = driver.find(self.ref)
+        if now and now.definition:
+            driver.update(self.ref, before, changes(now.definition, before))
+        self._start(driver)
+
+    @contextmanager
+    def _on_again_or_said(self, error: DriverError) -> Iterator[None]:
+        """Around what has the VM on again after a failure: if that fails as well, the error of the failure says so."""
+        try:
+            yield
+        except DriverError as second:
+            error.message += f" (VM {self.found.name!r} was shut down for this and is not on again: {second})"
 
 
 def plan_changes(driver: VmDriver, found: ObservedVm, want: VmDefinition, allowed: Allowed) -> ChangePlan:
