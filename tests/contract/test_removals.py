@@ -60,6 +60,7 @@ def test_a_disk_that_another_vm_has_stays_whatever_is_wanted(peer: Peer, driver:
         done = ensure_absent(driver, WEB, dry_run=dry_run, foreign_disks=True)
         assert [disk.path for disk in done.kept] == [theirs]
         assert "'db' has it as well" in done.kept[0].why
+        assert "it goes with the last of them" in done.kept[0].why
     assert (driver.find(WEB), has(peer, driver, theirs)) == (None, True)
     assert ensure_absent(driver, VmRef.of(other), dry_run=False, foreign_disks=True).kept == ()
     assert not has(peer, driver, theirs)

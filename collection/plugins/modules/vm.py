@@ -224,6 +224,8 @@ removed:
 kept:
   description:
     - Disks of a VM that is removed, or would be in check mode, that stay at the hypervisor.
+    - Check mode sees each VM beside all the others. With O(remove_foreign_disks), a disk that two VMs have is told for
+      both, and goes with the one that is removed last.
   type: list
   elements: dict
   returned: success

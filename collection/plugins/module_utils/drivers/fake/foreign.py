@@ -35,7 +35,7 @@ def _reason(world: World, machine: Machine, place: str) -> str | None:
     pool, volume = split(place)
     owners = [other.name for other in world.machines.values() if other is not machine and place in other.attached]
     if owners:
-        return f"VM {owners[0]!r} has it as well"
+        return f"VM {owners[0]!r} has it as well; it goes with the last of them"
     if volume in world.pools[pool].captured:
         return "it is a template"
     standing = _overlays(world, machine, [place])

@@ -31,7 +31,7 @@ class Needs:
     def reason(self, path: str) -> str | None:
         """Why the file is needed; None if no domain needs it."""
         if path in self.used:
-            return f"VM {self.used[path]!r} has it as well"
+            return f"VM {self.used[path]!r} has it as well; it goes with the last of them"
         owner = self.templates.get(path) or self.templates.get(PurePosixPath(path).name)
         return f"it is a template that VM {owner!r} names" if owner else None
 

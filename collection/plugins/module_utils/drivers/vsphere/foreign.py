@@ -80,7 +80,7 @@ def _reason(disk: Any, used: Mapping[str, str]) -> str | None:
     """Why the disk stays whatever is asked; None if it may go."""
     owners = [used[file] for file in _files(disk) if file in used]
     if owners:
-        return f"VM or template {owners[0]!r} has it as well, or stands on it"
+        return f"VM or template {owners[0]!r} has it as well, or stands on it; it goes with the last of them"
     if getattr(disk.backing, "sharing", None) not in (None, "sharingNone"):
         return "it is shared with other VMs"
     if "nonpersistent" in (getattr(disk.backing, "diskMode", None) or ""):
