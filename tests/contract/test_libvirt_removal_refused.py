@@ -164,3 +164,42 @@ def test_an_overlay_in_the_vm_itself_goes_with_it(mock: LibvirtDriver):
         mock.delete(WEB)
     assert kept(mock) == {}
     assert volumes(mock) == {"template.qcow2"}
+
+
+@pytest.mark.parametrize("disk", ["root", "data"])
+def test_what_a_running_vm_stands_on_stays_wherever_its_own_disk_is(mock: LibvirtDriver, disk: str):
+    disks = [{"name": name, "size_mib": 4, "pool": mock.peer.pool} for name in ("root", "data")]
+    mock.create(definition(mock.peer, disks=disks))
+    base = f"/default/{definition(mock.peer).identity}-{disk}.qcow2"
+    stands = f"<backingStore type='file'><format type='qcow2'/><source file='{base}'/></backingStore>"
+    mock._connection.createXML(
+        "<domain type='test'><name>leech</name><memory unit='MiB'>32</memory><os><type>hvm</type></os><devices>"
+        "<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/elsewhere/mine.qcow2'/>"
+        f"{stands}<target dev='vda' bus='virtio'/></disk></devices></domain>"
+    )
+    files, want = volumes(mock), definition(mock.peer, disks=disks[:1])
+    for attempt in (
+        lambda: mock.check_delete(WEB),
+        lambda: mock.delete(WEB),
+        *[lambda: ensure_present(mock, want, dry_run=False, allowed=Allowed(disk_removal=True))][: disk == "data"],
+    ):
+        with pytest.raises(Conflict, match=rf"VM 'leech' runs on {base} of VM 'web'") as refused:
+            attempt()
+        assert not refused.value.begun
+    assert (len(mock.find(WEB).definition.disks), volumes(mock)) == (2, files)
+
+
+@pytest.mark.parametrize("spelling", ["/by/link/{name}", "/dev/mapper/group-{mapped}"])
+def test_at_another_host_what_stands_on_a_disk_is_known_by_its_name(mock: LibvirtDriver, spelling: str):
+    name = f"{made(mock).identity}-root.qcow2"
+    mock.peer._volume(mock, "mine.qcow2", spelling.format(name=name, mapped=name.replace("-", "--")))
+    with pytest.raises(Conflict, match=rf"/default/mine\.qcow2 is an overlay on /default/{name}"):
+        mock.delete(WEB)
+    assert {name, "mine.qcow2"} <= volumes(mock)
+
+
+def test_at_another_host_a_disk_of_a_name_that_a_vm_has_stays(mock: LibvirtDriver):
+    mock.peer.attach(mock, made(mock, "db"), "/by/link/theirs.qcow2")
+    mock.peer.attach_foreign(mock, made(mock))
+    assert kept(mock) == {"theirs.qcow2": "VM 'db' has a file of that name"}
+    assert "theirs.qcow2" in volumes(mock)

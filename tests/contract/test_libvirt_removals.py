@@ -98,7 +98,7 @@ def test_a_disk_that_is_named_by_pool_and_volume_goes(mock: LibvirtDriver):
     assert "theirs.img" not in volumes(mock)
 
 
-def test_no_other_vm_is_read_where_nothing_is_foreign_and_nothing_stands_on_a_disk(mock: LibvirtDriver, monkeypatch):
+def test_no_vm_that_is_off_is_read_where_nothing_is_foreign_or_stands_on_a_disk(mock: LibvirtDriver, monkeypatch):
     """A host may have thousands."""
     made(mock)
     monkeypatch.setattr(others, "_told", None)

@@ -15,7 +15,7 @@ from ..base import NOT_OURS, KeptDisk
 from ..errors import Conflict, Unsupported
 from . import names
 from .devices import Domain, attribute_of, is_seed
-from .others import Needs, needs, place_of
+from .others import Needs, needs, place_of, running
 from .sdk import libvirt
 from .storage import Storage
 
@@ -40,7 +40,9 @@ def foreign(said: Sequence[Domain], storage: Storage, connection: libvirt.virCon
         return Foreign(kept=tuple(KeptDisk(path=place, why=NOT_OURS) for place in sorted(nodes)))
     identity = said[0].uuid
     needed = needs(connection, storage, identity)
-    reasons = {place: _own_reason(place, node) or needed.reason(storage.real(place)) for place, node in nodes.items()}
+    reasons = {
+        place: _own_reason(place, node) or needed.reason(storage.spellings(place)) for place, node in nodes.items()
+    }
     going = {place for place, reason in reasons.items() if reason is None}
     # Here what was made for VMs counts as well: a template may be among what goes. What stays may stand on something.
     while standing := dict(_overlays(storage, going, identity, made_for_vms=True)):
@@ -104,13 +106,21 @@ def refuse_overlays(domain: Domain, going: Collection[str], storage: Storage, co
 
     Only volumes that bear no VM's identity are asked what they stand on: those that do Millwright made, and it makes
     none of a VM's disk. So that is one more listing of the pools, and a question (0.3 ms) for each image and each
-    volume made by hand, not for each VM of a host. Overlays outside of all pools are not seen. Which VM has an overlay
-    is looked for when there is one.
+    volume made by hand, not for each VM of a host. Which VM has an overlay is looked for when there is one. What VMs
+    that run stand on, libvirt knows wherever it is; of those that are off, an overlay outside of all active pools, or
+    in one that libvirt has not read since, is not seen.
     """
     found = dict(_overlays(storage, going, domain.uuid, made_for_vms=False))
     if found:
         who = needs(connection, storage)
         raise Conflict("; ".join(_standing(domain, base, overlay, who) for base, overlay in sorted(found.items())))
+    used = running(connection, storage, domain.uuid) if going else {}
+    taken = sorted((base, used[path]) for base in going for path in storage.spellings(base) if path in used)
+    if taken:
+        base, owner = taken[0]
+        raise Conflict(
+            f"VM {owner!r} runs on {base} of VM {domain.name!r}, and would lose it; give it a disk of its own first"
+        )
 
 
 def _standing(domain: Domain, base: str, overlay: str, who: Needs) -> str:
@@ -126,13 +136,14 @@ def _overlays(
     storage: Storage, bases: Collection[str], identity: str, *, made_for_vms: bool
 ) -> Iterator[tuple[str, str]]:
     """Each of the files on which a volume stands that does not go, and the volume."""
-    real = {storage.real(base): base for base in bases}
-    if not real:
+    known = {spelling: base for base in bases for spelling in storage.spellings(base)}
+    if not known:
         return
     ours = names.prefix(identity)
     for volume in storage.volumes_called(
         lambda name: not name.startswith(ours) and (made_for_vms or not names.is_of_a_vm(name))
     ):
         backing, path = storage.backing_of(volume), storage.real(volume.path())
-        if backing and storage.real(backing) in real and path not in real:
-            yield real[storage.real(backing)], path
+        base = next((known[one] for one in storage.spellings(backing) if one in known), None) if backing else None
+        if base and path not in known:
+            yield base, path

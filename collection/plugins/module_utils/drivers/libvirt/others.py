@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element
 
@@ -28,11 +29,18 @@ class Needs:
     used: dict[str, str]
     templates: dict[str, str]
 
-    def reason(self, path: str) -> str | None:
+    def reason(self, spellings: tuple[str, ...]) -> str | None:
         """Why the file is needed; None if no domain needs it."""
-        if path in self.used:
-            return f"VM {self.used[path]!r} has it as well; it goes with the last of them"
-        owner = self.templates.get(path) or self.templates.get(PurePosixPath(path).name)
+        for path in spellings:
+            if path in self.used:
+                has = (
+                    "has it as well; it goes with the last of them"
+                    if path.startswith("/")
+                    else "has a file of that name"
+                )
+                return f"VM {self.used[path]!r} {has}"
+        names_of = (*spellings, PurePosixPath(spellings[0]).name)
+        owner = next((self.templates[path] for path in names_of if path in self.templates), None)
         return f"it is a template that VM {owner!r} names" if owner else None
 
 
@@ -49,6 +57,17 @@ def needs(connection: libvirt.virConnect, storage: Storage, identity: str | None
     return found
 
 
+def running(connection: libvirt.virConnect, storage: Storage, identity: str) -> dict[str, str]:
+    """What the other domains that run have, and all that it stands on, by each of its spellings: by whom."""
+    found: dict[str, str] = {}
+    for domain in connection.listAllDomains(libvirt.VIR_CONNECT_LIST_DOMAINS_ACTIVE):
+        xml = unless(libvirt.VIR_ERR_NO_DOMAIN, partial(domain.XMLDesc, _RUNNING))
+        if xml and domain.UUIDString() != identity:
+            told = Domain(xml)
+            found.update((path, told.name) for path in _files(told, storage))
+    return found
+
+
 def _told(domain: libvirt.virDomain) -> Iterator[Domain]:
     """Nothing of a domain that is gone."""
     for flags in (_KEPT, _RUNNING) if domain.isActive() else (_KEPT,):
@@ -62,7 +81,7 @@ def _files(told: Domain, storage: Storage) -> Iterator[str]:
     for source in (one for node in told.root.iterfind("devices/disk") for one in node.iter("source")):
         path = place_of(source, storage)
         if path:
-            yield storage.real(path)
+            yield from storage.spellings(path)
 
 
 def place_of(source: Element, storage: Storage) -> str | None:
@@ -75,11 +94,11 @@ def place_of(source: Element, storage: Storage) -> str | None:
 
 def _named_templates(told: Domain, storage: Storage) -> Iterator[str]:
     for name in (disk.template for disk in told.kept.disks if disk.template) if told.kept else ():
-        yield storage.real(name) if name.startswith("/") else name
+        yield from storage.spellings(name) if name.startswith("/") else (name,)
 
 
 def _made_templates(told: Domain, storage: Storage) -> Iterator[str]:
     root = told.root.find(f"metadata/{{{names.CAPTURES_NAMESPACE}}}captures")
     for one in () if root is None else captures.read(root):
         pool = storage.active(one.pool)
-        yield storage.real(str(directory_of(pool) / one.volume)) if pool else one.volume
+        yield from storage.spellings(str(directory_of(pool) / one.volume)) if pool else (one.volume,)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import partial
 from pathlib import PurePosixPath
@@ -15,6 +16,8 @@ from .sdk import libvirt
 
 #: Pools that are directories.
 _OF_FILES = frozenset({"dir", "fs", "netfs"})
+#: In /dev/mapper; a hyphen of the names themselves is written twice there.
+_BETWEEN_GROUP_AND_VOLUME = re.compile(r"(?<!-)-(?:--)*(?!-)")
 #: Pools whose volumes somebody else makes and removes.
 _ONLY_SHOWN = frozenset({"iscsi", "iscsi-direct", "mpath", "scsi"})
 
@@ -27,6 +30,14 @@ def directory_of(pool: libvirt.virStoragePool) -> PurePosixPath:
 def keeps_files(pool: libvirt.virStoragePool) -> bool:
     """Whether any file can be put where the pool keeps its volumes."""
     return ElementTree.fromstring(pool.XMLDesc(0)).get("type") in _OF_FILES  # noqa: S314  # libvirt wrote it
+
+
+def file_name(path: str) -> str:
+    """The name of a file or logical volume, which /dev/mapper calls by its group's name as well."""
+    name = PurePosixPath(path).name
+    if not path.startswith("/dev/mapper/"):
+        return name
+    return _BETWEEN_GROUP_AND_VOLUME.split(name)[-1].replace("--", "-")
 
 
 def is_only_shown(pool: libvirt.virStoragePool) -> bool:

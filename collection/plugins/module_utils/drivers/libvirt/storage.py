@@ -20,7 +20,7 @@ from .domain_xml import Source
 from .faults import asking, unless
 from .images import image_of_file, is_readable_file
 from .observation import Usage
-from .pools import directory_of, is_only_shown, names_in, volume_in, volumes_called, volumes_in
+from .pools import directory_of, file_name, is_only_shown, names_in, volume_in, volumes_called, volumes_in
 from .sdk import libvirt
 from .volume_xml import HEADER_BYTES, Image, backing_of, image_of, image_of_header
 
@@ -83,6 +83,10 @@ class Storage:
     def real(self, path: str) -> str:
         """The path by which files are compared. Links can be followed on this host only."""
         return os.path.realpath(path) if self._local else os.path.normpath(path)
+
+    def spellings(self, path: str) -> tuple[str, ...]:
+        """What a file is compared by: elsewhere also its name, as one file may have several paths there."""
+        return (self.real(path),) if self._local else (self.real(path), file_name(path))
 
     def backing_of(self, volume: libvirt.virStorageVol) -> str | None:
         """Path of what the volume stands on; None also for one that is gone. Raises DriverError for one of which nobody
