@@ -112,3 +112,27 @@ def test_data_stay_as_they_are_under_snapshots(peer: Peer, driver: VmDriver):
     for dry_run in (True, False):
         with pytest.raises(Conflict, match=r"has snapshots \(one\).* cloud_init\.user_data"):
             ensure_present(driver, wanted(peer, {"user_data": NEW}), dry_run=dry_run)
+
+
+@pytest.mark.parametrize("stays_off", [False, True])
+def test_a_vm_that_does_not_start_with_other_data_is_on_again_as_it_was_but_for_them(
+    peer: Peer, driver: VmDriver, monkeypatch: pytest.MonkeyPatch, stays_off: bool
+):
+    driver.create(wanted(peer, FIRST))
+    driver.power(WEB, PowerAction.ON, 60)
+    before = driver.find(WEB).definition
+    power = driver.power
+
+    def starting(ref: VmRef, action: PowerAction, timeout: int) -> None:
+        if action is PowerAction.ON and (stays_off or driver.find(WEB).definition.cpu.count == 2):
+            raise DriverError("it does not start")
+        power(ref, action, timeout)
+
+    monkeypatch.setattr(driver, "power", starting)
+    want = wanted(peer, {"user_data": NEW}, cpu={"count": 2})
+    with pytest.raises(DriverError, match="it does not start") as failed:
+        ensure_present(driver, want, dry_run=False, allowed=Allowed(power_cycle=True, shutdown_timeout=1))
+    after = driver.find(WEB)
+    assert ("VM 'web' was shut down for this and is not on again" in str(failed.value)) is stays_off
+    assert after.power is (PowerState.OFF if stays_off else PowerState.ON)
+    assert [change.path for change in changes(before, after.definition)] == ["cloud_init.user_data"]
