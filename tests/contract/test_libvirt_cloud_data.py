@@ -156,6 +156,24 @@ def test_an_image_that_a_killed_change_left_goes_with_the_next(qemu: LibvirtDriv
     assert images(qemu) == {image_of(qemu).name}
 
 
+def test_an_image_that_a_killed_change_left_goes_without_another_change_and_one_that_was_taken_out_stays(
+    qemu: LibvirtDriver,
+):
+    want = wanted(qemu, OLD)
+    qemu.create(want)
+    before, stale = images(qemu), f"{want.identity}-cloud-init-0123abcd.iso"
+    qemu.peer._volume(qemu, stale)
+    for dry_run in (True, False):
+        done = ensure_present(qemu, want, dry_run=dry_run)
+        assert (done.changed, done.changes, done.removed) == (True, (), (stale,))
+    assert images(qemu) == before
+    told = Domain(qemu._connection.lookupByName("web").XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+    told.root.find("devices").remove(seed_node(told.root))
+    qemu._connection.defineXML(ElementTree.tostring(told.root, encoding="unicode"))
+    qemu.remove_residue(WEB)
+    assert (qemu.residue(WEB), images(qemu)) == ((), before)
+
+
 def test_a_drive_that_somebody_took_out_comes_back_with_its_data(qemu: LibvirtDriver):
     want = wanted(qemu, OLD)
     qemu.create(want)

@@ -226,6 +226,26 @@ def test_what_a_create_left_that_was_killed_when_the_vm_was_whole_is_removed(pee
     assert not ensure_present(driver, want, dry_run=False).changed
 
 
+def test_an_image_for_cloud_init_that_a_killed_change_left_is_named_and_goes_and_the_others_stay(peer, driver):
+    want = definition(peer)
+    driver.create(want)
+    driver._connection.storagePoolDefineXML(
+        "<pool type='dir'><name>shared</name><target><path>/shared</path></target></pool>"
+    ).create()
+    in_use, stale, elsewhere = (names.next_seed_volume(want.identity) for _ in range(3))
+    for name in (in_use, stale):
+        add_volume(driver, name)
+    add_volume(driver, elsewhere, "shared")
+    peer.attach(driver, want, f"/default/{in_use}")
+    as_it_is, files = driver.find(WEB).definition, peer.files(driver)
+    for dry_run in (True, False):
+        assert peer.files(driver) == files
+        done = ensure_present(driver, as_it_is, dry_run=dry_run)
+        assert (done.changed, done.changes, done.removed) == (True, (), (stale,))
+    assert peer.files(driver) == files - {stale}
+    assert (driver.residue(WEB), elsewhere in driver._storage.owned(want.identity)) == ((), True)
+
+
 def test_a_disk_may_be_called_as_a_marker_is(peer, driver):
     name = f"making-{driver._features.host}-0badcafe"
     want = definition(peer, disks=[{"name": name, "size_mib": 1, "pool": peer.pool}])

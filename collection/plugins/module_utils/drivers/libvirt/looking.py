@@ -17,11 +17,11 @@ from ...vm.states import PowerState
 from ..alone import alone
 from ..base import Capability, Connection, HostFacts, ObservedVm, VmRef
 from ..errors import Conflict, DriverError, VmNotFound, deciding
-from . import agent, features, host, live, power
+from . import agent, features, host, hotplug, live, power
 from .connection import is_local, is_test, open_connection, shown
 from .devices import Domain
 from .faults import asking, unless
-from .leftovers import Leftovers, leftovers, markers
+from .leftovers import Leftovers, leftovers, markers, stale_seeds
 from .making import Making
 from .mending import Apart
 from .observation import as_it_runs, definition_of, disk_use
@@ -81,7 +81,7 @@ class Looking:
         with self._asking(f"looking for what is left of {ref}"):
             domain = self._domain(ref)
             if domain is not None:
-                return tuple(marker.name() for marker in self._markers(domain.UUIDString()))
+                return tuple(volume.name() for volume in self._left_beside(domain))
             # A VM that was renamed keeps its identity, and its files are not what somebody left.
             return () if self._by_uuid(ref.identity) else self._leftovers(ref.identity).names
 
@@ -90,11 +90,13 @@ class Looking:
         with self._looking(tried):
             identity = self._present(ref).UUIDString()
         with self._alone(identity, tried), self._asking(tried):
-            for marker in self._markers(identity):
-                self._storage.remove(marker)
+            for volume in self._left_beside(self._present(ref)):
+                self._storage.remove(volume)
 
-    def _markers(self, identity: str) -> list[libvirt.virStorageVol]:
-        return markers(self._storage, identity, lambda: self._features.host)
+    def _left_beside(self, domain: libvirt.virDomain) -> list[libvirt.virStorageVol]:
+        told = Domain(domain.XMLDesc(INACTIVE))
+        stale = stale_seeds(self._storage, told, hotplug.files_of(domain)) if told.managed else []
+        return markers(self._storage, told.uuid, lambda: self._features.host) + stale
 
     def _leftovers(self, identity: str) -> Leftovers:
         found = leftovers(self._storage, identity, lambda: self._features.host)
