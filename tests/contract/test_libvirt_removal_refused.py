@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
-from libvirt_peers import libvirt_mock
+from libvirt_peers import libvirt_mock, libvirt_qemu
 from libvirt_removing import WEB, driver_of, kept, made, plug, volumes
 from peers import definition
 
@@ -28,6 +29,12 @@ from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import
 @pytest.fixture
 def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
     with libvirt_mock(tmp_path) as peer, driver_of(peer) as driver:
+        yield driver
+
+
+@pytest.fixture
+def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
+    with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
         yield driver
 
 
@@ -203,3 +210,38 @@ def test_at_another_host_a_disk_of_a_name_that_a_vm_has_stays(mock: LibvirtDrive
     mock.peer.attach_foreign(mock, made(mock))
     assert kept(mock) == {"theirs.qcow2": "VM 'db' has a file of that name"}
     assert "theirs.qcow2" in volumes(mock)
+
+
+@pytest.mark.parametrize(
+    ("name", "read"), [("mine.qcow2", True), ("00000000-0000-4000-8000-000000000001-serial.log", False)]
+)
+def test_a_pool_of_this_host_is_read_again_if_somebody_put_a_file_into_it(
+    mock: LibvirtDriver, tmp_path: Path, monkeypatch, name: str, read: bool
+):
+    made(mock)
+    monkeypatch.setattr(mock._storage, "_local", True)
+    mock._connection.storagePoolCreateXML(
+        f"<pool type='dir'><name>here</name><target><path>{tmp_path / 'pool'}</path></target></pool>"
+    )
+    (tmp_path / "pool").mkdir()
+    (tmp_path / "pool" / name).touch()
+    refreshed = []
+    monkeypatch.setattr(mock._storage, "refresh", lambda pool: refreshed.append(pool.name()))
+    mock.check_delete(WEB)
+    assert refreshed == (["here"] if read else [])
+
+
+@pytest.mark.qemu
+@pytest.mark.slow
+def test_an_overlay_that_was_put_into_a_pool_by_hand_is_seen(qemu: LibvirtDriver):
+    base = f"{made(qemu).identity}-root.qcow2"
+    pool = Path("/var/tmp") / qemu.peer.pool
+    subprocess.run(
+        ["qemu-img", "create", "-q", "-f", "qcow2", "-F", "qcow2", "-b", pool / base, pool / "mine.qcow2"], check=True
+    )
+    for attempt in (qemu.check_delete, qemu.delete):
+        with pytest.raises(Conflict, match=rf"mine\.qcow2 is an overlay on .*{base}"):
+            attempt(WEB)
+    (pool / "mine.qcow2").unlink()
+    qemu.delete(WEB)
+    assert qemu.find(WEB) is None

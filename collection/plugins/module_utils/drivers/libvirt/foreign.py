@@ -108,7 +108,7 @@ def refuse_overlays(domain: Domain, going: Collection[str], storage: Storage, co
     none of a VM's disk. So that is one more listing of the pools, and a question (0.3 ms) for each image and each
     volume made by hand, not for each VM of a host. Which VM has an overlay is looked for when there is one. What VMs
     that run stand on, libvirt knows wherever it is; of those that are off, an overlay outside of all active pools, or
-    in one that libvirt has not read since, is not seen.
+    put into a pool of another host since libvirt has read it, is not seen.
     """
     found = dict(_overlays(storage, going, domain.uuid, made_for_vms=False))
     if found:
@@ -140,6 +140,7 @@ def _overlays(
     if not known:
         return
     ours = names.prefix(identity)
+    storage.refresh_what_was_put_in()
     for volume in storage.volumes_called(
         lambda name: not name.startswith(ours) and (made_for_vms or not names.is_of_a_vm(name))
     ):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -38,6 +39,18 @@ def file_name(path: str) -> str:
     if not path.startswith("/dev/mapper/"):
         return name
     return _BETWEEN_GROUP_AND_VOLUME.split(name)[-1].replace("--", "-")
+
+
+def unseen_in(pool: libvirt.virStoragePool) -> set[str]:
+    """Files that were put into its directory, if that is one of this host, since libvirt has read it."""
+    if not keeps_files(pool):
+        return set()
+    try:
+        with os.scandir(directory_of(pool)) as entries:
+            there = {entry.name for entry in entries if entry.is_file()}
+    except OSError:
+        return set()
+    return there - set(names_in(pool))
 
 
 def is_only_shown(pool: libvirt.virStoragePool) -> bool:

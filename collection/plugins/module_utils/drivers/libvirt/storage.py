@@ -10,7 +10,6 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from difflib import get_close_matches
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -18,9 +17,9 @@ from ..errors import Busy, NotFound, Unsupported
 from . import names
 from .domain_xml import Source
 from .faults import asking, unless
-from .images import image_of_file, is_readable_file
+from .images import image_of_file, is_readable_file, likely
 from .observation import Usage
-from .pools import directory_of, file_name, is_only_shown, names_in, volume_in, volumes_called, volumes_in
+from .pools import directory_of, file_name, is_only_shown, names_in, unseen_in, volume_in, volumes_called, volumes_in
 from .sdk import libvirt
 from .volume_xml import HEADER_BYTES, Image, backing_of, image_of, image_of_header
 
@@ -28,8 +27,6 @@ MIB = 1024 * 1024
 
 #: What a volume is -> whether it is a block device. Other kinds (network, directory) are no disks for us.
 _IS_BLOCK = {libvirt.VIR_STORAGE_VOL_FILE: False, libvirt.VIR_STORAGE_VOL_BLOCK: True}
-#: How many images an error lists, the likeliest first.
-MOST_NAMED = 10
 #: A pool is not read again while one of its volumes is being made; seconds to wait for that.
 REFRESH_PATIENCE = 20
 
@@ -128,7 +125,7 @@ class Storage:
         if self._local and name.startswith("/") and is_readable_file(name):
             return image_of_file(Path(name)), None
         where = "in any active storage pool" if name.startswith("/") else f"in pool {_listed(pools)}"
-        raise NotFound(f"there is no image {name!r} {where}; {_likely(name, self._images(name, pools))}")
+        raise NotFound(f"there is no image {name!r} {where}; {likely(name, self._images(name, pools))}")
 
     def _images(self, name: str, pools: list[libvirt.virStoragePool]) -> set[str]:
         """What could have been meant, as it would be said: volumes that were not made for a VM."""
@@ -187,6 +184,13 @@ class Storage:
         volume = self.by_path(path)
         if volume is not None:
             self.refresh(volume.storagePoolLookupByVolume())
+
+    def refresh_what_was_put_in(self) -> None:
+        """Have libvirt see what somebody has put into a pool by hand, as far as it is cheap to see that here: this
+        host's directories are listed. What is a VM's own by its name is not waited for."""
+        for pool in self.pools() if self._local else ():
+            if any(not names.is_of_a_vm(name) for name in unseen_in(pool)):
+                self.refresh(pool)
 
     def refresh(self, pool: libvirt.virStoragePool) -> None:
         """Have libvirt read the pool again. Raises Busy if it does nothing but make volumes there."""
@@ -286,13 +290,6 @@ def _finishing(stream: libvirt.virStream) -> Iterator[None]:
         with suppress(libvirt.libvirtError):
             stream.abort()
         raise
-
-
-def _likely(name: str, images: set[str]) -> str:
-    close = get_close_matches(name, images, MOST_NAMED)
-    shown = [*close, *sorted(images - set(close))]
-    more = f" and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
-    return f"there are: {', '.join(shown[:MOST_NAMED]) or 'none'}{more}"
 
 
 def _listed(pools: list[libvirt.virStoragePool]) -> str:
