@@ -76,11 +76,14 @@ class Inbound:
             return
         self._looked = time.monotonic()
         unheld = [each for each in missing.unheld() if each.topology.datacenter_id in self._consumed]
-        gone = [each.request_ids for each in unheld if not self._waits_in(each.queue, each.topology.out_queue)]
+        gone = [each.request_ids for each in unheld if self._are_empty(each.queue, each.topology.out_queue)]
         missing.write_down(frozenset().union(*gone))
 
-    def _waits_in(self, *queues: str) -> bool:
-        return any(self._channel.queue_declare(queue, passive=True).method.message_count for queue in queues)
+    def _are_empty(self, *queues: str) -> bool:
+        """A queue that has no leader just now says that it has no messages, and no consumers either: both of these
+        queues have one, a runner and a relay."""
+        said = [self._channel.queue_declare(queue, passive=True).method for queue in queues]
+        return all(queue.message_count == 0 and queue.consumer_count > 0 for queue in said)
 
     def _tell_bounds(self, datacenter_ids: set[str]) -> None:
         """A runner that comes, or comes back, has missed what the others were told."""

@@ -19,7 +19,7 @@ from tests.webapi_world import World, observed
 from webapi.database import db
 from webapi.messaging import broker, inbound
 from webapi.messaging.inbound import Inbound
-from webapi.services import failing, updates
+from webapi.services import failing, missing, updates
 
 
 class Channel:
@@ -165,3 +165,34 @@ def test_the_answer_to_who_asks_is_told_after_what_it_rests_on_is_committed(
     [(in_transaction, word)] = told
     assert not in_transaction
     assert (word.go, word.attempt) == (False, 2)
+
+
+# -- what nobody has
+
+
+@pytest.mark.parametrize(("requests", "updates", "found"), [
+    ((0, 1), (0, 1), True),
+    ((1, 1), (0, 1), False),
+    ((0, 1), (1, 1), False),
+    ((0, 0), (0, 1), False),
+    ((0, 1), (0, 0), False),
+], ids=["both empty", "it waits", "its end waits", "no leader", "no leader of updates"])  # fmt: skip
+def test_a_queue_is_empty_only_if_it_has_a_leader_who_says_so(
+    site: Site, monkeypatch: pytest.MonkeyPatch, requests: tuple[int, int], updates: tuple[int, int], found: bool
+):
+    """A quorum queue without one says that it has no messages; but then it has no consumers either."""
+    topology, written = site._topology, []
+    queue = topology.in_queue(0)
+    counts = {queue: requests, topology.out_queue: updates}
+
+    def declared(name: str, passive: bool) -> SimpleNamespace:
+        assert passive
+        return SimpleNamespace(method=SimpleNamespace(message_count=counts[name][0], consumer_count=counts[name][1]))
+
+    monkeypatch.setattr(site.channel, "queue_declare", declared, raising=False)
+    monkeypatch.setattr(missing, "unheld", lambda: [missing.Unheld(topology, queue, frozenset({"lost"}))])
+    monkeypatch.setattr(missing, "write_down", written.append)
+    site._inbound._consumed.add(topology.datacenter_id)
+    site._inbound._looked = float("-inf")
+    site._inbound._look_for_missing()
+    assert written == [frozenset({"lost"} if found else ())]
