@@ -96,13 +96,15 @@ def _remove_trees(roots: Sequence[str]) -> Counts:
 
 
 def _remove(key: _Key, *which: ColumnElement[bool], most: int) -> int:
+    """How many are gone afterwards, so that fewer than ``most`` are all. Somebody else may have removed some of them
+    since this transaction began to read, and counts them as well."""
     if most <= 0:
         return 0
     keys = db.session.scalars(select(key).where(*which).order_by(key).limit(most)).all()
-    if not keys:
-        return 0
-    gone = delete(key.class_).where(key.in_(keys)).execution_options(synchronize_session=False)
-    return int(db.session.execute(gone).rowcount)  # type: ignore[attr-defined]  # a DELETE has one
+    if keys:
+        gone = delete(key.class_).where(key.in_(keys)).execution_options(synchronize_session=False)
+        db.session.execute(gone)
+    return len(keys)
 
 
 def _left_alone(

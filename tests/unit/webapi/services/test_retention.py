@@ -9,7 +9,8 @@ import threading
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, select, update
+from sqlalchemy.orm import ORMExecuteState
 
 from runner_service.contract.topology import Topology
 from tests.webapi_world import World
@@ -118,6 +119,28 @@ def test_large_trees_go_in_small_transactions_and_the_root_last(
         assert left == 0 or db.session.get(Task, root_id) is not None
         db.session.expire_all()
     assert {sum(vars(share).values()) for share in shares} <= {1, 2}
+    assert set(rows().values()) == {0}
+
+
+def test_two_that_forget_the_same_at_once_leave_no_job_without_its_task(
+    world: World, shop: dict, monkeypatch: pytest.MonkeyPatch
+):
+    """One of them finds gone what it was about to remove."""
+    monkeypatch.setattr(retention, "BATCH", 1)
+    age_all()
+
+    def be_ahead(state: ORMExecuteState) -> None:
+        if state.is_delete:
+            state.session.connection().execute(state.statement)
+
+    event.listen(db.session, "do_orm_execute", be_ahead)
+    try:
+        while retention.remove_some(utc_now() - KEPT):
+            orphans = select(func.count()).select_from(Job).where(Job.task_id.not_in(select(Task.id)))
+            assert db.session.scalar(orphans) == 0
+            db.session.expire_all()
+    finally:
+        event.remove(db.session, "do_orm_execute", be_ahead)
     assert set(rows().values()) == {0}
 
 
