@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 
 from runner_service.contract.topology import Topology, partition_of
 
@@ -121,6 +121,11 @@ def _mark(numbers: Sequence[int], since: datetime | None) -> None:
 def lost() -> tuple[ColumnElement[bool], ...]:
     """What a request's row fulfils whose message is lost."""
     return (*OUT, Request.missing_since < utc_now() - LOST_AFTER)
+
+
+def may_come() -> ColumnElement[bool]:
+    """What a request's row fulfils that is out and not lost."""
+    return or_(Request.missing_since.is_(None), Request.missing_since >= utc_now() - LOST_AFTER)
 
 
 def is_lost(request: Request) -> bool:

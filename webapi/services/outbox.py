@@ -17,7 +17,7 @@ from runner_service.contract.topology import Topology
 from .. import logs
 from ..database import db, transaction, utc_now
 from ..models import Datacenter, Hypervisor, Relay, Request
-from . import failing, turns
+from . import failing, missing, turns
 from .turns import First, Line, Out, Seat
 
 #: How many requests that have not ended a queue is given, unless a setting says otherwise: as many as a runner takes.
@@ -135,10 +135,11 @@ def _lines() -> list[Line]:
 
 
 def _seats_out() -> dict[Seat, int]:
-    """How many requests of each seat are published, or about to be, and have not ended."""
+    """How many requests of each seat are published, or about to be, and have not ended. Lost ones take no seat: nobody
+    would ever make room."""
     of = (Request.hypervisor_id, Request.tenant, Request.priority)
-    counted = select(*of, func.count()).where(Request.outcome.is_(None), Request.waits_in.is_(None)).group_by(*of)
-    rows = db.session.execute(counted).all()
+    counted = select(*of, func.count()).where(Request.outcome.is_(None), Request.waits_in.is_(None), missing.may_come())
+    rows = db.session.execute(counted.group_by(*of)).all()
     topologies = _topologies({row.hypervisor_id for row in rows})
     return {
         Seat(Line(topologies[host].in_queue_for(host), tenant, priority), host): number

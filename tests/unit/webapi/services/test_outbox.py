@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from runner_service.contract.messages import TaskRequest
 from runner_service.contract.states import Event
 from tests.webapi_world import Runner, World, small
 from webapi.database import db, utc_now
 from webapi.models import Request
-from webapi.services import outbox
+from webapi.services import missing, outbox
 from webapi.services.outbox import Outgoing
 
 
@@ -127,6 +127,20 @@ def test_a_power_on_behind_many_deploys_of_another_tenant_goes_out_at_once(world
     world.runner(deploy).work()
     assert outbox.publish_pending(published.append, window=9) == 1
     assert tenants(published)[-1] == many["virtualdatacenter_id"]
+
+
+def test_what_is_lost_takes_nobodys_turn_and_what_is_only_missing_may_come_yet(world: World, two_tenants):
+    world.post(f"/virtualappliances/{two_tenants[0]['id']}/deploy")
+    while outbox.publish_pending(lambda _: None, window=9):
+        pass
+    for missing_for, published in ((missing.LOST_AFTER / 2, 0), (missing.LOST_AFTER * 2, 3)):
+        out = update(Request).where(Request.published_at.is_not(None))
+        db.session.execute(out.values(missing_since=utc_now() - missing_for))
+        db.session.commit()
+        bodies: list[Outgoing] = []
+        while outbox.publish_pending(bodies.append, window=9):
+            pass
+        assert len(bodies) == published
 
 
 def test_a_power_on_of_the_same_tenant_goes_out_at_once_too(world: World, two_tenants):
