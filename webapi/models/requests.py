@@ -54,9 +54,10 @@ class Request(Base):
     cancel_asked_at: Mapped[datetime | None]
     #: Since when, without a break, no runner and no queue has had it (services.missing).
     missing_since: Mapped[datetime | None]
-    #: Somebody ended it without a runner, and who and when.
+    #: Somebody ended it without a runner, and who and when, and whether it was to end even if it is not lost.
     abandoned_by: Mapped[str | None] = mapped_column(String(255))
     abandoned_at: Mapped[datetime | None]
+    abandoned_by_force: Mapped[bool | None]
     #: How often a runner broke off after it had begun to carry it out.
     crashes: Mapped[int] = mapped_column(default=0)
     #: The newest attempt that has begun to carry it out.

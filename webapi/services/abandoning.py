@@ -48,9 +48,8 @@ def _ask(task_id: str, by: str, *, force: bool) -> list[int]:
     chosen = [request.number for request in open_ones if _may_end(request, force=force)]
     if not chosen:
         raise Refused(why_not(task, open_ones, "abandoned"), code="task.not_lost", task_id=task.id, state=task.state)
-    db.session.execute(
-        update(Request).where(Request.number.in_(chosen)).values(abandoned_by=by, abandoned_at=utc_now())
-    )
+    marks = {"abandoned_by": by, "abandoned_at": utc_now()} | ({"abandoned_by_force": True} if force else {})
+    db.session.execute(update(Request).where(Request.number.in_(chosen)).values(marks))
     events.tell(Severity.WARNING, task, f"{by} abandoned {task.type} of {task.name}{' by force' if force else ''}")
     doorbell.ring_after_commit()
     return chosen
@@ -86,7 +85,7 @@ def _holders(request: Request, host: Hypervisor) -> list[str]:
 
 @transaction
 def end_abandoned(among: Collection[int] | None = None) -> int:
-    """End some of the requests that were abandoned, of these numbers or of all; how many there were."""
+    """Have done with some of the requests that were abandoned, of these numbers or of all; how many there were."""
     abandoned = select(Request.number).where(Request.abandoned_at.is_not(None), Request.outcome.is_(None))
     if among is not None:
         abandoned = abandoned.where(Request.number.in_(among))
@@ -99,12 +98,15 @@ def end_abandoned(among: Collection[int] | None = None) -> int:
 
 
 def _end(request: Request) -> None:
+    """One that was found again since it was marked goes on, unless it was to end all the same."""
     if missing.is_lost(request):
         reason = f"{request.abandoned_by} abandoned it, as no runner and no queue had it any more"
         failing.fail(request, reason, code="request.abandoned")
-    else:
+    elif request.abandoned_by_force:
         reason = f"{request.abandoned_by} abandoned it by force; a runner may have had it in hand"
         failing.fail(request, reason, code="request.abandoned", in_hand=True)
+    else:
+        request.abandoned_by = request.abandoned_at = None
 
 
 @transaction

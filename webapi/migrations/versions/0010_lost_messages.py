@@ -21,12 +21,14 @@ def upgrade() -> None:
         requests.add_column(sa.Column("missing_since", UtcDateTime(), nullable=True))
         requests.add_column(sa.Column("abandoned_by", sa.String(length=255), nullable=True))
         requests.add_column(sa.Column("abandoned_at", UtcDateTime(), nullable=True))
+        requests.add_column(sa.Column("abandoned_by_force", sa.Boolean(), nullable=True))
         requests.create_index(op.f("ix_requests_abandoned_at"), ["abandoned_at"])
 
 
 def downgrade() -> None:
     with op.batch_alter_table("requests") as requests:
         requests.drop_index(op.f("ix_requests_abandoned_at"))
+        requests.drop_column("abandoned_by_force")
         requests.drop_column("abandoned_at")
         requests.drop_column("abandoned_by")
         requests.drop_column("missing_since")

@@ -260,6 +260,23 @@ def test_many_end_in_batches_of_which_the_relay_does_the_others(
     assert world.get(f"/tasks/{deploy['id']}")["state"] == "FINISHED_UNSUCCESSFULLY"
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_is_found_again_before_its_batch_goes_on_unless_it_was_abandoned_by_force(
+    world: World, shop: dict, deploy: dict, monkeypatch: pytest.MonkeyPatch, force: bool
+):
+    monkeypatch.setattr("webapi.services.cancelling.BATCH", 1)
+    hear(shop)
+    lose()
+    world.post(f"/tasks/{deploy['id']}/abandon", {"force": force})
+    hear(shop, ids(world, deploy)[0])
+    look()
+    assert [abandoning.end_abandoned() for _ in range(2)] == [1, 0]
+    second = world.get(f"/tasks/{deploy['id']}")["children"][1]
+    assert second["state"] == ("FINISHED_UNSUCCESSFULLY" if force else "QUEUED")
+    if not force:
+        assert world.carry_out(deploy)["children"][1]["state"] == "FINISHED_SUCCESSFULLY"
+
+
 # -- and if somebody has it after all
 
 
