@@ -64,23 +64,12 @@ def why_not(task: Task, requests: Sequence[Request], what: str) -> str:
     said = f"task {task.id} is not to be {what}: "
     if not any(request.waits_in is None for request in requests):
         return said + "it waits for its turn to be published; cancel it"
-    out = [request for request in requests if request.waits_in is None]
-    hosts = {host.id: host for host in map(_hypervisor, out) if host}
-    names = {name for each in out if each.hypervisor_id in hosts for name in _holders(each, hosts[each.hypervisor_id])}
-    if names:
-        return said + f"runner {', '.join(sorted(names))} has it in hand; cancel it"
+    if names := missing.holders([request for request in requests if request.waits_in is None]):
+        return said + f"runner {', '.join(names)} has it in hand; cancel it"
     return said + (
         f"that its message is lost is known only once a runner has been there for {missing.LOST_AFTER.seconds} seconds "
         "without it, its queue was empty, and a relay was at work; wait, or cancel it, or abandon it by force"
     )
-
-
-def _hypervisor(request: Request) -> Hypervisor | None:
-    return db.session.get(Hypervisor, request.hypervisor_id)
-
-
-def _holders(request: Request, host: Hypervisor) -> list[str]:
-    return missing.holders(host.datacenter_id, request.id)
 
 
 @transaction

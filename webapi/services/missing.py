@@ -145,6 +145,10 @@ def _somebody_looks() -> bool:
     return bool(row and row.seen_at and utc_now() - row.seen_at < _LOOKED_WITHIN)
 
 
-def holders(datacenter_id: str, request_id: str) -> list[str]:
-    """Names of the live runners that say that they have the request in hand."""
-    return [runner.name for runner in runners.live({datacenter_id}) if request_id in runner.status.get("holds", ())]
+def holders(requests: Collection[Request]) -> list[str]:
+    """Names of the live runners that say that they have one of the requests in hand."""
+    hosts = Hypervisor.id.in_({request.hypervisor_id for request in requests})
+    datacenter_ids = set(db.session.scalars(select(Hypervisor.datacenter_id).where(hosts)))
+    ids = {request.id for request in requests}
+    live = runners.live(datacenter_ids)
+    return sorted({runner.name for runner in live if not ids.isdisjoint(runner.status.get("holds", ()))})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 
 from runner_service.contract.control import Drop, RunnerStatus
 from runner_service.contract.states import Event
@@ -220,6 +220,21 @@ def test_what_is_not_lost_is_not_abandoned_and_the_refusal_says_why(world: World
     db.session.execute(update(Relay).where(Relay.id == Relay.APPLIES).values(seen_at=stale))
     db.session.commit()
     assert "a relay was at work" in refusal()
+
+
+def test_what_runners_hold_is_read_once_however_many_requests_a_task_has(world: World, shop: dict, deploy: dict):
+    said: list[str] = []
+
+    def note(*executed: object) -> None:
+        said.append(str(executed[2]))
+
+    hear(shop, *ids(world, deploy))
+    event.listen(db.engine, "before_cursor_execute", note)
+    try:
+        world.refused("POST", f"/tasks/{deploy['id']}/abandon")
+    finally:
+        event.remove(db.engine, "before_cursor_execute", note)
+    assert len([each for each in said if "FROM runners" in each]) == 1
 
 
 def _free_vm(world: World, shop: dict) -> dict:
