@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
+from hashlib import sha256
 
 from .contract.control import PAUSED_AFTER, SUSPECT_AFTER, Word
 from .core.claims import Claims
@@ -39,6 +40,13 @@ def pause_after(crashes: int) -> float:
     """Seconds before a request is begun that broke off so many runners."""
     times = crashes - PAUSED_AFTER
     return 0.0 if times < 0 else min(LONGEST_PAUSE, PAUSE * 2 ** min(times, 30))
+
+
+def own_pause_after(crashes: int, request_id: str) -> float:
+    """From half of it to one and a half, as it falls for this request this time. Those that broke off together would
+    begin together again, and be broken off by the one of them that brings runners down, for ever."""
+    lot = int.from_bytes(sha256(f"{request_id}:{crashes}".encode()).digest()[:4]) / 2**32
+    return pause_after(crashes) * (0.5 + lot)
 
 
 class Requests:
@@ -126,7 +134,7 @@ class Intake:
         if progress is None or progress.parked or not progress.needs_word or word.attempt != progress.attempt:
             return
         progress.needs_word, progress.crashes = False, word.crashes
-        progress.paused_until = time.monotonic() + pause_after(word.crashes)
+        progress.paused_until = time.monotonic() + own_pause_after(word.crashes, progress.id)
         progress.alone = word.crashes >= SUSPECT_AFTER or progress.attempt > SUSPECT_AFTER_DELIVERIES
         if word.go:
             self._proceed(progress)

@@ -934,6 +934,27 @@ def test_the_pause_doubles_and_has_an_end() -> None:
     ]  # fmt: skip
 
 
+def test_those_that_were_broken_off_together_do_not_begin_together_again() -> None:
+    names = [f"request-{number}" for number in range(20)]
+    orders = set()
+    for crashes in range(12, 22):
+        pauses = {name: intake.own_pause_after(crashes, name) for name in names}
+        assert 150.0 <= min(pauses.values()) < 300.0 < max(pauses.values()) < 450.0
+        orders.add(tuple(sorted(names, key=pauses.__getitem__)))
+    assert len(orders) == 10
+
+
+def test_a_request_has_a_pause_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "PAUSE", 3600.0)
+    monkeypatch.setattr(intake, "LONGEST_PAUSE", 3600.0)
+    monkeypatch.setattr(intake, "own_pause_after", lambda crashes, request_id: 0.0)
+    shop = Shop(solitary=Coffin(breaks=0))
+    try:
+        shop.acknowledged(_suspect(shop, crashes=6))
+    finally:
+        shop.stop()
+
+
 def test_a_pause_ends_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "LOOK_EVERY", 0.01)
     monkeypatch.setattr(intake, "PAUSE", 0.05)
