@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 
-from sqlalchemy import select, update
+from sqlalchemy import ColumnElement, select, update
 
 from runner_service.contract.topology import Topology
 
@@ -24,7 +24,7 @@ from ..errors import Refused
 from ..models import Datacenter, Hypervisor, Request, Severity, Task
 from . import cancelling, doorbell, endings, events, failing, missing, rows, tasks
 
-#: For so long runners are told to drop what was abandoned.
+#: For so long runners are told to drop what was abandoned, whether they name it or not.
 TOLD_FOR = timedelta(minutes=1)
 
 
@@ -100,11 +100,20 @@ def _end(request: Request) -> None:
 
 @transaction
 def to_drop() -> dict[str, Topology]:
-    """Requests that runners are to drop, as they have ended without them, and where these runners are."""
+    """Requests that runners are to drop, as they have ended without them, and where these runners are: what was
+    abandoned lately, and what a runner still names, as no relay may have been there to tell it."""
+    lately = utc_now() - TOLD_FOR
+    found = _ended(Request.abandoned_at > lately)
+    if db.session.scalar(select(Request.number).where(Request.abandoned_at <= lately).limit(1)) is not None:
+        found |= _ended(Request.abandoned_at.is_not(None), Request.id.in_(missing.held()))
+    return found
+
+
+def _ended(*which: ColumnElement[bool]) -> dict[str, Topology]:
     asked = (
         select(Request.id, Datacenter)
         .join(Hypervisor, Hypervisor.id == Request.hypervisor_id)
         .join(Datacenter, Datacenter.id == Hypervisor.datacenter_id)
-        .where(Request.abandoned_at > utc_now() - TOLD_FOR, Request.outcome.is_not(None))
+        .where(Request.outcome.is_not(None), *which)
     )
     return {request_id: datacenter.topology for request_id, datacenter in db.session.execute(asked)}

@@ -152,3 +152,9 @@ def holders(requests: Collection[Request]) -> list[str]:
     ids = {request.id for request in requests}
     live = runners.live(datacenter_ids)
     return sorted({runner.name for runner in live if not ids.isdisjoint(runner.status.get("holds", ()))})
+
+
+def held() -> set[str]:
+    """Ids of the requests that any live runner says that it has in hand."""
+    datacenter_ids = db.session.scalars(select(Datacenter.id)).all()
+    return {request_id for runner in runners.live(datacenter_ids) for request_id in runner.status.get("holds", ())}

@@ -317,6 +317,21 @@ def test_runners_are_told_for_a_while_to_drop_what_was_abandoned(world: World, s
     assert abandoning.to_drop() == {}
 
 
+def test_a_runner_that_still_names_what_was_abandoned_is_told_to_drop_it_however_long_ago_that_was(
+    world: World, shop: dict, deploy: dict
+):
+    """No relay was there meanwhile, or the runner could not be reached."""
+    first, _ = ids(world, deploy)
+    world.post(f"/tasks/{deploy['id']}/abandon", {"force": True})
+    abandoned = Request.abandoned_at.is_not(None)
+    db.session.execute(update(Request).where(abandoned).values(abandoned_at=utc_now() - 2 * abandoning.TOLD_FOR))
+    db.session.commit()
+    hear(shop, first, *db.session.scalars(select(Request.id).where(~abandoned)))
+    assert set(abandoning.to_drop()) == {first}
+    hear(shop)
+    assert abandoning.to_drop() == {}
+
+
 # -- and if it is to be carried out after all
 
 
