@@ -263,3 +263,12 @@ def _remove(domain: libvirt.virDomain) -> None:
     if domain.isActive():
         domain.destroy()
     domain.undefineFlags(REMAINS)
+
+
+@contextmanager
+def driver_of(peer: LibvirtPeer) -> Iterator[LibvirtDriver]:
+    """An open driver that knows its peer."""
+    driver = LibvirtDriver.open(peer.connection)
+    driver.peer = peer
+    yield driver
+    driver.close()

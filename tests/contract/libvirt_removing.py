@@ -5,11 +5,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-
 import libvirt
-from libvirt_peers import LibvirtPeer
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
@@ -18,14 +14,6 @@ from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensu
 from ansible_collections.millwright.virt.plugins.module_utils.vm.definition import VmDefinition
 
 WEB = VmRef(name="web")
-
-
-@contextlib.contextmanager
-def driver_of(peer: LibvirtPeer) -> Iterator[LibvirtDriver]:
-    driver = LibvirtDriver.open(peer.connection)
-    driver.peer = peer
-    yield driver
-    driver.close()
 
 
 def made(driver: LibvirtDriver, name: str = "web", **disk: object) -> VmDefinition:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,7 +13,7 @@ from xml.etree import ElementTree
 import libvirt
 import pycdlib
 import pytest
-from libvirt_peers import RealOne, libvirt_qemu
+from libvirt_peers import RealOne
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import VmRef
@@ -35,15 +34,6 @@ pytestmark = [pytest.mark.qemu, pytest.mark.slow]
 WEB = VmRef(name="web")
 OLD = {"user_data": "#cloud-config\npassword: canary-1\n"}
 NEW = {"user_data": "#cloud-config\npassword: canary-2\n"}
-
-
-@pytest.fixture
-def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_qemu(tmp_path) as peer:
-        driver = LibvirtDriver.open(peer.connection)
-        driver.peer = peer
-        yield driver
-        driver.close()
 
 
 def wanted(driver: LibvirtDriver, cloud_init: dict[str, str], bus: str = "virtio", **more: Any) -> VmDefinition:

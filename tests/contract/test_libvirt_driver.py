@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 import libvirt
 import pycdlib
 import pytest
-from libvirt_peers import BRIDGE, POOLS, LibvirtPeer, RealOne, libvirt_mock, libvirt_qemu
+from libvirt_peers import BRIDGE, POOLS, RealOne
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.base import Capability, Connection, VmRef
@@ -50,26 +50,6 @@ from tests.waiting import wait_until
 
 WEB = VmRef(name="web")
 SOCKET = "/run/libvirt/libvirt-sock"
-
-
-@contextlib.contextmanager
-def driver_of(peer: LibvirtPeer) -> Iterator[LibvirtDriver]:
-    driver = LibvirtDriver.open(peer.connection)
-    driver.peer = peer
-    yield driver
-    driver.close()
-
-
-@pytest.fixture
-def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_mock(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
-
-
-@pytest.fixture
-def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
 
 
 def wanted(driver: LibvirtDriver, **fields):

@@ -6,13 +6,11 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
-from libvirt_peers import libvirt_mock, libvirt_qemu
-from libvirt_removing import WEB, driver_of, kept, made, plug, volumes
+from libvirt_removing import WEB, kept, made, plug, volumes
 from peers import definition
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors import (
@@ -24,18 +22,6 @@ from ansible_collections.millwright.virt.plugins.module_utils.drivers.errors imp
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent, ensure_present
 from ansible_collections.millwright.virt.plugins.module_utils.reconfigure import Allowed
-
-
-@pytest.fixture
-def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_mock(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
-
-
-@pytest.fixture
-def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
 
 
 @pytest.mark.parametrize(

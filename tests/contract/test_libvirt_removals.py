@@ -5,30 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import libvirt
 import pytest
-from libvirt_peers import libvirt_mock, libvirt_qemu
-from libvirt_removing import WEB, driver_of, kept, made, plug, volumes
+from libvirt_removing import WEB, kept, made, plug, volumes
 
 from ansible_collections.millwright.virt.plugins.module_utils.drivers.libvirt import LibvirtDriver, others
 from ansible_collections.millwright.virt.plugins.module_utils.ensure import ensure_absent
 from ansible_collections.millwright.virt.plugins.module_utils.vm.states import PowerAction
 from ansible_collections.millwright.virt.plugins.module_utils.vm.templates import WantedTemplate
-
-
-@pytest.fixture
-def mock(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_mock(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
-
-
-@pytest.fixture
-def qemu(tmp_path: Path) -> Iterator[LibvirtDriver]:
-    with libvirt_qemu(tmp_path) as peer, driver_of(peer) as driver:
-        yield driver
 
 
 @pytest.mark.parametrize(("mark", "why"), [("<shareable/>", "shared with other VMs"), ("<readonly/>", "only read it")])

@@ -69,9 +69,8 @@ def unheld() -> list[Unheld]:
         statuses = said.get(datacenter.id, ())
         if _is_served(partition, statuses) and all(map(_names_all, statuses)):
             left = request_ids.difference(*(status["holds"] for status in statuses))
-            found += [Unheld(datacenter.topology, datacenter.topology.in_queue(partition), frozenset(left))] * bool(
-                left
-            )
+            if left:
+                found.append(Unheld(datacenter.topology, datacenter.topology.in_queue(partition), frozenset(left)))
     return found
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.webapi_world import World, migrate, world_on
 from webapi.database import db
+from webapi.services import outbox
 
 
 @pytest.fixture(scope="session")
@@ -31,3 +32,11 @@ def world(empty_tables: Path, tmp_path: Path) -> Iterator[World]:
         yield world
         db.session.remove()
         db.engine.dispose()
+
+
+@pytest.fixture
+def shop(world: World) -> dict:
+    """An appliance of two VMs, before which nothing waits to be published."""
+    shop = world.site("web", "db")
+    outbox.publish_pending(lambda _: None)
+    return shop

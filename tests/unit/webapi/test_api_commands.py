@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
+from typing import Any
 
 import click
 import flask
@@ -137,3 +139,24 @@ def test_help_names_every_setting_and_its_default(run, command: click.Command):
 def test_settings_come_from_the_environment_and_empty_ones_count_as_unset():
     settings = Settings.from_environment({"DATABASE_URL": "sqlite://", "AMQP_URL": "", "MILLWRIGHT_OTHER": "x"})
     assert settings == Settings(database_url="sqlite://")
+
+
+def test_what_is_loaded_when_the_api_makes_its_workers_stays_shared(monkeypatch: pytest.MonkeyPatch):
+    """The garbage collector of a worker does not go through it, and so does not write into it."""
+    told: dict[str, Any] = {}
+
+    class Server:
+        def __init__(self, _app: object, options: dict[str, Any]):
+            told.update(options)
+
+        def run(self) -> None:
+            gc.unfreeze()
+            told["pre_fork"](None, None)
+            told["frozen"] = gc.get_freeze_count()
+            gc.unfreeze()
+
+    monkeypatch.setattr(commands, "_migrated_app", lambda: None)
+    monkeypatch.setattr(commands, "_Server", Server)
+    done = CliRunner().invoke(api, [])
+    assert done.exception is None
+    assert told["frozen"] > 10_000

@@ -23,13 +23,6 @@ _ALL = tuple(range(4))
 
 
 @pytest.fixture
-def shop(world: World) -> dict:
-    shop = world.site("web", "db")
-    outbox.publish_pending(lambda _: None)
-    return shop
-
-
-@pytest.fixture
 def deploy(world: World, shop: dict) -> dict:
     """A deploy that was published some time ago."""
     task = world.post(f"/virtualappliances/{shop['id']}/deploy")

@@ -17,13 +17,6 @@ from webapi.services import cancelling, outbox, updates
 
 
 @pytest.fixture
-def shop(world: World) -> dict:
-    shop = world.site("web", "db")
-    outbox.publish_pending(lambda _: None)
-    return shop
-
-
-@pytest.fixture
 def deploy(world: World, shop: dict) -> dict:
     return world.post(f"/virtualappliances/{shop['id']}/deploy")
 

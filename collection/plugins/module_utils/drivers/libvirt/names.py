@@ -13,9 +13,9 @@ from ...vm.definition import Disk
 
 #: Marks and explains a VM of ours in its domain XML.
 NAMESPACE = "urn:millwright:vm:1"
-#: Says in its metadata which templates were made of it.
 #: Says in its metadata that its removal has begun.
 REMOVING_NAMESPACE, REMOVING_PREFIX = "urn:millwright:removing:1", "millwright-removing"
+#: Says in its metadata which templates were made of it.
 CAPTURES_NAMESPACE, CAPTURES_PREFIX = "urn:millwright:captures:1", "millwright-captures"
 
 #: Aliases of devices; libvirt keeps those that begin with "ua-".
